@@ -1,1 +1,7 @@
 //! engine: see ARCHITECTURE.md.
+pub mod checkpoint;
+pub mod clock;
+pub mod outbox;
+pub mod state;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -1,0 +1,44 @@
+//! The disk as the engine sees it: append-only files, explicit syncs, and nothing else.
+//!
+//! [`Disk`] is the only way the engine's own files (outbox, topic log, lock, reserve) are touched,
+//! so that a simulated disk can tear writes, lose what was not synced, flip bits and run out of
+//! space. Paths are relative to the data directory and use `/`.
+//!
+//! An error of `sync` or `append` is final: the caller MUST stop the process (exit code 74) and
+//! MUST NOT call again, because after a failed fsync the kernel may have dropped the pages.
+
+use std::io;
+
+/// A directory tree of append-only files.
+pub trait Disk: Send + Sync {
+    /// Makes the directory and its parents; no error if it exists.
+    fn create_dir(&self, dir: &str) -> io::Result<()>;
+    /// Names and sizes of the plain files directly in `dir`, sorted by name; empty if there is no
+    /// such directory.
+    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>>;
+    /// Names of the directories directly in `dir`, sorted; empty if there is no such directory.
+    fn list_dirs(&self, dir: &str) -> io::Result<Vec<String>>;
+    /// Opens for appending, creating the file if it is absent. A created file's name is durable
+    /// only after [`Disk::sync_dir`].
+    fn append_to(&self, path: &str) -> io::Result<Box<dyn AppendFile>>;
+    /// Reads up to `length` bytes at `offset`; fewer only at the end of the file.
+    fn read_at(&self, path: &str, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+    /// Cuts the file to `length` bytes and syncs it.
+    fn truncate(&self, path: &str, length: u64) -> io::Result<()>;
+    /// Replaces `path` by `bytes` atomically: temporary file, sync, rename, directory sync.
+    fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Removes the file; no error if it is absent.
+    fn remove(&self, path: &str) -> io::Result<()>;
+    /// Makes the names in `dir` durable.
+    fn sync_dir(&self, dir: &str) -> io::Result<()>;
+}
+
+/// One open file that only grows.
+pub trait AppendFile: Send {
+    /// Bytes in the file, including those not yet synced.
+    fn length(&self) -> u64;
+    /// Appends all of `bytes`.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes all appended bytes durable (`fdatasync`).
+    fn sync(&mut self) -> io::Result<()>;
+}

@@ -1,0 +1,1 @@
+//! The outbox: encoded output, durable before anything is sent.

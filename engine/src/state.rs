@@ -1,0 +1,3 @@
+//! Keyed state: where it is kept between crashes.
+
+pub mod backend;

@@ -1,0 +1,1 @@
+//! Fakes with the semantics that matter: what a crash loses, what a peer may answer.
