@@ -1,0 +1,84 @@
+//! One row of a batch, borrowed.
+
+use super::order::Order;
+use super::{Batch, Column};
+
+/// A view of one row.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    batch: &'a Batch,
+    index: usize,
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn new(batch: &'a Batch, index: usize) -> Self {
+        Self { batch, index }
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The batch this row is part of.
+    pub fn batch(&self) -> &'a Batch {
+        self.batch
+    }
+
+    /// Bytes of slice column `column`; `None` where null. Panics if the column holds no slices.
+    pub fn bytes(&self, column: usize) -> Option<&'a [u8]> {
+        let Column::Slice(slices) = &self.batch.columns[column] else {
+            panic!("column {column} of {} holds no bytes", self.batch.schema.name)
+        };
+        let slice = slices[self.index];
+        if slice.is_null() { None } else { Some(self.range(slice.start, slice.length)) }
+    }
+
+    /// Integer of column `column`; `None` where null. Panics if the column holds no integers.
+    pub fn int(&self, column: usize) -> Option<i64> {
+        let Column::Int(values) = &self.batch.columns[column] else {
+            panic!("column {column} of {} holds no integers", self.batch.schema.name)
+        };
+        values[self.index]
+    }
+
+    /// Event time in milliseconds, [`NO_TIME`](super::NO_TIME) if it has none.
+    pub fn time(&self) -> i64 {
+        self.batch.times[self.index]
+    }
+
+    /// The order value.
+    pub fn order(&self) -> Order {
+        self.batch.orders[self.index]
+    }
+
+    /// The watermark of its own partition that this row came after; `None` for a row on time.
+    pub fn behind(&self) -> Option<i64> {
+        let behind = self.batch.behind.as_ref()?[self.index];
+        (behind != i64::MIN).then_some(behind)
+    }
+
+    /// The row's own bytes in the body, without what the decoder added.
+    pub fn body(&self) -> &'a [u8] {
+        let (start, length) = self.batch.regions[self.index].body;
+        piece(self.batch.body.bytes(), start, length)
+    }
+
+    pub(crate) fn extra(&self) -> &'a [u8] {
+        let (start, length) = self.batch.regions[self.index].extra;
+        piece(self.batch.extra.bytes(), start, length)
+    }
+
+    /// A range of the row: body first, continued by extra. A slice never straddles the two.
+    fn range(&self, start: u32, length: u32) -> &'a [u8] {
+        let body = self.batch.regions[self.index].body.1;
+        match start.checked_sub(body) {
+            Some(beyond) if length > 0 || beyond > 0 => piece(self.extra(), beyond, length),
+            _ => piece(self.body(), start, length),
+        }
+    }
+}
+
+fn piece(bytes: &[u8], start: u32, length: u32) -> &[u8] {
+    let start = start as usize;
+    &bytes[start..start + length as usize]
+}

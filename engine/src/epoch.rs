@@ -1,0 +1,4 @@
+//! Epochs: who closes them, what holds them, and what is said when one does not complete.
+
+pub mod cut;
+pub mod hold;

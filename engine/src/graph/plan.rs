@@ -1,0 +1,193 @@
+//! The parts of a plan.
+
+use std::sync::Arc;
+
+use crate::batch::key;
+use crate::batch::row::Row;
+use crate::batch::schema::Kind;
+use crate::codec::{DecoderFactory, Encoder};
+use crate::operator::stateful::StatefulFactory;
+use crate::sink::SinkFactory;
+use crate::source::{SourceFactory, Start};
+
+/// A job: what every worker builds.
+pub struct JobPlan {
+    /// Name, `[a-z0-9_]+`; label `job` of its counters.
+    pub name: Arc<str>,
+    /// Nodes, inputs before outputs.
+    pub nodes: Vec<Node>,
+    /// Jobs whose streams this one reads in process.
+    pub imports_from: Vec<Arc<str>>,
+}
+
+/// One operator of a job.
+pub struct Node {
+    /// Unique in the job; state is found by it.
+    pub uid: Arc<str>,
+    /// What it does.
+    pub kind: NodeKind,
+    /// Where its rows come from.
+    pub inputs: Vec<(Edge, Route)>,
+}
+
+/// What a node does.
+pub enum NodeKind {
+    /// Reads partitions and decodes. Ports: rows, dead letters, rows too far in the future.
+    Source(SourceSpec),
+    /// Reads an exported stream of another job of this process. Port: its rows.
+    Import {
+        /// The job.
+        job: Arc<str>,
+        /// The exported name.
+        export: Arc<str>,
+    },
+    /// Offers its input to other jobs under a name.
+    Export(Arc<str>),
+    /// Keeps state; see [`Stateful`](crate::operator::stateful::Stateful).
+    Stateful(StatefulSpec),
+    /// Encodes its inputs into the outbox.
+    Collect(CollectSpec),
+}
+
+/// A stateful node.
+pub struct StatefulSpec {
+    /// For `explain`: `keyed`, `ordered`, `window`.
+    pub what: &'static str,
+    /// Makes the logic of one worker.
+    pub make: StatefulFactory,
+    /// Output ports.
+    pub outputs: usize,
+    /// Milliseconds that the event time of emitted rows may lie behind the watermark (10.4).
+    pub delay_ms: i64,
+}
+
+/// A source node.
+pub struct SourceSpec {
+    /// The source.
+    pub factory: Arc<dyn SourceFactory>,
+    /// Where to begin where no position is saved.
+    pub start: Start,
+    /// The decoder.
+    pub decoder: DecoderFactory,
+    /// Milliseconds a record may come after a later one.
+    pub bound_ms: i64,
+    /// Milliseconds (by epoch stamps) of silence after which a partition is idle; 0 = never.
+    pub idle_timeout_ms: i64,
+    /// Milliseconds ahead of the stamp beyond which a row does not move the watermark.
+    pub future_hold_ms: i64,
+    /// Milliseconds ahead of the stamp beyond which a row goes to port `future`.
+    pub future_skew_ms: i64,
+}
+
+/// A sink node.
+pub struct CollectSpec {
+    /// Where rows go.
+    pub target: SinkTarget,
+    /// Per input: which topic or table of the sink, and how rows become bytes.
+    pub feeds: Vec<(u16, Arc<dyn Encoder>)>,
+    /// Names of the topics or tables, by their number.
+    pub names: Vec<String>,
+}
+
+/// Where a sink's rows go.
+#[derive(Clone)]
+pub enum SinkTarget {
+    /// Topics of the embedded topic log: the outbox block *is* the topic's block.
+    Topics(Vec<TopicSpec>, Partitioner),
+    /// A system outside, reached through a [`SinkFactory`].
+    Outside(Arc<dyn SinkFactory>),
+}
+
+/// Maps key bytes to one of `n` partitions.
+pub type Partitioner = fn(&[u8], u32) -> u32;
+
+/// An embedded topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Name.
+    pub name: String,
+    /// Number of partitions.
+    pub partitions: u32,
+}
+
+/// A port of a node, to be used as an input. Carries what is known about time on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// Index of the node.
+    pub node: usize,
+    /// Its output port.
+    pub port: usize,
+    /// Form of the stream.
+    pub changes: Changes,
+    /// Greatest declared delay upstream, milliseconds.
+    pub delay_ms: i64,
+    /// Nodes whose watermarks govern this stream (sources and imports).
+    pub clocks: Vec<usize>,
+}
+
+/// What a stream may contain (20.5); a sink that cannot take it is refused at plan time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changes {
+    /// Inserts only.
+    Append,
+    /// The last row of a key counts.
+    Upsert,
+    /// Rows may be taken back.
+    Retract,
+}
+
+/// How rows find their worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// They stay where they are.
+    Local,
+    /// To the worker that owns the key made of these columns.
+    Key(Vec<usize>),
+}
+
+impl Route {
+    /// Appends the key bytes of `row`; nothing for [`Route::Local`].
+    pub fn write_key(&self, row: Row<'_>, out: &mut Vec<u8>) {
+        let Self::Key(columns) = self else { return };
+        for &column in columns {
+            match row.batch().schema().columns[column].1 {
+                Kind::Slice => key::push_bytes(out, row.bytes(column)),
+                Kind::Int => match row.int(column) {
+                    Some(value) => key::push_int(out, value),
+                    None => key::push_bytes(out, None),
+                },
+            }
+        }
+    }
+}
+
+impl JobPlan {
+    /// Sources of this job, with their node index.
+    pub fn sources(&self) -> impl Iterator<Item = (&Node, &SourceSpec)> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Source(spec) => Some((node, spec)),
+            _ => None,
+        })
+    }
+
+    /// Sinks of this job.
+    pub fn sinks(&self) -> impl Iterator<Item = (&Node, &CollectSpec)> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Collect(spec) => Some((node, spec)),
+            _ => None,
+        })
+    }
+
+    /// Uids that own saved state or positions, in node order.
+    pub fn stateful_uids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Source(_) | NodeKind::Stateful(_) | NodeKind::Collect(_) => Some(&node.uid),
+            NodeKind::Import { .. } | NodeKind::Export(_) => None,
+        })
+    }
+
+    /// A hash of everything that saved state depends on: uids, kinds, routes and ports.
+    pub fn hash(&self) -> u64 {
+        crate::hash::hash_bytes(self.explain().as_bytes())
+    }
+}

@@ -1,0 +1,41 @@
+//! All limits of the engine, each with its reason.
+
+/// Key groups of a state directory: the grain of rescaling. Fixed for the life of the directory,
+/// because keys on disk carry the group (specification 8.4).
+pub const KEY_GROUPS: u16 = 1024;
+/// Version of the hash that maps key bytes to key groups: xxh3-64 with seed 0.
+pub const HASH_VERSION: u16 = 1;
+/// Layout version of a state directory.
+pub const LAYOUT_VERSION: u16 = 1;
+/// Rows a batch aims at: enough to amortise per-batch work, few enough to stay in cache.
+pub const BATCH_ROWS_TARGET: usize = 1024;
+/// Bytes a batch aims at.
+pub const BATCH_BYTES_TARGET: usize = 256 * 1024;
+/// Largest row; a larger one is a dead letter with its position.
+pub const ROW_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes a source may read ahead, per source and worker.
+pub const SOURCE_QUEUE_BYTES: u64 = 4 * 1024 * 1024;
+/// Batches one activation of an operator may take before it yields.
+pub const OPERATOR_BUDGET: usize = 64;
+/// Commands one worker applies between two steps.
+pub const COMMANDS_PER_STEP: usize = 16;
+/// Live batch bytes of a process above which sources stop (back-pressure, third brake).
+pub const INFLIGHT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Closed but incomplete epochs of a group (second brake).
+pub const EPOCHS_INFLIGHT_MAX: u64 = 3;
+/// Undelivered units of one sink above which its group closes no more epochs (fourth brake).
+pub const OUTBOX_UNITS_MAX: usize = 10_000;
+/// Undelivered bytes of the outbox, likewise.
+pub const OUTBOX_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
+/// Encoded rows are cut into blocks of this size (specification 16.3).
+pub const BLOCK_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a dead letter that are kept.
+pub const DEAD_LETTER_BYTES_MAX: usize = 64 * 1024;
+/// Manifests kept for inspection.
+pub const MANIFESTS_KEPT: u64 = 16;
+/// Entries the restore loader moves at a time.
+pub const LOAD_CHUNK: usize = 4096;
+/// Requests waiting at the controller before it answers "busy".
+pub const REQUESTS_MAX: usize = 256;
+/// A clock that jumps forward by more than this is logged.
+pub const CLOCK_JUMP_MS: i64 = 10 * 60 * 1000;

@@ -1,0 +1,173 @@
+//! Rows to the outbox: encoded once, before durability, so every attempt to deliver sends the same
+//! bytes.
+//!
+//! Runs on the worker that owns the shard. Rows are encoded as they come, into one open block per
+//! epoch and destination; a full block goes to the writer at once, so an epoch may be larger than
+//! memory. When the frontier has passed the epoch its open blocks go too, and then the hold.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use super::context::{JobContext, OperatorName};
+use super::{PieceStream, RowStream};
+use crate::batch::Batch;
+use crate::batch::row::Row;
+use crate::checkpoint::piece::Piece;
+use crate::checkpoint::writer::{Destination, OpenBlock, WriterItem};
+use crate::codec::Encoder;
+use crate::counter::Counters;
+use crate::epoch::hold::{Hold, HoldReason};
+use crate::graph::plan::{CollectSpec, SinkTarget};
+use crate::limit::BLOCK_BYTES_MAX;
+use crate::outbox::rows::{Op, OutRow, RowWriter};
+
+/// Builds the operator.
+pub(crate) fn collect<'s>(
+    context: &Rc<JobContext>,
+    uid: &Arc<str>,
+    spec: &CollectSpec,
+    inputs: Vec<RowStream<'s>>,
+) -> PieceStream<'s> {
+    let mut builder = OperatorBuilder::new(uid.to_string(), inputs[0].scope());
+    let mut inputs: Vec<_> =
+        inputs.into_iter().map(|stream| builder.new_input(stream, Pipeline)).collect();
+    let (pieces_out, pieces) = builder.new_output::<Vec<Piece>>();
+    let mut pieces_out =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<Piece>>>::from(pieces_out);
+    let mut stage = CollectStage::new(context, uid, spec);
+    builder.build(move |capabilities| {
+        drop(capabilities);
+        move |frontiers| {
+            for (index, input) in inputs.iter_mut().enumerate() {
+                input.for_each(|capability, batches| {
+                    let epoch = *capability.time();
+                    let retain = || vec![capability.retain(0)];
+                    stage.open(epoch, retain);
+                    batches.drain(..).for_each(|batch| stage.rows(epoch, index, &batch));
+                });
+            }
+            while let Some((&epoch, _)) = stage.epochs.first_key_value() {
+                if frontiers.iter().any(|frontier| frontier.less_equal(&epoch)) {
+                    break;
+                }
+                let (hold, piece) = stage.close(epoch);
+                pieces_out.activate().session(hold.port(0)).give_iterator(piece.into_iter());
+            }
+        }
+    });
+    pieces
+}
+
+struct OpenEpoch {
+    hold: Hold,
+    blocks: BTreeMap<Destination, RowWriter>,
+    rows: u64,
+}
+
+struct CollectStage {
+    context: Rc<JobContext>,
+    name: OperatorName,
+    target: SinkTarget,
+    feeds: Vec<(u16, Arc<dyn Encoder>)>,
+    epochs: BTreeMap<u64, OpenEpoch>,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    counters: Counters,
+}
+
+impl CollectStage {
+    fn new(context: &Rc<JobContext>, uid: &Arc<str>, spec: &CollectSpec) -> Self {
+        Self {
+            context: context.clone(),
+            name: context.name(uid),
+            target: spec.target.clone(),
+            feeds: spec.feeds.clone(),
+            epochs: BTreeMap::new(),
+            key: Vec::new(),
+            value: Vec::new(),
+            counters: Counters::new(context.job.clone()),
+        }
+    }
+
+    fn open(
+        &mut self,
+        epoch: u64,
+        retain: impl FnOnce() -> Vec<timely::dataflow::operators::Capability<u64>>,
+    ) {
+        let Self { epochs, context, name, .. } = self;
+        epochs.entry(epoch).or_insert_with(|| {
+            let hold = context.worker.hold(name, HoldReason::Pending, retain());
+            OpenEpoch { hold, blocks: BTreeMap::new(), rows: 0 }
+        });
+    }
+
+    fn rows(&mut self, epoch: u64, input: usize, batch: &Batch) {
+        let (target, encoder) = self.feeds[input].clone();
+        for row in batch.rows() {
+            self.row(epoch, target, encoder.as_ref(), row);
+        }
+    }
+
+    fn row(&mut self, epoch: u64, target: u16, encoder: &dyn Encoder, row: Row<'_>) {
+        self.key.clear();
+        self.value.clear();
+        let keyed = encoder.key(row, &mut self.key);
+        encoder.value(row, &mut self.value);
+        let mut headers = Vec::new();
+        encoder.headers(row, &mut headers);
+        let headers: Vec<(&str, &[u8])> =
+            headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+        let destination = self.destination(target, keyed);
+        let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
+        let writer = open.blocks.entry(destination).or_default();
+        writer.push(&OutRow {
+            target,
+            op: Op::Insert,
+            time_ms: row.time(),
+            key: keyed.then_some(self.key.as_slice()),
+            value: Some(&self.value),
+            headers: &headers,
+        });
+        open.rows += 1;
+        if writer.bytes().len() >= BLOCK_BYTES_MAX - self.value.len().min(BLOCK_BYTES_MAX / 2) {
+            let writer = std::mem::take(writer);
+            self.send(epoch, destination, writer);
+        }
+    }
+
+    fn destination(&self, target: u16, keyed: bool) -> Destination {
+        match &self.target {
+            SinkTarget::Topics(topics, partitioner) => {
+                let bytes = if keyed { &self.key } else { &self.value };
+                let partitions = topics[usize::from(target)].partitions;
+                Destination::Topic { topic: target, partition: partitioner(bytes, partitions) }
+            }
+            SinkTarget::Outside(_) => Destination::Outbox,
+        }
+    }
+
+    fn send(&self, epoch: u64, destination: Destination, writer: RowWriter) {
+        let (job, sink) = (self.name.job.clone(), self.name.uid.clone());
+        let shard = u16::try_from(self.context.worker.index).expect("at most 1024 workers");
+        let rows = writer.rows();
+        let bytes = writer.into_bytes();
+        let block = OpenBlock { job, sink, shard, epoch, destination, rows, bytes };
+        self.context.worker.writer.push(WriterItem::Block(block));
+    }
+
+    fn close(&mut self, epoch: u64) -> (Hold, Option<Piece>) {
+        let open = self.epochs.remove(&epoch).expect("the caller saw it");
+        for (destination, writer) in open.blocks {
+            self.send(epoch, destination, writer);
+        }
+        self.counters.add("records_out", open.rows);
+        let counts = self.counters.take();
+        (open.hold, (!counts.is_empty()).then_some(Piece::Counters(counts)))
+    }
+}

@@ -1,0 +1,133 @@
+//! Rows to the worker that owns their key: split into one batch per target, then pass the pointer.
+//!
+//! One copy gathers the rows of each target into a new contiguous batch; nothing becomes an owned
+//! value per row (specification 8.3). With one worker it is no operator at all.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::operate::FrontierInterest;
+
+use super::RowStream;
+use super::context::JobContext;
+use crate::batch::Batch;
+use crate::batch::build::BatchBuilder;
+use crate::graph::plan::Route;
+use crate::hash::{key_group, worker_of_group};
+
+/// A batch on its way to a worker.
+#[derive(Clone, Serialize, Deserialize)]
+struct Routed {
+    target: u64,
+    batch: Arc<Batch>,
+}
+
+/// Routes `stream` by `route`.
+pub(crate) fn exchange<'s>(
+    context: &Rc<JobContext>,
+    uid: &str,
+    stream: RowStream<'s>,
+    route: &Route,
+) -> RowStream<'s> {
+    let peers = context.worker.peers;
+    if peers == 1 || *route == Route::Local {
+        return stream;
+    }
+    receive(uid, split(uid, stream, route.clone(), peers))
+}
+
+type RoutedStream<'s> = timely::dataflow::Stream<'s, u64, Vec<Routed>>;
+
+fn split<'s>(uid: &str, stream: RowStream<'s>, route: Route, peers: usize) -> RoutedStream<'s> {
+    let mut builder = OperatorBuilder::new(format!("{uid}.split"), stream.scope());
+    let mut input = builder.new_input(stream, Pipeline);
+    let (output, routed) = builder.new_output::<Vec<Routed>>();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Routed>>>::from(output);
+    builder.set_notify_for(0, FrontierInterest::Never);
+    builder.build(move |capabilities| {
+        drop(capabilities);
+        move |_frontiers| {
+            let mut output = output.activate();
+            input.for_each(|capability, batches| {
+                let capability = capability.retain(0);
+                let mut session = output.session(&capability);
+                for batch in batches.drain(..) {
+                    split_batch(&batch, &route, peers, |routed| session.give(routed));
+                }
+            });
+        }
+    });
+    routed
+}
+
+fn receive<'s>(uid: &str, stream: RoutedStream<'s>) -> RowStream<'s> {
+    let mut builder = OperatorBuilder::new(format!("{uid}.receive"), stream.scope());
+    let mut input = builder.new_input(stream, Exchange::new(|routed: &Routed| routed.target));
+    let (output, rows) = builder.new_output::<Vec<Arc<Batch>>>();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Arc<Batch>>>>::from(output);
+    builder.set_notify_for(0, FrontierInterest::Never);
+    builder.build(move |capabilities| {
+        drop(capabilities);
+        move |_frontiers| {
+            let mut output = output.activate();
+            input.for_each(|capability, batches| {
+                let capability = capability.retain(0);
+                let mut session = output.session(&capability);
+                batches.drain(..).for_each(|routed| session.give(routed.batch));
+            });
+        }
+    });
+    rows
+}
+
+/// Gathers the rows of `batch` per target worker, in order.
+fn split_batch(batch: &Batch, route: &Route, peers: usize, mut give: impl FnMut(Routed)) {
+    let budget = batch.body.budget();
+    let mut targets: Vec<Option<BatchBuilder>> = (0..peers).map(|_| None).collect();
+    let mut key = Vec::new();
+    for row in batch.rows() {
+        key.clear();
+        route.write_key(row, &mut key);
+        let target = worker_of_group(key_group(&key), peers);
+        targets[target].get_or_insert_with(|| BatchBuilder::new(batch.schema())).copy(row);
+    }
+    for (target, builder) in targets.into_iter().enumerate() {
+        if let Some(batch) = builder.and_then(|builder| builder.finish(budget.as_ref())) {
+            give(Routed { target: target as u64, batch: Arc::new(batch) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::build::{RAW_VALUE, RawBuilder, raw_schema};
+
+    #[test]
+    fn rows_of_a_key_stay_together_and_in_order() {
+        let mut builder = RawBuilder::new(&raw_schema(), 0);
+        for position in 0..1000_u64 {
+            let key = format!("mid_{}", position % 37);
+            builder.push(position, Some(key.as_bytes()), Some(&position.to_be_bytes()));
+        }
+        let batch = builder.finish().expect("rows");
+        let mut seen = vec![None; 37];
+        let mut rows = 0;
+        split_batch(&batch, &Route::Key(vec![0]), 3, |routed| {
+            for row in routed.batch.rows() {
+                let position = row.order().position;
+                assert_eq!(row.bytes(RAW_VALUE), Some(&position.to_be_bytes()[..]));
+                let mid = (position % 37) as usize;
+                let last = seen[mid].replace((routed.target, position));
+                assert!(last.is_none_or(|(target, last)| target == routed.target && last < position));
+                rows += 1;
+            }
+        });
+        assert_eq!(rows, 1000);
+    }
+}

@@ -1,0 +1,320 @@
+//! State per key, rows and timers in event-time order: for logic such as "first of the day".
+//!
+//! Rows wait in an ordered buffer in state until the watermark has passed their time; then rows and
+//! timers are taken out together, by time, whatever the order of arrival was and wherever epochs
+//! were cut.
+//!
+//! **Late rows.** A row at or below the watermark of its own partition is late. It is not simply
+//! processed at once, because what has been released by then depends on the other partitions and on
+//! the cuts. It waits in the buffer *at the watermark it came after*, behind the rows on time with
+//! that time: exactly where it would stand if its partition were the only one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::keyed::{Codec, Slot, encoded};
+use super::stateful::{Close, Output, Stateful};
+use crate::batch::Batch;
+use crate::batch::build::BatchBuilder;
+use crate::batch::order::{Order, flip, unflip};
+use crate::batch::row::Row;
+use crate::batch::schema::Schema;
+use crate::batch::stored;
+use crate::checkpoint::piece::Delta;
+use crate::counter::Counters;
+use crate::graph::plan::Route;
+use crate::hash::{Map, key_group};
+use crate::time::window::lateness_mark;
+
+/// A row whose turn has come.
+pub struct Event<'a> {
+    /// The row, in the schema of [`OrderedLogic::schema`].
+    pub row: Row<'a>,
+    /// Time at which it takes its turn: its own, or for a late row the watermark it came after.
+    pub at: i64,
+    /// Whether it is late.
+    pub late: bool,
+}
+
+/// What a logic may use beside the state.
+pub struct OrderedContext<'a> {
+    /// Where results go.
+    pub output: &'a mut Output,
+    /// Counters of the job.
+    pub counters: &'a mut Counters,
+    timers: &'a mut Vec<i64>,
+}
+
+impl OrderedContext<'_> {
+    /// Calls [`OrderedLogic::timer`] for this key once the watermark has reached `at`.
+    pub fn set_timer(&mut self, at: i64) {
+        self.timers.push(at);
+    }
+}
+
+/// What to do with rows and timers of a key, in event-time order.
+pub trait OrderedLogic {
+    /// State of one key.
+    type State: Codec;
+    /// Schema of the rows that are kept while they wait.
+    fn schema(&self) -> &Arc<Schema>;
+    /// Copies what is needed of `row` into `kept` (exactly one row); false if the row is of no
+    /// interest, and then nothing may be copied.
+    fn keep(&mut self, row: Row<'_>, kept: &mut BatchBuilder) -> bool;
+    /// Whether late rows take their turn; otherwise [`OrderedLogic::late`] gets them on arrival.
+    fn takes_late(&self) -> bool;
+    /// A late row that does not take its turn.
+    fn late(&mut self, row: Row<'_>, output: &mut Output, counters: &mut Counters);
+    /// A row's turn.
+    fn row(
+        &mut self,
+        event: Event<'_>,
+        state: Slot<'_, Self::State>,
+        context: &mut OrderedContext<'_>,
+    );
+    /// A timer's turn.
+    fn timer(
+        &mut self,
+        at: i64,
+        state: Slot<'_, Self::State>,
+        context: &mut OrderedContext<'_>,
+    );
+}
+
+/// Where a row stands in the buffer; the number keeps doubled deliveries of one position apart.
+type Place = (i64, bool, Order, u32);
+
+struct Waiting {
+    batch: Arc<Batch>,
+    row: usize,
+    key: Box<[u8]>,
+}
+
+/// The operator around an [`OrderedLogic`].
+pub struct Ordered<L: OrderedLogic> {
+    logic: L,
+    key: Route,
+    buffer: BTreeMap<Place, Waiting>,
+    timers: BTreeSet<(i64, Box<[u8]>)>,
+    states: Map<Box<[u8]>, Option<L::State>>,
+}
+
+/// First byte of a state key: which of the three maps the entry belongs to.
+mod tag {
+    pub(super) const STATE: u8 = 1;
+    pub(super) const ROW: u8 = 2;
+    pub(super) const TIMER: u8 = 3;
+}
+
+impl<L: OrderedLogic> Ordered<L> {
+    /// State by the key made of the columns of `key`, which MUST exist in the kept rows too, at the
+    /// same indexes.
+    pub fn new(key: Route, logic: L) -> Self {
+        Self {
+            logic,
+            key,
+            buffer: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            states: Map::default(),
+        }
+    }
+
+    /// Puts the rows of the epoch into the buffer; returns the places that were added.
+    fn insert(&mut self, close: &mut Close<'_>) -> BTreeSet<Place> {
+        let mut kept = BatchBuilder::new(self.logic.schema());
+        let mut places = Vec::new();
+        for (_, row) in close.rows.iter() {
+            let mark = lateness_mark(row.behind(), close.delay_ms, close.before);
+            let late = row.time() <= mark;
+            if late && !self.logic.takes_late() {
+                self.logic.late(row, close.output, close.counters);
+            } else if self.logic.keep(row, &mut kept) {
+                let at = if late { mark } else { row.time() };
+                places.push((at, late, row.order()));
+            }
+        }
+        // Kept rows are state, not rows under way: they do not count against the in-flight budget.
+        let Some(batch) = kept.finish(None).map(Arc::new) else { return BTreeSet::new() };
+        assert_eq!(batch.len(), places.len(), "keep() copies exactly one row");
+        let mut added = BTreeSet::new();
+        for (row, (at, late, order)) in places.into_iter().enumerate() {
+            let mut key = Vec::new();
+            self.key.write_key(batch.row(row), &mut key);
+            let mut place = (at, late, order, 0);
+            while self.buffer.contains_key(&place) {
+                place.3 += 1;
+            }
+            let waiting = Waiting { batch: batch.clone(), row, key: key.into_boxed_slice() };
+            self.buffer.insert(place, waiting);
+            added.insert(place);
+        }
+        added
+    }
+}
+
+/// Bookkeeping of one close: what has to be reported as changed.
+#[derive(Default)]
+struct Changes {
+    states: BTreeSet<Box<[u8]>>,
+    rows_gone: Vec<(Place, Box<[u8]>)>,
+    timers: BTreeMap<(i64, Box<[u8]>), bool>,
+}
+
+impl<L: OrderedLogic> Ordered<L> {
+    /// Takes out rows and timers up to the watermark, in time order; a row before a timer of the
+    /// same instant.
+    fn release(&mut self, close: &mut Close<'_>, changes: &mut Changes) {
+        loop {
+            let row_at = self.buffer.first_key_value().map(|(place, _)| place.0);
+            let timer_at = self.timers.first().map(|(at, _)| *at);
+            let row_first = match (row_at, timer_at) {
+                (Some(row), Some(timer)) => row <= timer,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => return,
+            };
+            let due = if row_first { row_at } else { timer_at };
+            if due.is_none_or(|at| at > close.watermark) {
+                return;
+            }
+            if row_first { self.take_row(close, changes) } else { self.take_timer(close, changes) }
+        }
+    }
+
+    fn take_row(&mut self, close: &mut Close<'_>, changes: &mut Changes) {
+        let (place, waiting) = self.buffer.pop_first().expect("release saw it");
+        let event =
+            Event { row: waiting.batch.row(waiting.row), at: place.0, late: place.1 };
+        self.turn(&waiting.key, close, changes, |logic, state, context| {
+            logic.row(event, state, context);
+        });
+        changes.rows_gone.push((place, waiting.key));
+    }
+
+    fn take_timer(&mut self, close: &mut Close<'_>, changes: &mut Changes) {
+        let (at, key) = self.timers.pop_first().expect("release saw it");
+        changes.timers.insert((at, key.clone()), false);
+        self.turn(&key, close, changes, |logic, state, context| logic.timer(at, state, context));
+    }
+
+    fn turn(
+        &mut self,
+        key: &[u8],
+        close: &mut Close<'_>,
+        changes: &mut Changes,
+        act: impl FnOnce(&mut L, Slot<'_, L::State>, &mut OrderedContext<'_>),
+    ) {
+        let (mut changed, mut timers) = (false, Vec::new());
+        let state = match self.states.get_mut(key) {
+            Some(state) => state,
+            None => self.states.entry(key.into()).or_insert(None),
+        };
+        let mut context = OrderedContext {
+            output: close.output,
+            counters: close.counters,
+            timers: &mut timers,
+        };
+        act(&mut self.logic, Slot::new(state, &mut changed), &mut context);
+        if changed {
+            changes.states.insert(key.into());
+        } else if state.is_none() {
+            self.states.remove(key);
+        }
+        for at in timers {
+            if self.timers.insert((at, key.into())) {
+                changes.timers.insert((at, key.into()), true);
+            }
+        }
+    }
+
+    fn report(&mut self, close: &mut Close<'_>, added: &mut BTreeSet<Place>, changes: Changes) {
+        for (place, key) in changes.rows_gone {
+            // A row that came and went within the epoch was never in the checkpoint.
+            if !added.remove(&place) {
+                close.deltas.push(row_delta(&place, &key, None));
+            }
+        }
+        for place in added.iter() {
+            let waiting = &self.buffer[place];
+            let mut bytes = Vec::new();
+            stored::encode(waiting.batch.row(waiting.row), &mut bytes);
+            close.deltas.push(row_delta(place, &waiting.key, Some(bytes)));
+        }
+        for ((at, key), set) in changes.timers {
+            close.deltas.push(timer_delta(at, &key, set.then(Vec::new)));
+        }
+        for key in changes.states {
+            let state = self.states.get(&key).and_then(Option::as_ref);
+            let value = state.map(encoded);
+            if value.is_none() {
+                self.states.remove(&key);
+            }
+            let group = key_group(&key);
+            close.deltas.push(Delta { group, key: tagged(tag::STATE, &[&key]), value });
+        }
+    }
+}
+
+impl<L: OrderedLogic> Stateful for Ordered<L> {
+    fn close(&mut self, close: &mut Close<'_>) {
+        let mut added = self.insert(close);
+        let mut changes = Changes::default();
+        self.release(close, &mut changes);
+        self.report(close, &mut added, changes);
+    }
+
+    fn load(&mut self, _group: u16, key: &[u8], value: &[u8]) {
+        let broken = "state of this operator was written by it";
+        let (tag, rest) = key.split_first().expect(broken);
+        match *tag {
+            tag::STATE => {
+                let state = L::State::decode(value).expect(broken);
+                self.states.insert(rest.into(), Some(state));
+            }
+            tag::TIMER => {
+                let (at, key) = rest.split_first_chunk::<8>().expect(broken);
+                self.timers.insert((unflip(u64::from_be_bytes(*at)), key.into()));
+            }
+            tag::ROW => {
+                let place = decode_place(rest).expect(broken);
+                let batch = stored::decode(self.logic.schema(), value).expect(broken);
+                let mut key = Vec::new();
+                self.key.write_key(batch.row(0), &mut key);
+                let waiting =
+                    Waiting { batch: Arc::new(batch), row: 0, key: key.into_boxed_slice() };
+                self.buffer.insert(place, waiting);
+            }
+            other => panic!("{broken}, but an entry has tag {other}"),
+        }
+    }
+
+    fn entries(&self) -> usize {
+        self.states.len() + self.buffer.len() + self.timers.len()
+    }
+}
+
+fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![tag];
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+fn row_delta(place: &Place, key: &[u8], value: Option<Vec<u8>>) -> Delta {
+    let mut bytes = tagged(tag::ROW, &[&flip(place.0).to_be_bytes(), &[u8::from(place.1)]]);
+    place.2.encode(&mut bytes);
+    bytes.extend_from_slice(&place.3.to_be_bytes());
+    Delta { group: key_group(key), key: bytes, value }
+}
+
+fn decode_place(bytes: &[u8]) -> Option<Place> {
+    let (at, rest) = bytes.split_first_chunk::<8>()?;
+    let (late, rest) = rest.split_first()?;
+    let order = Order::decode(rest)?;
+    let number = rest.get(Order::BYTES..)?.try_into().ok()?;
+    Some((unflip(u64::from_be_bytes(*at)), *late == 1, order, u32::from_be_bytes(number)))
+}
+
+fn timer_delta(at: i64, key: &[u8], value: Option<Vec<u8>>) -> Delta {
+    let bytes = tagged(tag::TIMER, &[&flip(at).to_be_bytes(), key]);
+    Delta { group: key_group(key), key: bytes, value }
+}

@@ -1,0 +1,171 @@
+//! Batches from the source's queue into the dataflow, cut where the coordinator says.
+//!
+//! The operator holds one capability, at the open epoch. At a cut it emits the positions of what it
+//! *emitted* (not of what was polled) and moves on; rows and cut travel in one channel, so whoever
+//! reads it sees exactly the rows before the cut, before it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, Stream};
+
+use super::context::JobContext;
+use crate::batch::Batch;
+use crate::checkpoint::piece::PositionRecord;
+use crate::epoch::hold::{Hold, HoldReason};
+use crate::limit::OPERATOR_BUDGET;
+use crate::runtime::queue::{SourceItem, SourceQueue};
+use crate::source::{Partition, Position};
+
+/// What the source operator tells the decoder next to it, in order.
+#[derive(Clone)]
+pub(crate) enum Feed {
+    /// A partition begins, perhaps where a checkpoint left it.
+    Opened(Partition, Option<PositionRecord>),
+    /// Records of one partition.
+    Rows(Partition, Arc<Batch>),
+    /// The epoch ends here; positions of all partitions of this worker.
+    Cut(Vec<CutPosition>),
+}
+
+/// A partition at a cut.
+#[derive(Clone)]
+pub(crate) struct CutPosition {
+    pub(crate) partition: Partition,
+    pub(crate) position: Option<Position>,
+    pub(crate) ended: bool,
+}
+
+pub(crate) type FeedStream<'s> = Stream<'s, u64, Vec<Feed>>;
+
+/// Builds the operator.
+pub(crate) fn source<'s>(
+    context: &Rc<JobContext>,
+    uid: &Arc<str>,
+    scope: Scope<'s, u64>,
+) -> FeedStream<'s> {
+    let mut builder = OperatorBuilder::new(uid.to_string(), scope);
+    let (output, feed) = builder.new_output::<Vec<Feed>>();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Feed>>>::from(output);
+    let activator = scope.activator_for(builder.operator_info().address);
+    let queue = context.sources.get(uid).cloned().expect("submit made a queue for each source");
+    let mut operator = SourceOperator::new(context.clone(), queue.clone());
+    let again = scope.activator_for(builder.operator_info().address);
+    let (name, worker) = (context.name(uid), context.worker.clone());
+    let waiting = {
+        let (worker, job) = (context.worker.clone(), context.job.clone());
+        let cut = operator.cut_epoch.clone();
+        move || {
+            let cut_due = worker.epochs.borrow().cut_from(&job, cut.get()).is_some();
+            cut_due || (queue.has_items() && !worker.budget.is_closed())
+        }
+    };
+    context.wake(activator, waiting);
+    builder.build(move |mut capabilities| {
+        capabilities.truncate(1);
+        let mut hold = Some(worker.hold(&name, HoldReason::Source, capabilities));
+        move |_frontiers| {
+            let mut output = output.activate();
+            let Some(held) = &mut hold else { return };
+            let mut give = |held: &Hold, feed: Feed| output.session(held.port(0)).give(feed);
+            if operator.run(held, &mut give) {
+                again.activate();
+            }
+            if operator.is_finished() {
+                hold = None;
+            }
+        }
+    });
+    feed
+}
+
+struct SourceOperator {
+    context: Rc<JobContext>,
+    queue: Arc<SourceQueue>,
+    partitions: BTreeMap<Partition, CutPosition>,
+    /// The next cut to look for is at or after this epoch.
+    cut_epoch: Rc<std::cell::Cell<u64>>,
+    at_boundary: bool,
+    finished: bool,
+}
+
+impl SourceOperator {
+    fn new(context: Rc<JobContext>, queue: Arc<SourceQueue>) -> Self {
+        Self {
+            context,
+            queue,
+            partitions: BTreeMap::new(),
+            cut_epoch: Rc::default(),
+            at_boundary: true,
+            finished: false,
+        }
+    }
+
+    /// Takes a share of the queue, then cuts if ordered to; true if there is more to do.
+    fn run(&mut self, hold: &mut Hold, give: &mut dyn FnMut(&Hold, Feed)) -> bool {
+        let cut = self.due_cut();
+        let mut taken = 0;
+        // At a cut the batch in hand is finished up to the next boundary, and no more.
+        while taken < OPERATOR_BUDGET && (cut.is_none() || !self.at_boundary) {
+            if self.at_boundary && self.context.worker.budget.is_closed() {
+                return false;
+            }
+            let Some(item) = self.queue.take() else { break };
+            taken += 1;
+            self.take(item, hold, give);
+        }
+        match cut {
+            Some((epoch, next)) if self.at_boundary => self.cut(epoch, next, hold, give),
+            _ => {}
+        }
+        taken == OPERATOR_BUDGET
+    }
+
+    fn due_cut(&self) -> Option<(u64, u64)> {
+        let epochs = self.context.worker.epochs.borrow();
+        epochs.cut_from(&self.context.job, self.cut_epoch.get())
+    }
+
+    fn take(&mut self, item: SourceItem, hold: &Hold, give: &mut dyn FnMut(&Hold, Feed)) {
+        match item {
+            SourceItem::Opened(partition, saved) => {
+                let position = saved.as_ref().map(|record| record.position.clone());
+                let cut = CutPosition { partition: partition.clone(), position, ended: false };
+                self.partitions.insert(partition.clone(), cut);
+                give(hold, Feed::Opened(partition, saved));
+            }
+            SourceItem::Rows(batch) => {
+                let entry = self.partitions.get_mut(&batch.partition);
+                entry.expect("opened before its rows").position = Some(batch.next);
+                self.at_boundary = batch.boundary;
+                let rows = batch.rows.counted(&self.context.worker.budget);
+                give(hold, Feed::Rows(batch.partition, Arc::new(rows)));
+            }
+            SourceItem::End(partition) => {
+                self.partitions.get_mut(&partition).expect("opened before its end").ended = true;
+            }
+            SourceItem::Finished => self.finished = true,
+        }
+    }
+
+    fn cut(
+        &mut self,
+        epoch: u64,
+        next: u64,
+        hold: &mut Hold,
+        give: &mut dyn FnMut(&Hold, Feed),
+    ) {
+        hold.downgrade(epoch);
+        give(hold, Feed::Cut(self.partitions.values().cloned().collect()));
+        hold.downgrade(next);
+        self.cut_epoch.set(next);
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished
+    }
+}

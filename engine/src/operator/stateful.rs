@@ -1,0 +1,367 @@
+//! The harness of every operator that keeps state: epochs strictly in order, restore, deltas.
+//!
+//! Rows wait in `pending[e]` with a hold. When the frontier has passed `e` and state is loaded, the
+//! harness sorts them by order value, evaluates the watermark, and lets the logic close the epoch.
+//! What the logic emits goes out at `e`; what it changed goes to the checkpoint at `e`; then the
+//! hold is released. The contract is implemented here once; [`keyed`](super::keyed),
+//! [`ordered`](super::ordered) and [`window`](super::window) only say what a close means.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Concatenate;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::frontier::MutableAntichain;
+
+use super::context::{JobContext, OperatorName};
+use super::{PieceStream, RowStream, TimeStream};
+use crate::batch::Batch;
+use crate::batch::buffer::Budget;
+use crate::batch::build::BatchBuilder;
+use crate::batch::order::{Order, flip, unflip};
+use crate::batch::row::Row;
+use crate::batch::schema::Schema;
+use crate::checkpoint::piece::{Delta, Piece};
+use crate::checkpoint::restore::{LoadItem, LoadQueue};
+use crate::counter::Counters;
+use crate::epoch::hold::{Hold, HoldReason};
+use crate::time::watermark::{WatermarkTable, minus};
+
+/// Key group of entries that every worker loads.
+pub const SHARED_GROUP: u16 = u16::MAX;
+/// Key of the operator's own watermark in its state.
+const CLOCK_KEY: &[u8] = b"\0clock";
+
+/// What an operator with state does. MUST be deterministic in its rows and the context.
+pub trait Stateful {
+    /// Ends an epoch: takes the rows, emits, and reports every changed entry.
+    fn close(&mut self, close: &mut Close<'_>);
+    /// Takes back an entry that an earlier close reported.
+    fn load(&mut self, group: u16, key: &[u8], value: &[u8]);
+    /// Number of entries kept, for gauges.
+    fn entries(&self) -> usize;
+}
+
+/// Makes the logic of one worker.
+pub type StatefulFactory = Arc<dyn Fn() -> Box<dyn Stateful> + Send + Sync>;
+
+/// The end of one epoch at one operator.
+pub struct Close<'a> {
+    /// The epoch.
+    pub epoch: u64,
+    /// Its processing time, milliseconds.
+    pub stamp_ms: i64,
+    /// Watermark at the close before this one, less the declared delays upstream.
+    pub before: i64,
+    /// Watermark at this close, likewise.
+    pub watermark: i64,
+    /// Greatest declared delay upstream, milliseconds.
+    pub delay_ms: i64,
+    /// Rows of the epoch.
+    pub rows: &'a PendingRows,
+    /// Where results go.
+    pub output: &'a mut Output,
+    /// Changed state; one entry per touched key.
+    pub deltas: &'a mut Vec<Delta>,
+    /// Counters of the job.
+    pub counters: &'a mut Counters,
+}
+
+/// Rows of one epoch and their order.
+#[derive(Default)]
+pub struct PendingRows {
+    batches: Vec<(usize, Arc<Batch>)>,
+    order: Vec<(Order, u32, u32)>,
+}
+
+impl PendingRows {
+    /// Rows by order value: `(input, row)`.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, Row<'_>)> {
+        self.order.iter().map(|(_, batch, row)| {
+            let (input, batch) = &self.batches[*batch as usize];
+            (*input, batch.row(*row as usize))
+        })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.batches.iter().map(|(_, batch)| batch.len()).sum()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Invariant: rows of equal order (made from one input row) keep the order they were emitted
+    /// in, so the sort must be stable; it is nearly free on rows that are almost sorted.
+    fn sort(&mut self) {
+        self.order.clear();
+        for (batch_index, (_, batch)) in self.batches.iter().enumerate() {
+            let batch_index = u32::try_from(batch_index).expect("fewer than 2^32 batches");
+            for (row, order) in batch.orders.iter().enumerate() {
+                let row = u32::try_from(row).expect("a batch has fewer than 2^32 rows");
+                self.order.push((*order, batch_index, row));
+            }
+        }
+        self.order.sort_by_key(|(order, _, _)| *order);
+    }
+}
+
+/// Collects emitted rows by port into batches of the target size.
+pub struct Output {
+    builders: Vec<Option<BatchBuilder>>,
+    finished: Vec<(usize, Batch)>,
+    budget: Arc<Budget>,
+}
+
+impl Output {
+    /// An empty output with `ports` ports.
+    pub fn new(ports: usize, budget: Arc<Budget>) -> Self {
+        Self { builders: (0..ports).map(|_| None).collect(), finished: Vec::new(), budget }
+    }
+
+    /// The builder of `port`, for exactly one row of `schema`.
+    pub fn row(&mut self, port: usize, schema: &Arc<Schema>) -> &mut BatchBuilder {
+        let builder = self.builders[port].get_or_insert_with(|| BatchBuilder::new(schema));
+        if let Some(batch) = builder.finish_if_full(Some(&self.budget)) {
+            self.finished.push((port, batch));
+        }
+        builder
+    }
+
+    /// Emits a copy of `row`.
+    pub fn copy(&mut self, port: usize, row: Row<'_>) {
+        let schema = row.batch().schema().clone();
+        self.row(port, &schema).copy(row);
+    }
+
+    /// Takes everything emitted, in the order of emission per port.
+    pub fn take(&mut self) -> Vec<(usize, Batch)> {
+        let mut batches = std::mem::take(&mut self.finished);
+        for (port, builder) in self.builders.iter_mut().enumerate() {
+            let batch = builder.take().and_then(|builder| builder.finish(Some(&self.budget)));
+            batches.extend(batch.map(|batch| (port, batch)));
+        }
+        batches
+    }
+}
+
+/// What goes into a stateful operator.
+pub(crate) struct StatefulInputs<'s> {
+    pub(crate) rows: Vec<RowStream<'s>>,
+    pub(crate) times: Vec<TimeStream<'s>>,
+    pub(crate) delay_ms: i64,
+}
+
+/// Builds the operator: its row ports and its pieces.
+pub(crate) fn stateful<'s>(
+    context: &Rc<JobContext>,
+    uid: &Arc<str>,
+    inputs: StatefulInputs<'s>,
+    outputs: usize,
+    logic: Box<dyn Stateful>,
+) -> (Vec<RowStream<'s>>, PieceStream<'s>) {
+    let scope = inputs.rows[0].scope();
+    let mut builder = OperatorBuilder::new(uid.to_string(), scope);
+    let mut row_inputs: Vec<_> =
+        inputs.rows.into_iter().map(|stream| builder.new_input(stream, Pipeline)).collect();
+    let times = scope.concatenate(inputs.times);
+    let mut time_input = builder.new_input(times, Pipeline);
+    let (row_outputs, ports): (Vec<_>, Vec<_>) =
+        (0..outputs).map(|_| builder.new_output::<Vec<Arc<Batch>>>()).unzip();
+    type Out<C> = OutputBuilder<u64, CapacityContainerBuilder<C>>;
+    let mut row_outputs: Vec<Out<Vec<Arc<Batch>>>> =
+        row_outputs.into_iter().map(OutputBuilder::from).collect();
+    let (pieces_out, pieces) = builder.new_output::<Vec<Piece>>();
+    let mut pieces_out = Out::<Vec<Piece>>::from(pieces_out);
+
+    let mut harness = Harness::new(context, uid, logic, outputs, inputs.delay_ms);
+    let activator = scope.activator_for(builder.operator_info().address);
+    if let Some(load) = harness.load.clone() {
+        context.wake(activator, move || load.has_items());
+    }
+    builder.build(move |capabilities| {
+        if harness.load.is_some() {
+            harness.loading = Some(harness.hold(HoldReason::Loading, capabilities));
+        }
+        move |frontiers| {
+            for (index, input) in row_inputs.iter_mut().enumerate() {
+                input.for_each(|capability, batches| {
+                    let retain = || (0..=outputs).map(|port| capability.retain(port)).collect();
+                    let pending = harness.pending(*capability.time(), retain);
+                    pending.rows.batches.extend(batches.drain(..).map(|batch| (index, batch)));
+                });
+            }
+            time_input.for_each(|capability, rows| {
+                let retain = || (0..=outputs).map(|port| capability.retain(port)).collect();
+                harness.pending(*capability.time(), retain).times.append(rows);
+            });
+            harness.load();
+            while let Some((mut pending, hold)) = harness.next_closed(frontiers) {
+                let pieces = harness.close(&mut pending, *hold.port(0).time());
+                for (port, batch) in harness.output.take() {
+                    row_outputs[port].activate().session(hold.port(port)).give(Arc::new(batch));
+                }
+                pieces_out.activate().session(hold.port(outputs)).give_iterator(pieces.into_iter());
+            }
+        }
+    });
+    (ports, pieces)
+}
+
+/// What waits for the close of one epoch.
+#[derive(Default)]
+struct Pending {
+    rows: PendingRows,
+    times: Vec<crate::time::watermark::WatermarkRow>,
+    hold: Option<Hold>,
+}
+
+struct Harness {
+    context: Rc<JobContext>,
+    name: OperatorName,
+    logic: Box<dyn Stateful>,
+    pending: BTreeMap<u64, Pending>,
+    table: WatermarkTable,
+    delay_ms: i64,
+    output: Output,
+    counters: Counters,
+    load: Option<Arc<LoadQueue>>,
+    loading: Option<Hold>,
+}
+
+impl Harness {
+    fn new(
+        context: &Rc<JobContext>,
+        uid: &Arc<str>,
+        logic: Box<dyn Stateful>,
+        outputs: usize,
+        delay_ms: i64,
+    ) -> Self {
+        Self {
+            context: context.clone(),
+            name: context.name(uid),
+            logic,
+            pending: BTreeMap::new(),
+            table: WatermarkTable::default(),
+            delay_ms,
+            output: Output::new(outputs, context.worker.budget.clone()),
+            counters: Counters::new(context.job.clone()),
+            load: context.loads.get(uid),
+            loading: None,
+        }
+    }
+
+    fn hold(
+        &self,
+        reason: HoldReason,
+        capabilities: Vec<timely::dataflow::operators::Capability<u64>>,
+    ) -> Hold {
+        self.context.worker.hold(&self.name, reason, capabilities)
+    }
+
+    fn pending(
+        &mut self,
+        epoch: u64,
+        retain: impl FnOnce() -> Vec<timely::dataflow::operators::Capability<u64>>,
+    ) -> &mut Pending {
+        let Self { pending, context, name, .. } = self;
+        pending.entry(epoch).or_insert_with(|| {
+            let hold = context.worker.hold(name, HoldReason::Pending, retain());
+            Pending { hold: Some(hold), ..Pending::default() }
+        })
+    }
+
+    /// Takes restored entries; releases the hold of epoch 0 at the end mark.
+    fn load(&mut self) {
+        let Some(queue) = &self.load else { return };
+        if self.loading.is_none() {
+            return;
+        }
+        while let Some(item) = queue.take() {
+            match item {
+                LoadItem::Entries(entries) => {
+                    for (group, key, value) in entries {
+                        if group == SHARED_GROUP && key == CLOCK_KEY {
+                            self.table.restore(decode_clock(&value));
+                        } else {
+                            self.logic.load(group, &key, &value);
+                        }
+                    }
+                }
+                LoadItem::End => {
+                    self.loading = None;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The first pending epoch that every input has passed.
+    fn next_closed(&mut self, frontiers: &[MutableAntichain<u64>]) -> Option<(Pending, Hold)> {
+        let (&epoch, _) = self.pending.first_key_value()?;
+        let open = self.loading.is_some() || frontiers.iter().any(|f| f.less_equal(&epoch));
+        if open {
+            return None;
+        }
+        let mut pending = self.pending.remove(&epoch)?;
+        let hold = pending.hold.take().expect("made with its hold");
+        Some((pending, hold))
+    }
+
+    fn close(&mut self, pending: &mut Pending, epoch: u64) -> Vec<Piece> {
+        let before = self.table.current();
+        let watermark = self.close_time(pending);
+        pending.rows.sort();
+        let mut deltas = Vec::new();
+        let mut close = Close {
+            epoch,
+            stamp_ms: self.context.worker.epochs.borrow().stamp(epoch),
+            before: minus(before, self.delay_ms),
+            watermark: minus(watermark, self.delay_ms),
+            delay_ms: self.delay_ms,
+            rows: &pending.rows,
+            output: &mut self.output,
+            deltas: &mut deltas,
+            counters: &mut self.counters,
+        };
+        self.logic.close(&mut close);
+        if watermark != before && self.context.worker.index == 0 {
+            deltas.push(clock_delta(watermark));
+        }
+        let mut pieces = Vec::new();
+        if !deltas.is_empty() {
+            pieces.push(Piece::State(self.name.uid.clone(), deltas));
+        }
+        let counts = self.counters.take();
+        if !counts.is_empty() {
+            pieces.push(Piece::Counters(counts));
+        }
+        pieces
+    }
+
+    /// `W(e)`. An epoch number under which only rows came (its cut bears a later number) leaves the
+    /// watermark where it was.
+    fn close_time(&mut self, pending: &mut Pending) -> i64 {
+        if pending.times.is_empty() {
+            return self.table.current();
+        }
+        pending.times.drain(..).for_each(|row| self.table.set(row));
+        self.table.advance()
+    }
+}
+
+fn clock_delta(watermark: i64) -> Delta {
+    let value = flip(watermark).to_be_bytes().to_vec();
+    Delta { group: SHARED_GROUP, key: CLOCK_KEY.to_vec(), value: Some(value) }
+}
+
+fn decode_clock(value: &[u8]) -> i64 {
+    let bytes = value.try_into().expect("the clock entry is eight bytes");
+    unflip(u64::from_be_bytes(bytes))
+}

@@ -1,0 +1,138 @@
+//! The trait of what delivers units to the outside.
+//!
+//! A sink MUST deliver a unit idempotently or say [`Delivery::AtLeastOnce`], MUST acknowledge only
+//! what is durable at the target, and MUST NOT wait for a peer: a request is begun, then polled.
+//! One instance serves one shard and has one request outstanding at a time.
+
+use std::sync::Arc;
+
+use crate::clock::Moment;
+use crate::error::Fault;
+use crate::outbox::block::Block;
+
+/// Who is asking; the target's own record of progress carries it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkIdentity {
+    /// Random id of the state directory: a new directory is never mistaken for the old one.
+    pub family: u64,
+    /// Name of the job.
+    pub job: Arc<str>,
+    /// Uid of the sink in the job.
+    pub sink: Arc<str>,
+    /// Worker that wrote the rows when the unit was planned.
+    pub shard: u16,
+}
+
+/// A delivery unit: epochs `lower..=upper` of one shard. Immutable once planned: every attempt
+/// sends the same bytes under the same name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// First epoch.
+    pub lower: u64,
+    /// Last epoch.
+    pub upper: u64,
+    /// Rows in all blocks.
+    pub rows: u64,
+    /// Stored bytes of all blocks.
+    pub bytes: u64,
+    /// Checksum over the checksums of the blocks.
+    pub crc: u32,
+}
+
+/// What a sink is asked for.
+#[derive(Debug, Clone)]
+pub enum SinkRequest {
+    /// Check health and schema, fence older instances; before the job starts.
+    Prepare(SinkIdentity),
+    /// Create the table if it is absent, add missing columns, never drop.
+    EnsureTable(TableDefinition),
+    /// The greatest epoch the target already has from this shard, by the target's own record.
+    LastDelivered,
+    /// Deliver a unit whose plan is durable.
+    Deliver(Unit, Vec<Arc<Block>>),
+}
+
+/// A table a sink may have to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableDefinition {
+    /// Name at the target.
+    pub name: String,
+    /// Columns in order: name and type text.
+    pub columns: Vec<(String, String)>,
+    /// Names of the key columns.
+    pub keys: Vec<String>,
+}
+
+/// Answer to a finished request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkReply {
+    /// To `Prepare`.
+    Prepared,
+    /// To `EnsureTable`.
+    TableReady,
+    /// To `LastDelivered`: `None` if the target knows nothing of this shard.
+    LastDelivered(Option<u64>),
+    /// To `Deliver`.
+    Delivered,
+}
+
+/// Answer of [`Sink::poll`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkPoll {
+    /// Not finished.
+    Pending,
+    /// Finished.
+    Done(SinkReply),
+    /// Failed; begin the same request again. The fault says whether that may help.
+    Fault(Fault),
+}
+
+/// What a crash may do at the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// A reader never sees a row twice.
+    ExactlyOnce,
+    /// A reader may see a unit twice after a crash.
+    AtLeastOnce,
+}
+
+/// When enough has gathered to be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnitPolicy {
+    /// Epochs in one unit at most.
+    pub epochs_max: u64,
+    /// Rows after which a unit is planned at the next close.
+    pub rows_max: u64,
+    /// Stored bytes, likewise.
+    pub bytes_max: u64,
+    /// Milliseconds (by epoch stamps) after which a unit is planned at the next close.
+    pub interval_ms: i64,
+}
+
+impl UnitPolicy {
+    /// One unit per epoch.
+    pub const EVERY_EPOCH: Self =
+        Self { epochs_max: 1, rows_max: 0, bytes_max: 0, interval_ms: 0 };
+}
+
+/// Something that takes units; lives on a thread of its own.
+pub trait Sink: Send {
+    /// Starts a request; the one before MUST be finished.
+    fn begin(&mut self, request: SinkRequest);
+    /// Asks how it stands.
+    fn poll(&mut self, now: Moment) -> SinkPoll;
+    /// Lets go of connections; nothing is called afterwards.
+    fn close(&mut self);
+}
+
+/// Makes the sink of a job, one instance per shard; part of the plan, so shared between threads.
+pub trait SinkFactory: Send + Sync {
+    /// For `explain`.
+    fn describe(&self) -> String;
+    /// When units are planned.
+    fn unit_policy(&self) -> UnitPolicy;
+    /// What a crash may do.
+    fn delivery(&self) -> Delivery;
+    /// Opens nothing yet.
+    fn create(&self) -> Result<Box<dyn Sink>, Fault>;
+}
