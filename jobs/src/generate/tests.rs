@@ -82,7 +82,7 @@ fn whole_lines_parse_and_say_what_was_announced() {
 #[test]
 fn broken_lines_are_dirty() {
     let broken: Vec<Line> =
-        lines(dense(), 0, 30_000).into_iter().filter(|(g, ..)| g.time_ms.is_none()).collect();
+        lines(dense(), 0, 20_000).into_iter().filter(|(g, ..)| g.time_ms.is_none()).collect();
     let mut kinds = BTreeSet::new();
     for (_, line, key) in &broken {
         let kind = match serde_json::from_slice::<Value>(line) {
@@ -105,7 +105,8 @@ fn broken_lines_are_dirty() {
 
 #[test]
 fn shares_are_kept() {
-    let all = lines(dense(), 0, 40_000);
+    // Far from the start, which cuts the delays of the first minutes short.
+    let all = lines(dense(), 1_000_000, 20_000);
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut size = 0;
     let mut seen = BTreeSet::new();
@@ -133,23 +134,23 @@ fn shares_are_kept() {
         add("odd", value["common"]["is_new"] != "0" && value["common"]["is_new"] != "1");
     }
     let within = [
-        ("broken", 150..250),
-        ("late", 80..180),
-        ("very late", 8..40),
-        ("duplicate", 50..120),
-        ("error", 1_040..1_360),
-        ("start", 3_200..8_000),
-        ("page", 32_000..36_800),
-        ("entry", 4_800..10_000),
-        ("display", 14_000..24_000),
-        ("action", 2_800..8_000),
-        ("new", 2_000..16_000),
-        ("known", 18_000..32_000),
-        ("search", 1_200..4_000),
-        ("odd", 2..24),
+        ("broken", 70..130),
+        ("late", 40..90),
+        ("very late", 3..22),
+        ("duplicate", 22..62),
+        ("error", 520..680),
+        ("start", 1_600..4_000),
+        ("page", 16_000..18_400),
+        ("entry", 2_400..5_000),
+        ("display", 7_000..12_000),
+        ("action", 1_400..4_000),
+        ("new", 1_000..8_000),
+        ("known", 9_000..16_000),
+        ("search", 600..2_000),
+        ("odd", 1..12),
     ];
     for (name, range) in within {
-        assert!(range.contains(&counts[name]), "{name}: {} of 40000", counts[name]);
+        assert!(range.contains(&counts[name]), "{name}: {} of 20000", counts[name]);
     }
     assert!((600..=650).contains(&(size / all.len())), "{} bytes a line", size / all.len());
 }
@@ -190,7 +191,7 @@ fn a_live_stream_keeps_the_pace_of_its_rate() {
 fn devices_begin_with_is_new_and_lose_it_the_next_day() {
     let settings = Settings {
         shares: Shares { cleared: 0, odd: 0, very_late: 0, ..Shares::default() },
-        ..day(20_000, 3)
+        ..day(10_000, 3)
     };
     let mut new_days: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
     for (generated, line, key) in lines(settings, 0, usize::MAX) {
@@ -209,7 +210,7 @@ fn devices_begin_with_is_new_and_lose_it_the_next_day() {
 fn entries_follow_entries_of_the_same_device() {
     let mut after_entry: BTreeMap<String, bool> = BTreeMap::new();
     let mut jumps = 0;
-    for (generated, line, key) in lines(dense(), 0, 20_000) {
+    for (generated, line, key) in lines(dense(), 0, 10_000) {
         if generated.time_ms.is_none() {
             continue;
         }
@@ -220,5 +221,5 @@ fn entries_follow_entries_of_the_same_device() {
             jumps += u32::from(entry && before == Some(true));
         }
     }
-    assert!(jumps > 150, "{jumps} entries right after an entry");
+    assert!(jumps > 75, "{jumps} entries right after an entry");
 }
