@@ -1,1 +1,5 @@
 //! The outbox: encoded output, durable before anything is sent.
+
+pub mod block;
+pub mod log;
+pub mod rows;

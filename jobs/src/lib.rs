@@ -1,1 +1,2 @@
 //! jobs: see ARCHITECTURE.md.
+pub mod generate;

@@ -7,6 +7,8 @@
 //! An error of `sync` or `append` is final: the caller MUST stop the process (exit code 74) and
 //! MUST NOT call again, because after a failed fsync the kernel may have dropped the pages.
 
+pub mod real;
+
 use std::io;
 
 /// A directory tree of append-only files.

@@ -1,0 +1,306 @@
+//! The real disk and the lock that makes a data directory the property of one process.
+//!
+//! Every path is taken relative to the root given at the start. What the caller may lean on:
+//! a directory is durable when [`Disk::create_dir`] returns, a file's bytes when
+//! [`AppendFile::sync`] returns, a file's name when [`Disk::sync_dir`] of its directory returns.
+#![expect(clippy::disallowed_methods, reason = "this is the one place that opens files")]
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::{AppendFile, Disk};
+
+/// Files below one directory of the machine.
+#[derive(Debug)]
+pub struct RealDisk {
+    root: PathBuf,
+}
+
+impl RealDisk {
+    /// Opens the directory `root`, making it (and its parents) if it is absent.
+    pub fn open(root: &Path) -> io::Result<RealDisk> {
+        create_durable(root)?;
+        Ok(RealDisk { root: root.to_owned() })
+    }
+
+    /// The place of `path`; refuses what would lead out of the root.
+    fn place(&self, path: &str) -> io::Result<PathBuf> {
+        if Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) {
+            return Ok(self.root.join(path));
+        }
+        let text = format!("path {path:?} is not a plain path below the data directory");
+        Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+    }
+
+    /// Names in `dir` that are files (`files`) or directories, sorted, with their sizes.
+    fn entries(&self, dir: &str, files: bool) -> io::Result<Vec<(String, u64)>> {
+        let entries = match fs::read_dir(self.place(dir)?) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let meta = entry.metadata()?;
+            let wanted = if files { meta.is_file() } else { meta.is_dir() };
+            // A name that is not UTF-8 was not made by us.
+            if let (true, Ok(name)) = (wanted, entry.file_name().into_string()) {
+                found.push((name, meta.len()));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+}
+
+impl Disk for RealDisk {
+    fn create_dir(&self, dir: &str) -> io::Result<()> {
+        create_durable(&self.place(dir)?)
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
+        self.entries(dir, true)
+    }
+
+    fn list_dirs(&self, dir: &str) -> io::Result<Vec<String>> {
+        Ok(self.entries(dir, false)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    fn append_to(&self, path: &str) -> io::Result<Box<dyn AppendFile>> {
+        let file = OpenOptions::new().append(true).create(true).open(self.place(path)?)?;
+        let length = file.metadata()?.len();
+        Ok(Box::new(RealFile { file, length }))
+    }
+
+    fn read_at(&self, path: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let file = File::open(self.place(path)?)?;
+        // The size bounds the allocation: a length read from a damaged file may be absurd.
+        let left = file.metadata()?.len().saturating_sub(offset);
+        let mut bytes = vec![0; length.min(usize::try_from(left).unwrap_or(usize::MAX))];
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    fn truncate(&self, path: &str, length: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.place(path)?)?;
+        let found = file.metadata()?.len();
+        if length > found {
+            let text = format!("cannot cut {path:?} to {length} bytes: it has {found}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        file.set_len(length)?;
+        file.sync_all()
+    }
+
+    fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let target = self.place(path)?;
+        let temporary = self.place(&format!("{path}.tmp"))?;
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&temporary, &target)?;
+        sync_parent(&target)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        match fs::remove_file(self.place(path)?) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        File::open(self.place(dir)?)?.sync_all()
+    }
+}
+
+/// Makes `dir` and its parents; each new name is durable on return.
+fn create_durable(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        create_durable(parent)?;
+    }
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_parent(dir),
+    }
+}
+
+/// Makes the name of `path` durable.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// A file opened with `O_APPEND`; the length is counted, not asked for.
+struct RealFile {
+    file: File,
+    length: u64,
+}
+
+impl AppendFile for RealFile {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// Exclusive ownership of a data directory, given up when this value is dropped or the process
+/// dies in whatever way: the kernel holds the lock, the file only tells who has it.
+#[derive(Debug)]
+pub struct DirLock {
+    _file: File,
+}
+
+/// Why a data directory could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process owns it.
+    #[error("cannot use data directory {}: held by {holder}", root.display())]
+    Held {
+        /// The directory.
+        root: PathBuf,
+        /// What the owner wrote about itself: its process id and the text it was started with.
+        holder: String,
+    },
+    /// The lock file cannot be used at all.
+    #[error("cannot lock data directory {}", root.display())]
+    Io {
+        /// The directory.
+        root: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl DirLock {
+    /// Takes `root` (made if absent) through an exclusive lock on `root/lock`, and writes this
+    /// process's id and `holder` (say `started 2022-06-09T08:00:00Z`) into it. Never waits.
+    pub fn acquire(root: &Path, holder: &str) -> Result<DirLock, LockError> {
+        let failed = |source| LockError::Io { root: root.to_owned(), source };
+        create_durable(root).map_err(failed)?;
+        let path = root.join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held(root, &mut file)),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let text = format!("pid {}, {holder}\n", std::process::id());
+        file.set_len(0).map_err(failed)?;
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        file.write_all(text.as_bytes()).map_err(failed)?;
+        Ok(DirLock { _file: file })
+    }
+}
+
+/// The refusal, in the words of the owner.
+fn held(root: &Path, file: &mut File) -> LockError {
+    let mut text = String::new();
+    let holder = match file.read_to_string(&mut text) {
+        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
+        // It took the lock an instant ago and has not written its name yet.
+        _ => "a process that has not yet said its name".to_owned(),
+    };
+    LockError::Held { root: root.to_owned(), holder }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk() -> (tempfile::TempDir, RealDisk) {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::open(&dir.path().join("a/b")).unwrap();
+        (dir, disk)
+    }
+
+    #[test]
+    fn appends_reads_and_truncates() {
+        let (_dir, disk) = disk();
+        disk.create_dir("x/y").unwrap();
+        let mut file = disk.append_to("x/y/f").unwrap();
+        file.append(b"hello ").unwrap();
+        file.append(b"world").unwrap();
+        file.sync().unwrap();
+        disk.sync_dir("x/y").unwrap();
+        assert_eq!(file.length(), 11);
+        assert_eq!(disk.read_at("x/y/f", 6, 100).unwrap(), b"world");
+        assert_eq!(disk.read_at("x/y/f", 6, 2).unwrap(), b"wo");
+        assert_eq!(disk.read_at("x/y/f", 60, 2).unwrap(), b"");
+        disk.truncate("x/y/f", 5).unwrap();
+        assert_eq!(disk.append_to("x/y/f").unwrap().length(), 5);
+        let longer = disk.truncate("x/y/f", 6).unwrap_err();
+        assert_eq!(longer.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn lists_sorted_and_replaces() {
+        let (_dir, disk) = disk();
+        assert_eq!(disk.list("none").unwrap(), []);
+        assert_eq!(disk.list_dirs("none").unwrap(), [""; 0]);
+        disk.create_dir("d/sub").unwrap();
+        disk.replace("d/b", b"12").unwrap();
+        disk.replace("d/a", b"1").unwrap();
+        disk.replace("d/b", b"123").unwrap();
+        assert_eq!(disk.list("d").unwrap(), [("a".to_owned(), 1), ("b".to_owned(), 3)]);
+        assert_eq!(disk.list_dirs("d").unwrap(), ["sub"]);
+        disk.remove("d/a").unwrap();
+        disk.remove("d/a").unwrap();
+        assert_eq!(disk.list("d").unwrap().len(), 1);
+        assert_eq!(disk.read_at("d/a", 0, 1).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn refuses_paths_that_leave_the_root() {
+        let (_dir, disk) = disk();
+        for path in ["../x", "/etc/passwd", "a/../../x"] {
+            assert_eq!(disk.remove(path).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+
+    #[test]
+    fn a_second_owner_is_refused_with_the_name_of_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirLock::acquire(dir.path(), "started at eight").unwrap();
+        let LockError::Held { holder, .. } = DirLock::acquire(dir.path(), "x").unwrap_err() else {
+            panic!("the second owner was let in or failed otherwise");
+        };
+        assert_eq!(holder, format!("pid {}, started at eight", std::process::id()));
+        drop(first);
+        DirLock::acquire(dir.path(), "started at nine and much longer").unwrap();
+        DirLock::acquire(dir.path(), "short").unwrap();
+        let text = std::fs::read_to_string(dir.path().join("lock")).unwrap();
+        assert_eq!(text, format!("pid {}, short\n", std::process::id()));
+    }
+}

@@ -1,0 +1,305 @@
+//! An append-only log of blocks: the outbox, and every partition of the embedded topic log.
+//!
+//! A topic partition is an outbox log that is kept. Rows are numbered without holes from 0; the
+//! number of a row is its offset in a topic. The log is a directory of files (`<first number>.log`),
+//! of which only the last grows. Its end for everybody else is a [`Mark`], which the checkpoint
+//! batch makes durable; what lies behind the last durable mark never happened and is cut at open.
+//!
+//! The order of calls that keeps this true, per epoch: [`BlockLog::append`] …,
+//! [`BlockLog::append_close`], [`BlockLog::sync`], [`BlockLog::mark`] into the checkpoint batch,
+//! commit, and only then may a [`LogReader`] be given the mark. Whoever commits a mark before the
+//! sync promises bytes that a crash can take back: `mark` therefore never answers more than the
+//! last sync covered.
+//!
+//! After any error of a write the log refuses all further calls: the process must stop.
+
+mod check;
+mod cursor;
+mod error;
+mod file;
+mod mark;
+mod reader;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::block::{BlockHeader, BlockRef, CloseMark, Frame};
+use crate::checkpoint::disk::{AppendFile, Disk};
+use cursor::Cursor;
+
+pub use check::{VerifyReport, last_close_marks, verify};
+pub use error::LogError;
+pub use mark::{Mark, MarkError};
+pub use reader::{LogReader, read_ref};
+
+/// How a log writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogOptions {
+    /// A new file is begun when the current one has this many bytes (`outbox.segment_bytes`).
+    pub file_bytes: u64,
+    /// Whether blocks are compressed where it saves more than an eighth.
+    pub compress: bool,
+}
+
+impl Default for LogOptions {
+    fn default() -> LogOptions {
+        LogOptions { file_bytes: 256 << 20, compress: true }
+    }
+}
+
+/// The writing end of a log. There MUST be one per directory.
+pub struct BlockLog {
+    disk: Arc<dyn Disk>,
+    dir: String,
+    family: u64,
+    options: LogOptions,
+    /// Length of every file by its base number; of the current one as of its last append.
+    files: BTreeMap<u64, u64>,
+    current: Option<Current>,
+    next_base: u64,
+    /// What the last sync covered.
+    synced: Mark,
+    /// The last close mark of every group. Invariant: each is in the current file.
+    closes: BTreeMap<String, CloseMark>,
+    failed: bool,
+}
+
+/// The file that grows.
+struct Current {
+    base: u64,
+    file: Box<dyn AppendFile>,
+    /// Whether its name may still be lost.
+    new: bool,
+}
+
+impl BlockLog {
+    /// Opens the log in `dir` (relative to the data directory) at `mark`, the one of the last
+    /// complete checkpoint, and cuts everything behind it. Without a mark nothing in the directory
+    /// counts.
+    ///
+    /// `family` is the id of the state directory: files of another one are refused before anything
+    /// is cut, as are files of a newer layout, and a mark that the files do not reach.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &str,
+        family: u64,
+        options: LogOptions,
+        mark: Option<Mark>,
+    ) -> Result<BlockLog, LogError> {
+        let mark = mark.unwrap_or_default();
+        disk.create_dir(dir).map_err(LogError::io("create", dir))?;
+        let mut log = BlockLog {
+            files: file::list(&*disk, dir)?,
+            dir: dir.to_owned(),
+            disk,
+            family,
+            options,
+            current: None,
+            next_base: mark.next_base,
+            synced: mark,
+            closes: BTreeMap::new(),
+            failed: false,
+        };
+        log.check_families(&mark)?;
+        log.cut(&mark)?;
+        if mark.length > 0 {
+            log.resume(&mark)?;
+        }
+        Ok(log)
+    }
+
+    /// Refuses foreign files, and a mark that cannot be reached. Cuts nothing.
+    fn check_families(&self, mark: &Mark) -> Result<(), LogError> {
+        for base in self.files.keys() {
+            let tail = *base > mark.file || mark.length == 0;
+            match file::read_header(&*self.disk, &self.dir, *base) {
+                Ok(found) if found != self.family => {
+                    let file = file::path(&self.dir, *base);
+                    return Err(LogError::Family { file, found, expected: self.family });
+                }
+                // The crash came before the header was on disk.
+                Err(LogError::Short { .. } | LogError::Corrupt { .. }) if tail => {}
+                other => drop(other?),
+            }
+        }
+        let found = self.files.get(&mark.file).copied().unwrap_or(0);
+        if found < mark.length {
+            let file = file::path(&self.dir, mark.file);
+            return Err(LogError::Short { file, needed: mark.length, found });
+        }
+        Ok(())
+    }
+
+    /// Removes the files behind the mark, newest first so that a crash in between leaves no hole,
+    /// and cuts the mark's own file.
+    fn cut(&mut self, mark: &Mark) -> Result<(), LogError> {
+        let keep = if mark.length == 0 { mark.file } else { mark.file.saturating_add(1) };
+        let behind = self.files.split_off(&keep);
+        for base in behind.keys().rev() {
+            self.remove(*base)?;
+        }
+        let Some(bytes) = self.files.get_mut(&mark.file).filter(|bytes| **bytes > mark.length)
+        else {
+            return Ok(());
+        };
+        *bytes = mark.length;
+        let path = file::path(&self.dir, mark.file);
+        self.disk.truncate(&path, mark.length).map_err(LogError::io("cut", &path))
+    }
+
+    /// Walks the mark's file for its close marks, checking that it ends as the mark says, and
+    /// opens it for appending.
+    fn resume(&mut self, mark: &Mark) -> Result<(), LogError> {
+        let mut cursor = Cursor::open(&*self.disk, &self.dir, mark.file, Some(mark.length))?;
+        check::collect(&*self.disk, &mut cursor, &mut self.closes, &mut false)?;
+        if cursor.next_base != mark.next_base {
+            return Err(cursor.corrupt("log does not end with the number in its mark"));
+        }
+        let path = file::path(&self.dir, mark.file);
+        let file = self.disk.append_to(&path).map_err(LogError::io("open", &path))?;
+        assert_eq!(file.length(), mark.length, "the file was cut to the mark");
+        self.current = Some(Current { base: mark.file, file, new: false });
+        Ok(())
+    }
+
+    /// Appends a block of rows. `header.base` MUST be [`BlockLog::next_base`].
+    ///
+    /// # Panics
+    /// If the block breaks a limit: no rows, a wrong base, more than
+    /// [`BLOCK_BYTES_MAX`](super::block::BLOCK_BYTES_MAX) bytes in several rows.
+    pub fn append(&mut self, header: BlockHeader, bytes: &[u8]) -> Result<BlockRef, LogError> {
+        assert_eq!(header.base, self.next_base, "rows are numbered without holes");
+        let frame = Frame::rows(header, bytes, self.options.compress);
+        self.guarded(|log| log.write(&frame))
+    }
+
+    /// Appends a close mark. It takes one number.
+    pub fn append_close(&mut self, close: CloseMark) -> Result<BlockRef, LogError> {
+        let frame = Frame::close(&close, self.next_base, false);
+        let reference = self.guarded(|log| log.write(&frame))?;
+        self.closes.insert(close.group.clone(), close);
+        Ok(reference)
+    }
+
+    /// Makes everything appended durable. Does nothing when nothing was appended.
+    pub fn sync(&mut self) -> Result<(), LogError> {
+        self.guarded(BlockLog::sync_current)
+    }
+
+    /// The end of what the last [`BlockLog::sync`] (or the mark given to [`BlockLog::open`]) covers.
+    pub fn mark(&self) -> Mark {
+        self.synced
+    }
+
+    /// The number the next row will have.
+    pub fn next_base(&self) -> u64 {
+        self.next_base
+    }
+
+    /// The number of the first row still there; `next_base` in an empty log.
+    pub fn first_base(&self) -> u64 {
+        self.files.first_key_value().map_or(self.next_base, |(base, _)| *base)
+    }
+
+    /// Bytes in all files, those not yet synced included.
+    pub fn bytes(&self) -> u64 {
+        self.files.values().sum()
+    }
+
+    /// Removes whole files all of whose rows have numbers below `base`, oldest first, and answers
+    /// the bytes freed. The current file stays, and so does the last file before the one in which
+    /// `base` is the first number: a durable mark may still end in it.
+    ///
+    /// `base` MUST NOT be above the `next_base` of a mark in a complete checkpoint.
+    pub fn remove_before(&mut self, base: u64) -> Result<u64, LogError> {
+        self.guarded(|log| {
+            let mut freed = 0;
+            while let Some(second) = log.files.keys().nth(1).filter(|second| **second < base) {
+                let (first, bytes) = log.files.first_key_value().expect("there is a second one");
+                debug_assert!(first < second);
+                let (first, bytes) = (*first, *bytes);
+                log.remove(first)?;
+                log.files.remove(&first);
+                freed += bytes;
+            }
+            Ok(freed)
+        })
+    }
+
+    /// Runs a write; after the first error the log is dead.
+    fn guarded<T>(
+        &mut self,
+        write: impl FnOnce(&mut BlockLog) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        if self.failed {
+            return Err(LogError::Failed { dir: self.dir.clone() });
+        }
+        let outcome = write(self);
+        self.failed = outcome.is_err();
+        outcome
+    }
+
+    /// Appends a frame to the current file or to a new one.
+    fn write(&mut self, frame: &Frame) -> Result<BlockRef, LogError> {
+        let limit = self.options.file_bytes;
+        let current = match self.current.take() {
+            // A file that has no number of its own yet would be followed by one of its own name.
+            Some(current) if current.file.length() < limit || current.base == self.next_base => {
+                self.current.insert(current)
+            }
+            full => {
+                self.current = full;
+                self.sync_current()?;
+                let new = self.begin_file()?;
+                self.current.insert(new)
+            }
+        };
+        let reference = frame.reference(current.base, current.file.length());
+        let appended = current.file.append(&frame.bytes);
+        appended.map_err(LogError::io("append to", &file::path(&self.dir, current.base)))?;
+        self.files.insert(current.base, current.file.length());
+        self.next_base = frame.stored.end();
+        Ok(reference)
+    }
+
+    /// Makes the next file: its header, and the last close mark of every group, so that the files
+    /// before it can be removed.
+    fn begin_file(&mut self) -> Result<Current, LogError> {
+        let base = self.next_base;
+        let path = file::path(&self.dir, base);
+        let mut bytes = file::encode_header(self.family, base);
+        for mark in self.closes.values() {
+            bytes.extend_from_slice(&Frame::close(mark, base, true).bytes);
+        }
+        let mut file = self.disk.append_to(&path).map_err(LogError::io("create", &path))?;
+        assert_eq!(file.length(), 0, "files behind the mark were removed at open");
+        file.append(&bytes).map_err(LogError::io("append to", &path))?;
+        Ok(Current { base, file, new: true })
+    }
+
+    /// Syncs the current file and, where it is new, its name. Older files were synced when they
+    /// were left, so that after a crash only the last file can be torn.
+    fn sync_current(&mut self) -> Result<(), LogError> {
+        let Some(current) = &mut self.current else { return Ok(()) };
+        let end =
+            Mark { file: current.base, length: current.file.length(), next_base: self.next_base };
+        if end == self.synced {
+            return Ok(());
+        }
+        let path = file::path(&self.dir, current.base);
+        current.file.sync().map_err(LogError::io("sync", &path))?;
+        if current.new {
+            self.disk.sync_dir(&self.dir).map_err(LogError::io("sync", &self.dir))?;
+            current.new = false;
+        }
+        self.synced = end;
+        Ok(())
+    }
+
+    /// Removes one file and makes that durable.
+    fn remove(&self, base: u64) -> Result<(), LogError> {
+        let path = file::path(&self.dir, base);
+        self.disk.remove(&path).map_err(LogError::io("remove", &path))?;
+        self.disk.sync_dir(&self.dir).map_err(LogError::io("sync", &self.dir))
+    }
+}

@@ -1,0 +1,113 @@
+//! Reading a log up to a mark: row blocks in order, each checked.
+
+use std::sync::Arc;
+
+use super::super::block::{BLOCK_HEADER_BYTES, Block, BlockRef, StoredHeader};
+use super::cursor::Cursor;
+use super::{LogError, Mark, file};
+use crate::checkpoint::disk::Disk;
+
+/// A reader that sees nothing behind its mark, not even if it lies in the same file.
+///
+/// A reader holds no file open and no memory to speak of between two reads.
+pub struct LogReader {
+    disk: Arc<dyn Disk>,
+    dir: String,
+    mark: Mark,
+    /// The first number wanted; used until the place is found.
+    from: u64,
+    cursor: Option<Cursor>,
+}
+
+impl LogReader {
+    /// A reader of the blocks that contain `from` and everything behind it. Nothing is read yet.
+    ///
+    /// Where `from` was removed already, the first block has a `base` above it: the caller MUST
+    /// compare. Where `from` lies inside a block, the whole block is given.
+    pub fn open(disk: Arc<dyn Disk>, dir: &str, mark: Mark, from: u64) -> LogReader {
+        LogReader { disk, dir: dir.to_owned(), mark, from, cursor: None }
+    }
+
+    /// Raises the end to a newer mark of the same log.
+    pub fn advance_to(&mut self, mark: Mark) {
+        assert!(mark.next_base >= self.mark.next_base, "a mark only moves forward");
+        self.mark = mark;
+        if let Some(cursor) = &mut self.cursor {
+            cursor.end = (cursor.file == mark.file).then_some(mark.length);
+        }
+    }
+
+    /// The next row block, or `None` at the mark; more may follow after
+    /// [`LogReader::advance_to`]. Close marks are passed over.
+    pub fn read(&mut self) -> Result<Option<Block>, LogError> {
+        if self.mark.length == 0 {
+            return Ok(None);
+        }
+        if self.cursor.is_none() {
+            self.cursor = Some(self.find_file()?);
+        }
+        let disk = &*self.disk;
+        loop {
+            let cursor = self.cursor.as_mut().expect("found above");
+            match cursor.peek(disk)? {
+                Some(header) if header.is_close() || header.end() <= self.from => {
+                    cursor.skip(&header);
+                }
+                Some(header) => return cursor.block(disk, &header).map(Some),
+                None if cursor.file == self.mark.file => return Ok(None),
+                None => {
+                    let next = cursor.next_base;
+                    self.cursor = Some(Cursor::open(disk, &self.dir, next, end(&self.mark, next))?);
+                }
+            }
+        }
+    }
+
+    /// The file in which `from` lies, else the first one.
+    fn find_file(&self) -> Result<Cursor, LogError> {
+        let files = file::list(&*self.disk, &self.dir)?;
+        let upto = self.from.min(self.mark.file);
+        let file = files.range(..=upto).next_back().or_else(|| files.first_key_value());
+        let base = file.map_or(self.mark.file, |(base, _)| *base);
+        Cursor::open(&*self.disk, &self.dir, base, end(&self.mark, base))
+    }
+}
+
+/// Where the file `base` ends for a reader up to `mark`.
+pub(super) fn end(mark: &Mark, base: u64) -> Option<u64> {
+    (base == mark.file).then_some(mark.length)
+}
+
+/// Reads the one block a checkpoint refers to; a block other than the one referred to is an error.
+pub fn read_ref(disk: &dyn Disk, dir: &str, reference: &BlockRef) -> Result<Block, LogError> {
+    let path = file::path(dir, reference.file);
+    let needed = reference.offset + u64::from(reference.length);
+    let length = usize::try_from(reference.length).expect("32 bits fit");
+    let bytes = match disk.read_at(&path, reference.offset, length) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(LogError::Short { file: path, needed, found: 0 });
+        }
+        other => other.map_err(LogError::io("read", &path))?,
+    };
+    if bytes.len() < length {
+        let found = reference.offset + bytes.len() as u64;
+        return Err(LogError::Short { file: path, needed, found });
+    }
+    open_ref(&bytes, reference).map_err(|reason| LogError::Corrupt {
+        file: path,
+        offset: reference.offset,
+        reason,
+    })
+}
+
+fn open_ref(bytes: &[u8], reference: &BlockRef) -> Result<Block, &'static str> {
+    let (head, stored) = bytes
+        .split_first_chunk::<BLOCK_HEADER_BYTES>()
+        .ok_or("reference is shorter than a block header")?;
+    let header = StoredHeader::decode(head);
+    header.check(stored)?;
+    if !header.matches(reference) || header.is_close() {
+        return Err("block is not the one referred to");
+    }
+    Ok(Block { header: header.header, bytes: header.unpack(stored)? })
+}
