@@ -1,5 +1,6 @@
 //! The outbox: encoded output, durable before anything is sent.
 
 pub mod block;
+pub(crate) mod dispatch;
 pub mod log;
 pub mod rows;

@@ -111,8 +111,7 @@ pub struct UnitPolicy {
 
 impl UnitPolicy {
     /// One unit per epoch.
-    pub const EVERY_EPOCH: Self =
-        Self { epochs_max: 1, rows_max: 0, bytes_max: 0, interval_ms: 0 };
+    pub const EVERY_EPOCH: Self = Self { epochs_max: 1, rows_max: 0, bytes_max: 0, interval_ms: 0 };
 }
 
 /// Something that takes units; lives on a thread of its own.

@@ -17,6 +17,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::context::{JobContext, OperatorName};
 use super::{PieceStream, RowStream};
 use crate::batch::Batch;
+use crate::batch::buffer::Buffer;
 use crate::batch::row::Row;
 use crate::checkpoint::piece::Piece;
 use crate::checkpoint::writer::{Destination, OpenBlock, WriterItem};
@@ -38,8 +39,7 @@ pub(crate) fn collect<'s>(
     let mut inputs: Vec<_> =
         inputs.into_iter().map(|stream| builder.new_input(stream, Pipeline)).collect();
     let (pieces_out, pieces) = builder.new_output::<Vec<Piece>>();
-    let mut pieces_out =
-        OutputBuilder::<_, CapacityContainerBuilder<Vec<Piece>>>::from(pieces_out);
+    let mut pieces_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Piece>>>::from(pieces_out);
     let mut stage = CollectStage::new(context, uid, spec);
     builder.build(move |capabilities| {
         drop(capabilities);
@@ -156,7 +156,7 @@ impl CollectStage {
         let (job, sink) = (self.name.job.clone(), self.name.uid.clone());
         let shard = u16::try_from(self.context.worker.index).expect("at most 1024 workers");
         let rows = writer.rows();
-        let bytes = writer.into_bytes();
+        let bytes = Buffer::new(writer.into_bytes(), Some(self.context.worker.budget.clone()));
         let block = OpenBlock { job, sink, shard, epoch, destination, rows, bytes };
         self.context.worker.writer.push(WriterItem::Block(block));
     }

@@ -19,10 +19,10 @@ use timely::progress::operate::FrontierInterest;
 use super::context::JobContext;
 use super::source::{CutPosition, Feed, FeedStream};
 use super::{PieceStream, RowStream, TimeStream};
+use crate::batch::Batch;
 use crate::batch::build::{BatchBuilder, RAW_VALUE, Stamp};
 use crate::batch::row::Row;
 use crate::batch::schema::{Kind, Schema};
-use crate::batch::Batch;
 use crate::checkpoint::piece::{Piece, PositionRecord};
 use crate::codec::{Decoded, Decoder};
 use crate::counter::Counters;
@@ -289,7 +289,8 @@ fn dead_letters<'a>(
         let value = builder.append(&value[..kept]);
         let reason = builder.append(reason.as_bytes());
         let name = builder.append(partition.name.as_bytes());
-        for (column, slice) in [(DEAD_VALUE, value), (DEAD_REASON, reason), (DEAD_PARTITION, name)] {
+        for (column, slice) in [(DEAD_VALUE, value), (DEAD_REASON, reason), (DEAD_PARTITION, name)]
+        {
             builder.slice(column, slice);
         }
         builder.int(DEAD_POSITION, i64::try_from(row.order().position).ok());

@@ -124,7 +124,9 @@ mod tests {
                 assert_eq!(row.bytes(RAW_VALUE), Some(&position.to_be_bytes()[..]));
                 let mid = (position % 37) as usize;
                 let last = seen[mid].replace((routed.target, position));
-                assert!(last.is_none_or(|(target, last)| target == routed.target && last < position));
+                assert!(
+                    last.is_none_or(|(target, last)| target == routed.target && last < position)
+                );
                 rows += 1;
             }
         });

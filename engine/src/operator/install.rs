@@ -70,9 +70,11 @@ impl<'s> Installer<'_, 's> {
             }
             NodeKind::Stateful(spec) => {
                 let inputs = StatefulInputs {
-                    rows: node.inputs.iter().map(|(edge, route)| {
-                        exchange(context, uid, self.input(edge), route)
-                    }).collect(),
+                    rows: node
+                        .inputs
+                        .iter()
+                        .map(|(edge, route)| exchange(context, uid, self.input(edge), route))
+                        .collect(),
                     times: self.clocks(&node.inputs),
                     delay_ms: node.inputs.iter().map(|(edge, _)| edge.delay_ms).max().unwrap_or(0),
                 };

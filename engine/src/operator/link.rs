@@ -92,8 +92,7 @@ pub(crate) fn export<'s>(
             time_input.for_each(|capability, rows| {
                 link.send(&LinkItem::Times(*capability.time(), std::mem::take(rows)));
             });
-            let frontier =
-                frontiers.iter().filter_map(|f| f.frontier().first().copied()).min();
+            let frontier = frontiers.iter().filter_map(|f| f.frontier().first().copied()).min();
             if frontier != link.frontier {
                 link.frontier = frontier;
                 link.send(&LinkItem::Frontier(frontier));

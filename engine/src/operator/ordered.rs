@@ -73,12 +73,7 @@ pub trait OrderedLogic {
         context: &mut OrderedContext<'_>,
     );
     /// A timer's turn.
-    fn timer(
-        &mut self,
-        at: i64,
-        state: Slot<'_, Self::State>,
-        context: &mut OrderedContext<'_>,
-    );
+    fn timer(&mut self, at: i64, state: Slot<'_, Self::State>, context: &mut OrderedContext<'_>);
 }
 
 /// Where a row stands in the buffer; the number keeps doubled deliveries of one position apart.
@@ -183,8 +178,7 @@ impl<L: OrderedLogic> Ordered<L> {
 
     fn take_row(&mut self, close: &mut Close<'_>, changes: &mut Changes) {
         let (place, waiting) = self.buffer.pop_first().expect("release saw it");
-        let event =
-            Event { row: waiting.batch.row(waiting.row), at: place.0, late: place.1 };
+        let event = Event { row: waiting.batch.row(waiting.row), at: place.0, late: place.1 };
         self.turn(&waiting.key, close, changes, |logic, state, context| {
             logic.row(event, state, context);
         });
@@ -209,11 +203,8 @@ impl<L: OrderedLogic> Ordered<L> {
             Some(state) => state,
             None => self.states.entry(key.into()).or_insert(None),
         };
-        let mut context = OrderedContext {
-            output: close.output,
-            counters: close.counters,
-            timers: &mut timers,
-        };
+        let mut context =
+            OrderedContext { output: close.output, counters: close.counters, timers: &mut timers };
         act(&mut self.logic, Slot::new(state, &mut changed), &mut context);
         if changed {
             changes.states.insert(key.into());

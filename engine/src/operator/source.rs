@@ -152,13 +152,7 @@ impl SourceOperator {
         }
     }
 
-    fn cut(
-        &mut self,
-        epoch: u64,
-        next: u64,
-        hold: &mut Hold,
-        give: &mut dyn FnMut(&Hold, Feed),
-    ) {
+    fn cut(&mut self, epoch: u64, next: u64, hold: &mut Hold, give: &mut dyn FnMut(&Hold, Feed)) {
         hold.downgrade(epoch);
         give(hold, Feed::Cut(self.partitions.values().cloned().collect()));
         hold.downgrade(next);

@@ -138,10 +138,11 @@ impl<A: Aggregate> WindowFinal<A> {
         for (_, row) in close.rows.iter() {
             let place = row.bytes(PARTIAL_PLACE).expect("always set");
             let sum = row.bytes(PARTIAL_SUM).and_then(A::Sum::decode).expect("always set");
-            let entry = self
-                .open
-                .entry(place.to_vec())
-                .or_insert_with(|| Open { sum: A::Sum::default(), fired: false, dirty: true });
+            let entry = self.open.entry(place.to_vec()).or_insert_with(|| Open {
+                sum: A::Sum::default(),
+                fired: false,
+                dirty: true,
+            });
             self.aggregate.merge(&mut entry.sum, &sum);
             entry.dirty = true;
             touched.insert(place.to_vec());

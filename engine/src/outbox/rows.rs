@@ -100,6 +100,11 @@ impl RowWriter {
         &self.bytes
     }
 
+    /// The rows' bytes, taken over.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.rows == 0

@@ -1,0 +1,306 @@
+//! Reading a checkpoint back: what the directory says at start, and the loader that streams state
+//! to the operators.
+//!
+//! No state is loaded on a worker thread by a blocking scan: the loader fills one queue per
+//! stateful operator and worker in chunks, the operator holds epoch 0 until the end mark.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use super::layout::{self, SinkKey, space};
+use super::piece::PositionRecord;
+use crate::clock::Moment;
+use crate::counter::StoredCounter;
+use crate::error::Fatal;
+use crate::hash::worker_of_group;
+use crate::limit::{HASH_VERSION, KEY_GROUPS, LAYOUT_VERSION, LOAD_CHUNK};
+use crate::operator::stateful::SHARED_GROUP;
+use crate::outbox::block::BlockRef;
+use crate::outbox::log::Mark;
+use crate::runtime::step::{Machine, Step, Waker};
+use crate::sink::Unit;
+use crate::state::backend::{Entry, StateBackend, StateError, StateView};
+
+/// Everything but keyed state that a checkpoint holds.
+#[derive(Debug, Clone, Default)]
+pub struct Saved {
+    /// Random id of the directory; 0 in a new one.
+    pub family: u64,
+    /// Number of the last incarnation; 0 in a new directory.
+    pub generation: u64,
+    /// Greatest complete epoch per group.
+    pub complete: BTreeMap<Arc<str>, u64>,
+    /// Per job: plan hash and operator ids.
+    pub jobs: BTreeMap<Arc<str>, (u64, BTreeMap<Arc<str>, u32>)>,
+    /// Per job and operator id.
+    pub positions: BTreeMap<(Arc<str>, u32), Vec<PositionRecord>>,
+    /// All counters.
+    pub counters: BTreeMap<Vec<u8>, u64>,
+    /// Visible ends of embedded topics.
+    pub topics: BTreeMap<(Arc<str>, u32), Mark>,
+    /// Durable end of the outbox.
+    pub outbox_mark: Option<Mark>,
+    /// Undelivered blocks, by sink shard, epoch and sequence.
+    pub outbox: BTreeMap<SinkKey, BTreeMap<(u64, u32), BlockRef>>,
+    /// Planned units, by sink shard and lower epoch.
+    pub units: BTreeMap<SinkKey, BTreeMap<u64, Unit>>,
+    /// Delivered epochs.
+    pub delivered: BTreeMap<SinkKey, u64>,
+}
+
+impl Saved {
+    /// Reads the directory's checkpoint; `Err` names what is damaged or too new.
+    pub fn read(backend: &dyn StateBackend) -> Result<Self, Fatal> {
+        let view = backend.view().map_err(Fatal::disk)?;
+        let meta = |key: &str| meta_number(view.as_ref(), key);
+        check_version("layout", meta("layout")?, u64::from(LAYOUT_VERSION))?;
+        check_version("key_groups", meta("key_groups")?, u64::from(KEY_GROUPS))?;
+        check_version("hash", meta("hash")?, u64::from(HASH_VERSION))?;
+        let mut saved = Self {
+            family: meta("family")?.unwrap_or(0),
+            generation: meta("generation")?.unwrap_or(0),
+            ..Self::default()
+        };
+        saved.outbox_mark = view
+            .get(space::META, b"outbox_mark")
+            .map_err(Fatal::disk)?
+            .map(|bytes| Mark::decode(&bytes).map_err(Fatal::disk))
+            .transpose()?;
+        saved.read_groups(view.as_ref())?;
+        saved.read_jobs(view.as_ref())?;
+        saved.read_outbox(view.as_ref())?;
+        Ok(saved)
+    }
+
+    fn read_groups(&mut self, view: &dyn StateView) -> Result<(), Fatal> {
+        each(view, space::COMPLETE, &mut |(key, value)| {
+            let name = std::str::from_utf8(key).ok()?;
+            self.complete.insert(name.into(), layout::decode_u64(value)?);
+            Some(())
+        })?;
+        each(view, space::COUNTERS, &mut |(key, value)| {
+            self.counters.insert(key.to_vec(), layout::decode_u64(value)?);
+            Some(())
+        })?;
+        each(view, space::TOPIC, &mut |(key, value)| {
+            self.topics.insert(layout::decode_topic_key(key)?, Mark::decode(value).ok()?);
+            Some(())
+        })
+    }
+
+    fn read_jobs(&mut self, view: &dyn StateView) -> Result<(), Fatal> {
+        each(view, space::JOBS, &mut |(key, value)| {
+            let name = std::str::from_utf8(key).ok()?;
+            self.jobs.insert(name.into(), layout::decode_job(value)?);
+            Some(())
+        })?;
+        for job in self.jobs.keys().cloned().collect::<Vec<_>>() {
+            each(view, &space::positions(&job), &mut |(key, value)| {
+                let (op, record) = layout::decode_position(key, value)?;
+                self.positions.entry((job.clone(), op)).or_default().push(record);
+                Some(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn read_outbox(&mut self, view: &dyn StateView) -> Result<(), Fatal> {
+        each(view, space::OUTBOX, &mut |(key, value)| {
+            let (sink, rest) = SinkKey::take(key)?;
+            let (epoch, rest) = rest.split_first_chunk::<8>()?;
+            let place = (u64::from_be_bytes(*epoch), u32::from_be_bytes(rest.try_into().ok()?));
+            self.outbox.entry(sink).or_default().insert(place, layout::decode_ref(value)?);
+            Some(())
+        })?;
+        each(view, space::UNIT, &mut |(key, value)| {
+            let (sink, rest) = SinkKey::take(key)?;
+            let lower = layout::decode_u64(rest)?;
+            let unit = layout::decode_unit(lower, value)?;
+            self.units.entry(sink).or_default().insert(lower, unit);
+            Some(())
+        })?;
+        each(view, space::DELIVERED, &mut |(key, value)| {
+            let (sink, _) = SinkKey::take(key)?;
+            self.delivered.insert(sink, layout::decode_u64(value)?);
+            Some(())
+        })
+    }
+
+    /// Greatest complete epoch of any group.
+    pub fn greatest_complete(&self) -> u64 {
+        self.complete.values().copied().max().unwrap_or(0)
+    }
+
+    /// Counters with their labels, sorted.
+    pub fn counters(&self) -> Vec<StoredCounter> {
+        let decoded = self.counters.iter().filter_map(|(key, v)| StoredCounter::decode(key, *v));
+        decoded.collect()
+    }
+}
+
+fn meta_number(view: &dyn StateView, key: &str) -> Result<Option<u64>, Fatal> {
+    let value = view.get(space::META, key.as_bytes()).map_err(Fatal::disk)?;
+    Ok(value.as_deref().and_then(layout::decode_u64))
+}
+
+fn check_version(what: &str, found: Option<u64>, ours: u64) -> Result<(), Fatal> {
+    match found {
+        Some(found) if found != ours => Err(Fatal::disk(format!(
+            "cannot read this state directory: its {what} is {found}, this version reads {ours}; \
+             use the version of watershed that wrote it"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Calls `take` for every entry of `space`; an entry it cannot read is a damaged checkpoint.
+fn each(
+    view: &dyn StateView,
+    space: &str,
+    take: &mut dyn FnMut((&[u8], &[u8])) -> Option<()>,
+) -> Result<(), Fatal> {
+    let mut after = Vec::new();
+    loop {
+        let entries = view.scan(space, &[], &after, LOAD_CHUNK).map_err(Fatal::disk)?;
+        for (key, value) in &entries {
+            take((key, value)).ok_or_else(|| {
+                Fatal::disk(format!("cannot read the checkpoint: damaged entry in \"{space}\""))
+            })?;
+        }
+        match entries.last() {
+            Some((key, _)) if entries.len() == LOAD_CHUNK => after.clone_from(key),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// What the loader hands to an operator.
+#[derive(Debug)]
+pub(crate) enum LoadItem {
+    /// Key group, key, value.
+    Entries(Vec<(u16, Vec<u8>, Vec<u8>)>),
+    /// That was all.
+    End,
+}
+
+/// From the loader to one operator on one worker.
+#[derive(Debug, Default)]
+pub(crate) struct LoadQueue {
+    items: Mutex<VecDeque<LoadItem>>,
+    worker: Waker,
+}
+
+impl LoadQueue {
+    pub(crate) fn has_items(&self) -> bool {
+        !self.items.lock().expect("nothing panics under this lock").is_empty()
+    }
+
+    pub(crate) fn take(&self) -> Option<LoadItem> {
+        self.items.lock().expect("nothing panics under this lock").pop_front()
+    }
+
+    fn push(&self, item: LoadItem) {
+        self.items.lock().expect("nothing panics under this lock").push_back(item);
+        self.worker.wake();
+    }
+
+    /// Chunks not yet taken: the loader waits while there are many.
+    fn len(&self) -> usize {
+        self.items.lock().expect("nothing panics under this lock").len()
+    }
+}
+
+/// The load queues of one job on one worker, by operator uid; none on a fresh start.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LoadQueues {
+    queues: BTreeMap<Arc<str>, Arc<LoadQueue>>,
+}
+
+impl LoadQueues {
+    pub(crate) fn new(uids: impl Iterator<Item = Arc<str>>, worker: &Waker) -> Self {
+        let queue = || Arc::new(LoadQueue { items: Mutex::default(), worker: worker.clone() });
+        Self { queues: uids.map(|uid| (uid, queue())).collect() }
+    }
+
+    pub(crate) fn get(&self, uid: &Arc<str>) -> Option<Arc<LoadQueue>> {
+        self.queues.get(uid).cloned()
+    }
+}
+
+/// Chunks that may wait at one operator.
+const CHUNKS_WAITING_MAX: usize = 8;
+
+/// The machine that streams the state of one job.
+pub(crate) struct Loader {
+    job: Arc<str>,
+    view: Box<dyn StateView>,
+    /// Operators still to load: uid and id.
+    operators: VecDeque<(Arc<str>, u32)>,
+    /// Queues by worker.
+    workers: Vec<LoadQueues>,
+    after: Vec<u8>,
+    waker: Waker,
+}
+
+impl Loader {
+    pub(crate) fn new(
+        job: Arc<str>,
+        backend: &dyn StateBackend,
+        operators: VecDeque<(Arc<str>, u32)>,
+        workers: Vec<LoadQueues>,
+    ) -> Result<Self, StateError> {
+        let view = backend.view()?;
+        Ok(Self { job, view, operators, workers, after: Vec::new(), waker: Waker::default() })
+    }
+
+    /// Hands a chunk to its workers.
+    fn deal(&self, uid: &Arc<str>, entries: Vec<Entry>) {
+        let mut dealt: Vec<Vec<_>> = self.workers.iter().map(|_| Vec::new()).collect();
+        for (key, value) in entries {
+            let (_, group, key) =
+                layout::split_state_key(&key).expect("the scan's prefix is the operator's id");
+            if group == SHARED_GROUP {
+                let all = dealt.iter_mut();
+                all.for_each(|chunk| chunk.push((group, key.to_vec(), value.clone())));
+            } else {
+                let worker = worker_of_group(group, self.workers.len());
+                dealt[worker].push((group, key.to_vec(), value));
+            }
+        }
+        for (queues, chunk) in self.workers.iter().zip(dealt) {
+            if let (Some(queue), false) = (queues.get(uid), chunk.is_empty()) {
+                queue.push(LoadItem::Entries(chunk));
+            }
+        }
+    }
+}
+
+impl Machine for Loader {
+    fn name(&self) -> String {
+        format!("loader {}", self.job)
+    }
+
+    fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    fn step(&mut self, now: Moment) -> Result<Step, Fatal> {
+        let Some((uid, op)) = self.operators.front().cloned() else { return Ok(Step::Done) };
+        let queues: Vec<_> = self.workers.iter().filter_map(|queues| queues.get(&uid)).collect();
+        if queues.iter().any(|queue| queue.len() >= CHUNKS_WAITING_MAX) {
+            return Ok(Step::IdleUntil(now.tick_after_ms(1)));
+        }
+        let (space, prefix) = (space::state(&self.job), op.to_be_bytes());
+        let entries =
+            self.view.scan(&space, &prefix, &self.after, LOAD_CHUNK).map_err(Fatal::disk)?;
+        let finished = entries.len() < LOAD_CHUNK;
+        self.after = entries.last().map(|(key, _)| key.clone()).unwrap_or_default();
+        self.deal(&uid, entries);
+        if finished {
+            queues.iter().for_each(|queue| queue.push(LoadItem::End));
+            self.operators.pop_front();
+            self.after.clear();
+        }
+        Ok(Step::Busy)
+    }
+}

@@ -1,0 +1,244 @@
+//! The writer: makes epochs durable, one atomic batch each.
+//!
+//! It waits until every job of a group has handed over its bundle from every worker, then: appends
+//! the epoch's blocks, appends the close mark, syncs the logs; commits one synced batch; and only
+//! then publishes. An error of disk or store ends the process: nothing was published, so the next
+//! generation goes on from the last complete epoch.
+
+mod commit;
+mod deliveries;
+mod groups;
+mod logs;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use self::deliveries::Deliveries;
+use self::groups::Groups;
+use self::logs::Logs;
+use super::bundle::Bundle;
+use super::disk::Disk;
+use super::layout::SinkKey;
+use super::restore::Saved;
+use crate::batch::buffer::Buffer;
+use crate::clock::Moment;
+use crate::control::event::ControlEvent;
+use crate::error::Fatal;
+use crate::outbox::log::{LogOptions, Mark};
+use crate::runtime::step::{Inbox, Machine, Step, Waker};
+use crate::sink::{Unit, UnitPolicy};
+use crate::state::backend::StateBackend;
+
+/// Where a block goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Destination {
+    /// To the outbox, to be delivered.
+    Outbox,
+    /// To a partition of an embedded topic, where it stays.
+    Topic {
+        /// Number of the topic in the sink.
+        topic: u16,
+        /// Partition.
+        partition: u32,
+    },
+}
+
+/// Encoded rows that are not yet in a log.
+#[derive(Debug)]
+pub(crate) struct OpenBlock {
+    pub(crate) job: Arc<str>,
+    pub(crate) sink: Arc<str>,
+    pub(crate) shard: u16,
+    pub(crate) epoch: u64,
+    pub(crate) destination: Destination,
+    pub(crate) rows: u32,
+    /// Counts against the in-flight budget until it is in a log.
+    pub(crate) bytes: Buffer,
+}
+
+/// A sink as the writer sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct SinkRecord {
+    pub(crate) job: Arc<str>,
+    pub(crate) sink: Arc<str>,
+    pub(crate) op: u32,
+    /// Names of its embedded topics; empty for a sink outside.
+    pub(crate) topics: Vec<String>,
+    pub(crate) policy: UnitPolicy,
+}
+
+/// A group that has been formed, and what is needed to complete its epochs.
+#[derive(Debug, Clone)]
+pub(crate) struct GroupRecord {
+    pub(crate) name: Arc<str>,
+    /// Per job: plan hash and operator ids.
+    pub(crate) jobs: Vec<(Arc<str>, u64, BTreeMap<Arc<str>, u32>)>,
+    pub(crate) sinks: Vec<SinkRecord>,
+}
+
+/// An epoch that was ordered to close.
+#[derive(Debug, Clone)]
+pub(crate) struct Closing {
+    pub(crate) group: Arc<str>,
+    pub(crate) epoch: u64,
+    pub(crate) stamp_ms: i64,
+    /// Plan units even where the policy would wait: somebody waits for delivery.
+    pub(crate) flush: bool,
+}
+
+/// What the writer is told.
+#[derive(Debug)]
+pub(crate) enum WriterItem {
+    Group(GroupRecord),
+    Closing(Closing),
+    Block(OpenBlock),
+    Bundle(Bundle),
+    Delivered(SinkKey, u64),
+}
+
+/// The way to the writer.
+pub(crate) type WriterInbox = Inbox<WriterItem>;
+
+/// A unit ready to be sent.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedUnit {
+    pub(crate) unit: Unit,
+    pub(crate) blocks: Vec<crate::outbox::block::BlockRef>,
+}
+
+/// The ways to the dispatchers.
+pub(crate) type UnitInboxes = Arc<Mutex<BTreeMap<SinkKey, Inbox<PlannedUnit>>>>;
+
+/// Visible ends of embedded topics, read by topic sources of this process.
+#[derive(Debug, Clone, Default)]
+pub struct TopicMarks {
+    marks: Arc<Mutex<BTreeMap<(Arc<str>, u32), Mark>>>,
+}
+
+impl TopicMarks {
+    /// The visible end of a partition; `None` if nothing was ever written to it.
+    pub fn get(&self, topic: &str, partition: u32) -> Option<Mark> {
+        self.lock().get(&(topic.into(), partition)).copied()
+    }
+
+    /// All partitions, sorted.
+    pub fn all(&self) -> Vec<((Arc<str>, u32), Mark)> {
+        self.lock().iter().map(|(key, mark)| (key.clone(), *mark)).collect()
+    }
+
+    pub(crate) fn set(&self, marks: impl IntoIterator<Item = ((Arc<str>, u32), Mark)>) {
+        self.lock().extend(marks);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Arc<str>, u32), Mark>> {
+        self.marks.lock().expect("nothing panics under this lock")
+    }
+}
+
+/// Gauges of the writer, for `status`.
+#[derive(Debug, Clone, Default)]
+pub struct WriterGauges {
+    /// All counters, as of the last complete epochs.
+    pub counters: BTreeMap<Vec<u8>, u64>,
+    /// Undelivered units.
+    pub units: usize,
+    /// Bytes in the outbox.
+    pub outbox_bytes: u64,
+    /// Microseconds the last commit took, logs and store.
+    pub commit_us: u64,
+}
+
+/// What the writer is made of.
+pub(crate) struct WriterSetup {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) backend: Arc<dyn StateBackend>,
+    pub(crate) inbox: WriterInbox,
+    pub(crate) waker: Waker,
+    pub(crate) events: Inbox<ControlEvent>,
+    pub(crate) units: UnitInboxes,
+    pub(crate) topics: TopicMarks,
+    pub(crate) gauges: Arc<Mutex<WriterGauges>>,
+    pub(crate) generation: u64,
+    pub(crate) workers: usize,
+    pub(crate) log_options: LogOptions,
+}
+
+/// The machine.
+pub(crate) struct Writer {
+    setup: WriterSetup,
+    logs: Logs,
+    groups: Groups,
+    deliveries: Deliveries,
+    counters: BTreeMap<Vec<u8>, u64>,
+}
+
+impl Writer {
+    /// Opens the logs where the checkpoint left them and takes over what is undelivered.
+    pub(crate) fn open(setup: WriterSetup, saved: &Saved) -> Result<Self, Fatal> {
+        let logs = Logs::open(setup.disk.clone(), setup.log_options, saved)?;
+        setup.topics.set(saved.topics.iter().map(|(key, mark)| (key.clone(), *mark)));
+        let deliveries = Deliveries::restore(saved);
+        let groups = Groups::new(&saved.complete, setup.workers);
+        let counters = saved.counters.clone();
+        let writer = Self { setup, logs, groups, deliveries, counters };
+        writer.publish_gauges(0);
+        Ok(writer)
+    }
+
+    fn take(&mut self, item: WriterItem) {
+        match item {
+            WriterItem::Group(record) => {
+                self.deliveries.add_sinks(&record.sinks);
+                self.groups.form(record);
+            }
+            WriterItem::Closing(closing) => self.groups.closing(closing),
+            WriterItem::Block(block) => self.groups.block(block),
+            WriterItem::Bundle(bundle) => self.groups.bundle(bundle),
+            WriterItem::Delivered(sink, upper) => self.deliveries.delivered(&sink, upper),
+        }
+    }
+
+    /// Tells the controller what has been delivered since it was last told.
+    fn report_settled(&mut self) {
+        for (group, epoch) in self.groups.settled(&self.deliveries) {
+            self.setup.events.push(ControlEvent::Settled { group, epoch });
+        }
+    }
+
+    fn publish_gauges(&self, commit_us: u64) {
+        let mut gauges = self.setup.gauges.lock().expect("nothing panics under this lock");
+        gauges.counters.clone_from(&self.counters);
+        gauges.units = self.deliveries.unit_count();
+        gauges.outbox_bytes = self.logs.outbox_bytes();
+        gauges.commit_us = commit_us;
+    }
+}
+
+impl Machine for Writer {
+    fn name(&self) -> String {
+        "writer".to_owned()
+    }
+
+    fn waker(&self) -> Waker {
+        self.setup.waker.clone()
+    }
+
+    fn step(&mut self, _now: Moment) -> Result<Step, Fatal> {
+        for item in self.setup.inbox.drain() {
+            self.take(item);
+        }
+        let ready = self.groups.take_ready();
+        let step = if ready.is_empty() { Step::Idle } else { Step::Busy };
+        if !ready.is_empty() {
+            self.commit(ready)?;
+            self.publish_gauges(0);
+        }
+        self.report_settled();
+        Ok(step)
+    }
+}
+
+/// Units that an earlier generation planned for `sink` and did not see delivered.
+pub(crate) fn planned_units(saved: &Saved, sink: &SinkKey) -> Vec<PlannedUnit> {
+    Deliveries::planned(saved, sink)
+}

@@ -1,0 +1,237 @@
+//! One commit: blocks, close marks and sync; then the batch; then publication.
+
+use std::sync::Arc;
+
+use super::deliveries::{Retired, WaitingBlock};
+use super::groups::ReadyEpoch;
+use super::{Destination, OpenBlock, PlannedUnit, Writer};
+use crate::checkpoint::layout::{self, SinkKey, space};
+use crate::checkpoint::piece::{Delta, Piece};
+use crate::control::event::ControlEvent;
+use crate::error::Fatal;
+use crate::limit::MANIFESTS_KEPT;
+use crate::outbox::block::{BlockHeader, CloseMark};
+use crate::state::backend::{Durability, StateBatch};
+
+/// A batch under construction and what is published once it is durable.
+struct Commit {
+    batch: StateBatch,
+    plans: Vec<(SinkKey, PlannedUnit)>,
+}
+
+impl Writer {
+    /// Completes these epochs in one batch.
+    pub(super) fn commit(&mut self, ready: Vec<ReadyEpoch>) -> Result<(), Fatal> {
+        let mut commit = Commit { batch: StateBatch::default(), plans: Vec::new() };
+        let mut marks = Vec::new();
+        let mut completed = Vec::new();
+        for epoch in ready {
+            marks.push(close_mark(&epoch));
+            completed.push((epoch.record.name.clone(), epoch.closing.epoch));
+            self.epoch(epoch, &mut commit)?;
+        }
+        // From here on the order is the contract: logs durable, then the batch, then the news.
+        self.logs.close(marks)?;
+        let touched = self.logs.take_touched();
+        commit.put(space::META, b"outbox_mark".to_vec(), self.logs.outbox_mark().encode());
+        for ((topic, partition), mark) in &touched {
+            commit.put(space::TOPIC, layout::topic_key(topic, *partition), mark.encode());
+        }
+        for retired in self.deliveries.take_retired() {
+            commit.retire(&retired);
+        }
+        self.setup.backend.commit(commit.batch, Durability::Synced).map_err(Fatal::disk)?;
+        self.setup.topics.set(touched);
+        self.hand_out(commit.plans);
+        for (group, epoch) in completed {
+            self.groups.completed(&group, epoch);
+            self.setup.events.push(ControlEvent::Complete { group, epoch });
+        }
+        self.logs.retire(self.deliveries.oldest_block().as_ref())
+    }
+
+    fn epoch(&mut self, ready: ReadyEpoch, commit: &mut Commit) -> Result<(), Fatal> {
+        let ReadyEpoch { record, closing, bundles, blocks, .. } = ready;
+        let block_count = blocks.len();
+        let mut sequence = 0;
+        for block in blocks {
+            let sink = record.sinks.iter().find(|s| s.job == block.job && s.sink == block.sink);
+            let sink = sink.expect("the group record names every sink of its jobs");
+            let header = BlockHeader {
+                rows: block.rows,
+                epoch: closing.epoch,
+                sink: sink.op,
+                shard: block.shard,
+                base: 0,
+            };
+            match block.destination {
+                Destination::Topic { topic, partition } => {
+                    let topic = &sink.topics[usize::from(topic)];
+                    self.logs.append_topic(topic, partition, header, block.bytes.bytes())?;
+                }
+                Destination::Outbox => {
+                    self.outbox_block(&block, header, closing.stamp_ms, &mut sequence, commit)?;
+                }
+            }
+        }
+        let mut deltas = 0;
+        for bundle in bundles {
+            let (_, _, ops) = record
+                .jobs
+                .iter()
+                .find(|(job, _, _)| *job == bundle.job)
+                .expect("the group record names every job");
+            for piece in bundle.pieces {
+                deltas += self.piece(&bundle.job, ops, piece, commit);
+            }
+        }
+        for (job, hash, ops) in &record.jobs {
+            commit.put(space::JOBS, job.as_bytes().to_vec(), layout::encode_job(*hash, ops));
+        }
+        let mut complete = layout::encode_u64(closing.epoch);
+        complete.extend_from_slice(&self.setup.generation.to_be_bytes());
+        commit.put(space::COMPLETE, record.name.as_bytes().to_vec(), complete);
+        commit.manifest(
+            &record.name,
+            closing.epoch,
+            [
+                self.setup.generation,
+                self.setup.workers as u64,
+                closing.stamp_ms.cast_unsigned(),
+                deltas,
+                block_count as u64,
+            ],
+        );
+        let plans =
+            self.deliveries.plan(&record.sinks, closing.epoch, closing.stamp_ms, closing.flush);
+        for (sink, planned) in plans {
+            let mut key = sink.encode();
+            key.extend_from_slice(&planned.unit.lower.to_be_bytes());
+            commit.put(space::UNIT, key, layout::encode_unit(&planned.unit));
+            commit.plans.push((sink, planned));
+        }
+        Ok(())
+    }
+
+    fn outbox_block(
+        &mut self,
+        block: &OpenBlock,
+        header: BlockHeader,
+        stamp_ms: i64,
+        sequence: &mut u32,
+        commit: &mut Commit,
+    ) -> Result<(), Fatal> {
+        let epoch = header.epoch;
+        let reference = self.logs.append_outbox(header, block.bytes.bytes())?;
+        let (job, sink) = (block.job.clone(), block.sink.clone());
+        let sink = SinkKey { job, sink, shard: block.shard };
+        commit.put(
+            space::OUTBOX,
+            block_key(&sink, epoch, *sequence),
+            layout::encode_ref(&reference),
+        );
+        let waiting = WaitingBlock { epoch, sequence: *sequence, reference };
+        self.deliveries.gather(&sink, stamp_ms, waiting);
+        *sequence += 1;
+        Ok(())
+    }
+
+    /// Adds a piece to the batch; returns the number of state deltas.
+    fn piece(
+        &mut self,
+        job: &str,
+        ops: &std::collections::BTreeMap<Arc<str>, u32>,
+        piece: Piece,
+        commit: &mut Commit,
+    ) -> u64 {
+        let op_of = |uid: &Arc<str>| *ops.get(uid).expect("submit gave every uid an id");
+        match piece {
+            Piece::State(uid, deltas) => {
+                let (space, op, count): (Arc<str>, _, _) =
+                    (space::state(job).into(), op_of(&uid), deltas.len());
+                for Delta { group, key, value } in deltas {
+                    let key = layout::state_key(op, group, &key);
+                    match value {
+                        Some(value) => commit.batch.put(&space, key, value),
+                        None => commit.batch.delete(&space, key),
+                    }
+                }
+                count as u64
+            }
+            Piece::Positions(uid, records) => {
+                let (space, op): (Arc<str>, _) = (space::positions(job).into(), op_of(&uid));
+                for record in records {
+                    let key = layout::position_key(op, &record.partition.name);
+                    commit.batch.put(&space, key, layout::encode_position(&record));
+                }
+                0
+            }
+            Piece::Counters(counts) => {
+                for (key, count) in counts {
+                    let key = key.encode();
+                    let total = self.counters.entry(key.clone()).or_default();
+                    *total += count;
+                    commit.put(space::COUNTERS, key, layout::encode_u64(*total));
+                }
+                0
+            }
+        }
+    }
+
+    fn hand_out(&self, plans: Vec<(SinkKey, PlannedUnit)>) {
+        let inboxes = self.setup.units.lock().expect("nothing panics under this lock");
+        for (sink, planned) in plans {
+            let inbox = inboxes.get(&sink).expect("submit made an inbox for every shard");
+            inbox.push(planned);
+        }
+    }
+}
+
+impl Commit {
+    fn put(&mut self, space: &'static str, key: Vec<u8>, value: Vec<u8>) {
+        self.batch.put(&space.into(), key, value);
+    }
+
+    fn delete(&mut self, space: &'static str, key: Vec<u8>) {
+        self.batch.delete(&space.into(), key);
+    }
+
+    fn manifest(&mut self, group: &str, epoch: u64, numbers: [u64; 5]) {
+        let key = |epoch: u64| {
+            let mut key = format!("{group}\0").into_bytes();
+            key.extend_from_slice(&epoch.to_be_bytes());
+            key
+        };
+        let value = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+        self.put(space::MANIFEST, key(epoch), value);
+        if let Some(old) = epoch.checked_sub(MANIFESTS_KEPT) {
+            self.delete(space::MANIFEST, key(old));
+        }
+    }
+
+    fn retire(&mut self, retired: &Retired) {
+        for block in &retired.blocks {
+            let key = block_key(&retired.sink, block.epoch, block.sequence);
+            self.delete(space::OUTBOX, key);
+        }
+        let mut key = retired.sink.encode();
+        self.put(space::DELIVERED, key.clone(), layout::encode_u64(retired.unit.upper));
+        key.extend_from_slice(&retired.unit.lower.to_be_bytes());
+        self.delete(space::UNIT, key);
+    }
+}
+
+fn close_mark(ready: &ReadyEpoch) -> CloseMark {
+    CloseMark {
+        group: ready.record.name.to_string(),
+        epoch: ready.closing.epoch,
+        complete_before: ready.complete_before,
+    }
+}
+
+fn block_key(sink: &SinkKey, epoch: u64, sequence: u32) -> Vec<u8> {
+    let mut key = sink.encode();
+    key.extend_from_slice(&epoch.to_be_bytes());
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}

@@ -1,0 +1,185 @@
+//! What is complete and not yet delivered: blocks, planned units, and when to plan the next.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::{PlannedUnit, SinkRecord};
+use crate::checkpoint::layout::SinkKey;
+use crate::checkpoint::restore::Saved;
+use crate::outbox::block::BlockRef;
+use crate::sink::{Unit, UnitPolicy};
+
+/// One block that waits.
+#[derive(Debug, Clone)]
+pub(super) struct WaitingBlock {
+    pub(super) epoch: u64,
+    pub(super) sequence: u32,
+    pub(super) reference: BlockRef,
+}
+
+/// One sink shard.
+#[derive(Debug, Default)]
+struct Shard {
+    /// Blocks not yet in a unit.
+    gathered: Vec<WaitingBlock>,
+    /// Stamp of the oldest of them.
+    since_ms: i64,
+    /// Units under way and their blocks, oldest first.
+    units: VecDeque<(Unit, Vec<WaitingBlock>)>,
+}
+
+/// What a delivery takes out of the store with the next batch.
+#[derive(Debug)]
+pub(super) struct Retired {
+    pub(super) sink: SinkKey,
+    pub(super) unit: Unit,
+    pub(super) blocks: Vec<WaitingBlock>,
+}
+
+/// All sink shards.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    policies: BTreeMap<(Arc<str>, Arc<str>), UnitPolicy>,
+    shards: BTreeMap<SinkKey, Shard>,
+    retired: Vec<Retired>,
+}
+
+impl Deliveries {
+    pub(super) fn restore(saved: &Saved) -> Self {
+        let mut deliveries = Self::default();
+        for (sink, blocks) in &saved.outbox {
+            let shard = deliveries.shards.entry(sink.clone()).or_default();
+            let units = saved.units.get(sink);
+            for unit in units.into_iter().flat_map(BTreeMap::values) {
+                shard.units.push_back((unit.clone(), Vec::new()));
+            }
+            for (&(epoch, sequence), &reference) in blocks {
+                let block = WaitingBlock { epoch, sequence, reference };
+                let within = |unit: &Unit| (unit.lower..=unit.upper).contains(&epoch);
+                match shard.units.iter_mut().find(|(unit, _)| within(unit)) {
+                    Some((_, of_unit)) => of_unit.push(block),
+                    None => shard.gathered.push(block),
+                }
+            }
+        }
+        deliveries
+    }
+
+    pub(super) fn add_sinks(&mut self, sinks: &[SinkRecord]) {
+        for sink in sinks {
+            self.policies.insert((sink.job.clone(), sink.sink.clone()), sink.policy);
+        }
+    }
+
+    /// Units that were planned by an earlier generation, for the dispatcher of `sink`.
+    pub(super) fn planned(saved: &Saved, sink: &SinkKey) -> Vec<PlannedUnit> {
+        let restored = Self::restore(saved);
+        let shard = restored.shards.get(sink);
+        let units = shard.into_iter().flat_map(|shard| shard.units.iter());
+        units.map(|(unit, blocks)| planned(unit, blocks)).collect()
+    }
+
+    pub(super) fn gather(&mut self, sink: &SinkKey, stamp_ms: i64, block: WaitingBlock) {
+        let shard = self.shards.entry(sink.clone()).or_default();
+        if shard.gathered.is_empty() {
+            shard.since_ms = stamp_ms;
+        }
+        shard.gathered.push(block);
+    }
+
+    /// Plans the units that are due at the close of `epoch`; the caller makes them durable in the
+    /// same batch and hands them out after it.
+    pub(super) fn plan(
+        &mut self,
+        sinks: &[SinkRecord],
+        epoch: u64,
+        stamp_ms: i64,
+        flush: bool,
+    ) -> Vec<(SinkKey, PlannedUnit)> {
+        let mut plans = Vec::new();
+        for (key, shard) in &mut self.shards {
+            if !sinks.iter().any(|sink| sink.job == key.job && sink.sink == key.sink) {
+                continue;
+            }
+            let policy = self.policies.get(&(key.job.clone(), key.sink.clone()));
+            let policy = policy.copied().unwrap_or(UnitPolicy::EVERY_EPOCH);
+            if shard.is_due(&policy, epoch, stamp_ms, flush) {
+                let blocks = std::mem::take(&mut shard.gathered);
+                let unit = unit_of(&blocks, epoch);
+                plans.push((key.clone(), planned(&unit, &blocks)));
+                shard.units.push_back((unit, blocks));
+            }
+        }
+        plans
+    }
+
+    /// A shard has delivered everything up to `upper`.
+    pub(super) fn delivered(&mut self, sink: &SinkKey, upper: u64) {
+        let Some(shard) = self.shards.get_mut(sink) else { return };
+        while let Some((unit, blocks)) = shard.units.pop_front_if(|(unit, _)| unit.upper <= upper) {
+            self.retired.push(Retired { sink: sink.clone(), unit, blocks });
+        }
+    }
+
+    pub(super) fn take_retired(&mut self) -> Vec<Retired> {
+        std::mem::take(&mut self.retired)
+    }
+
+    /// The least epoch of these sinks that is complete and not delivered.
+    pub(super) fn oldest_undelivered<'a>(
+        &self,
+        sinks: impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)>,
+    ) -> Option<u64> {
+        let sinks: Vec<_> = sinks.collect();
+        let of_group =
+            |key: &SinkKey| sinks.iter().any(|(job, sink)| **job == key.job && **sink == key.sink);
+        let shards = self.shards.iter().filter(|(key, _)| of_group(key));
+        shards.filter_map(|(_, shard)| shard.blocks().map(|block| block.epoch).min()).min()
+    }
+
+    /// The undelivered block that lies first in the outbox.
+    pub(super) fn oldest_block(&self) -> Option<BlockRef> {
+        let blocks = self.shards.values().flat_map(Shard::blocks).map(|block| block.reference);
+        blocks.min_by_key(|reference| (reference.file, reference.offset))
+    }
+
+    pub(super) fn unit_count(&self) -> usize {
+        self.shards.values().map(|shard| shard.units.len()).sum()
+    }
+}
+
+impl Shard {
+    fn blocks(&self) -> impl Iterator<Item = &WaitingBlock> {
+        self.units.iter().flat_map(|(_, blocks)| blocks).chain(&self.gathered)
+    }
+
+    fn is_due(&self, policy: &UnitPolicy, epoch: u64, stamp_ms: i64, flush: bool) -> bool {
+        let Some(first) = self.gathered.first() else { return false };
+        let rows: u64 = self.gathered.iter().map(|block| u64::from(block.reference.rows)).sum();
+        let bytes: u64 = self.gathered.iter().map(|block| u64::from(block.reference.length)).sum();
+        flush
+            || epoch - first.epoch + 1 >= policy.epochs_max
+            || rows >= policy.rows_max
+            || bytes >= policy.bytes_max
+            || stamp_ms - self.since_ms >= policy.interval_ms
+    }
+}
+
+fn unit_of(blocks: &[WaitingBlock], upper: u64) -> Unit {
+    let mut crc = 0;
+    for block in blocks {
+        crc = crc32c::crc32c_append(crc, &block.reference.crc.to_be_bytes());
+    }
+    Unit {
+        lower: blocks.first().map_or(upper, |block| block.epoch),
+        upper,
+        rows: blocks.iter().map(|block| u64::from(block.reference.rows)).sum(),
+        bytes: blocks.iter().map(|block| u64::from(block.reference.length)).sum(),
+        crc,
+    }
+}
+
+fn planned(unit: &Unit, blocks: &[WaitingBlock]) -> PlannedUnit {
+    let blocks = blocks.iter().map(|block| block.reference).collect();
+    PlannedUnit { unit: unit.clone(), blocks }
+}

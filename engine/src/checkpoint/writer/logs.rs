@@ -1,0 +1,139 @@
+//! The logs the writer appends to: the outbox, and one per partition of an embedded topic.
+//!
+//! A topic partition is an outbox that is kept: its blocks are written once, synced once, and
+//! become visible by their mark in the checkpoint batch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::checkpoint::disk::Disk;
+use crate::checkpoint::layout::{OUTBOX_DIR, topic_dir};
+use crate::checkpoint::restore::Saved;
+use crate::error::Fatal;
+use crate::outbox::block::{BlockHeader, BlockRef, CloseMark};
+use crate::outbox::log::{BlockLog, LogOptions, Mark, last_close_marks};
+
+type TopicPartition = (Arc<str>, u32);
+
+/// The logs.
+pub(super) struct Logs {
+    disk: Arc<dyn Disk>,
+    options: LogOptions,
+    family: u64,
+    outbox: BlockLog,
+    topics: BTreeMap<TopicPartition, BlockLog>,
+    /// Topic partitions appended to since the last sync.
+    touched: Vec<TopicPartition>,
+    saved: BTreeMap<TopicPartition, Mark>,
+}
+
+impl Logs {
+    /// Opens the outbox at its saved mark. Before anything is cut: a group whose `complete` is
+    /// lower than its last close mark says it was has lost a durable tail of the store.
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        options: LogOptions,
+        saved: &Saved,
+    ) -> Result<Self, Fatal> {
+        check_close_marks(disk.as_ref(), saved)?;
+        let open = |dir: &str, mark| {
+            BlockLog::open(disk.clone(), dir, saved.family, options, mark).map_err(Fatal::disk)
+        };
+        let outbox = open(OUTBOX_DIR, saved.outbox_mark)?;
+        let mut topics = BTreeMap::new();
+        for ((topic, partition), mark) in &saved.topics {
+            let log = open(&topic_dir(topic, *partition), Some(*mark))?;
+            topics.insert((topic.clone(), *partition), log);
+        }
+        Ok(Self {
+            outbox,
+            topics,
+            touched: Vec::new(),
+            saved: saved.topics.clone(),
+            family: saved.family,
+            disk,
+            options,
+        })
+    }
+
+    pub(super) fn append_outbox(
+        &mut self,
+        mut header: BlockHeader,
+        bytes: &[u8],
+    ) -> Result<BlockRef, Fatal> {
+        header.base = self.outbox.next_base();
+        self.outbox.append(header, bytes).map_err(Fatal::disk)
+    }
+
+    pub(super) fn append_topic(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        mut header: BlockHeader,
+        bytes: &[u8],
+    ) -> Result<(), Fatal> {
+        let key: TopicPartition = (topic.into(), partition);
+        if !self.topics.contains_key(&key) {
+            let dir = topic_dir(topic, partition);
+            let mark = self.saved.get(&key).copied();
+            let log = BlockLog::open(self.disk.clone(), &dir, self.family, self.options, mark);
+            self.topics.insert(key.clone(), log.map_err(Fatal::disk)?);
+        }
+        let log = self.topics.get_mut(&key).expect("opened above");
+        header.base = log.next_base();
+        log.append(header, bytes).map_err(Fatal::disk)?;
+        if !self.touched.contains(&key) {
+            self.touched.push(key);
+        }
+        Ok(())
+    }
+
+    /// Appends the close marks and makes everything appended so far durable.
+    pub(super) fn close(&mut self, marks: Vec<CloseMark>) -> Result<(), Fatal> {
+        for mark in marks {
+            self.outbox.append_close(mark).map_err(Fatal::disk)?;
+        }
+        self.outbox.sync().map_err(Fatal::disk)?;
+        for key in &self.touched {
+            self.topics.get_mut(key).expect("touched means opened").sync().map_err(Fatal::disk)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn outbox_mark(&self) -> Mark {
+        self.outbox.mark()
+    }
+
+    /// Takes the new ends of the topic partitions that were appended to.
+    pub(super) fn take_touched(&mut self) -> Vec<(TopicPartition, Mark)> {
+        let touched = std::mem::take(&mut self.touched);
+        touched.into_iter().map(|key| (key.clone(), self.topics[&key].mark())).collect()
+    }
+
+    /// Removes outbox files whose blocks all lie before `reference`, or all of them.
+    pub(super) fn retire(&mut self, oldest: Option<&BlockRef>) -> Result<(), Fatal> {
+        let base = oldest.map_or(self.outbox.next_base(), |reference| reference.file);
+        self.outbox.remove_before(base).map(|_freed| ()).map_err(Fatal::disk)
+    }
+
+    pub(super) fn outbox_bytes(&self) -> u64 {
+        self.outbox.bytes()
+    }
+}
+
+fn check_close_marks(disk: &dyn Disk, saved: &Saved) -> Result<(), Fatal> {
+    for (group, mark) in last_close_marks(disk, OUTBOX_DIR).map_err(Fatal::disk)? {
+        let complete = saved.complete.get(group.as_str()).copied();
+        if mark.complete_before > complete {
+            return Err(Fatal::disk(format!(
+                "cannot start: group \"{group}\" had completed epoch {} when epoch {} was closed, \
+                 but the state store says {}; it has lost its durable tail, restore the directory \
+                 from a backup",
+                mark.complete_before.unwrap_or(0),
+                mark.epoch,
+                complete.map_or("none".to_owned(), |epoch| epoch.to_string()),
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,359 @@
+//! The controller: the only writer of commands, and the coordinator of epochs.
+//!
+//! It closes the open epoch when the interval has passed, when the in-flight budget is closed, or
+//! when it is asked to; a group with too many incomplete epochs, or too much undelivered, is
+//! withheld and cuts later. It starts the sources of a job only after the job's sinks have finished
+//! what an earlier generation had planned.
+
+mod groups;
+mod start;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use self::groups::RunningGroup;
+use super::command::{Command, Order};
+use super::event::ControlEvent;
+use super::handle::{CloseRequest, Reply, Request};
+use super::registry::{self, SubmitOptions};
+use super::status::Status;
+use crate::batch::buffer::Budget;
+use crate::checkpoint::disk::Disk;
+use crate::checkpoint::restore::Saved;
+use crate::checkpoint::writer::{Closing, UnitInboxes, WriterGauges, WriterInbox, WriterItem};
+use crate::clock::Moment;
+use crate::epoch::cut::Cut;
+use crate::epoch::hold::HoldTable;
+use crate::error::{Fatal, JobError};
+use crate::graph::JobPlan;
+use crate::limit::{EPOCHS_INFLIGHT_MAX, OUTBOX_BYTES_MAX, OUTBOX_UNITS_MAX};
+use crate::random::Random;
+use crate::runtime::step::{Inbox, Machine, Step, Waker};
+use crate::state::backend::StateBackend;
+
+/// Faults kept for `status`.
+const FAULTS_KEPT: usize = 32;
+/// A closed in-flight budget closes the epoch, but not more often than this.
+const EARLY_CLOSE_MS: u64 = 20;
+
+/// How epochs are closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochSettings {
+    /// Milliseconds between two closes; `None` = only when asked.
+    pub interval_ms: Option<u64>,
+    /// The stamp of all epochs, instead of the clock: for replays.
+    pub fixed_stamp_ms: Option<i64>,
+    /// End the process when all sources have ended and everything is delivered.
+    pub stop_at_end: bool,
+}
+
+/// One worker as the controller sees it.
+pub(crate) struct WorkerPort {
+    pub(crate) commands: Inbox<Command>,
+    pub(crate) waker: Waker,
+    pub(crate) holds: HoldTable,
+}
+
+/// What the controller is made of.
+pub(crate) struct ControllerSetup {
+    pub(crate) epoch: EpochSettings,
+    pub(crate) workers: Vec<WorkerPort>,
+    pub(crate) requests: Inbox<Request>,
+    pub(crate) events: Inbox<ControlEvent>,
+    pub(crate) writer: WriterInbox,
+    pub(crate) gauges: Arc<Mutex<WriterGauges>>,
+    pub(crate) units: UnitInboxes,
+    pub(crate) births: Inbox<Box<dyn Machine>>,
+    pub(crate) status: Arc<Mutex<Status>>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) backend: Arc<dyn StateBackend>,
+    pub(crate) saved: Saved,
+    pub(crate) waker: Waker,
+    pub(crate) random: Random,
+    pub(crate) source_queue_bytes: u64,
+}
+
+/// The machine.
+pub(crate) struct Controller {
+    setup: ControllerSetup,
+    groups: Vec<RunningGroup>,
+    commands: u64,
+    open: u64,
+    stamp_ms: i64,
+    started: bool,
+    close_at: u64,
+    closed_at: u64,
+    faults: Vec<String>,
+    stopping: bool,
+    finished: bool,
+    /// Groups being cancelled: name, and who waits.
+    cancels: Vec<(Arc<str>, Reply<Result<(), JobError>>)>,
+}
+
+impl Controller {
+    pub(crate) fn new(setup: ControllerSetup) -> Self {
+        Self {
+            open: setup.saved.greatest_complete() + 1,
+            setup,
+            groups: Vec::new(),
+            commands: 0,
+            stamp_ms: 0,
+            started: false,
+            close_at: 0,
+            closed_at: 0,
+            faults: Vec::new(),
+            stopping: false,
+            finished: false,
+            cancels: Vec::new(),
+        }
+    }
+
+    fn order(&mut self, make: impl Fn(usize) -> Order) {
+        self.commands += 1;
+        for (index, worker) in self.setup.workers.iter().enumerate() {
+            worker.commands.push(Command { number: self.commands, order: make(index) });
+            worker.waker.wake();
+        }
+    }
+
+    fn request(&mut self, request: Request, now: Moment) -> Result<(), Fatal> {
+        match request {
+            Request::Submit(plans, options, reply) => {
+                reply.answer(self.submit(&plans, &options)?);
+            }
+            Request::Close(request, reply) => reply.answer(self.close_now(request, now)),
+            Request::Cancel(job, reply) => self.cancel(&job, reply, now),
+            Request::Stop => self.stop(now),
+        }
+        Ok(())
+    }
+
+    fn submit(
+        &mut self,
+        plans: &[Arc<JobPlan>],
+        options: &SubmitOptions,
+    ) -> Result<Result<(), JobError>, Fatal> {
+        let running: Vec<_> = self
+            .groups
+            .iter()
+            .flat_map(|group| group.jobs())
+            .map(|job| job.plan.name.clone())
+            .collect();
+        if let Err(error) = registry::check(plans, &running) {
+            return Ok(Err(error));
+        }
+        let mut registered = Vec::new();
+        for plan in plans {
+            match registry::register(plan, &self.setup.saved, options) {
+                Ok(job) => registered.push(job),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        self.start(&registry::groups(plans), &registered)
+    }
+
+    fn event(&mut self, event: ControlEvent, now: Moment) -> Result<(), Fatal> {
+        match event {
+            ControlEvent::Applied { .. } => {}
+            ControlEvent::Complete { group, epoch } => {
+                if let Some(group) = self.group(&group) {
+                    group.complete(epoch, now);
+                }
+            }
+            ControlEvent::Settled { group, epoch } => {
+                if let Some(group) = self.group(&group) {
+                    group.settled = epoch;
+                }
+            }
+            ControlEvent::SourceEnded(job, uid) => {
+                for group in &mut self.groups {
+                    group.source_ended(&job, &uid);
+                }
+            }
+            ControlEvent::SinkReady(job, sink) => {
+                let births = self.setup.births.clone();
+                for group in &mut self.groups {
+                    group.sink_ready(&job, &sink, &births);
+                }
+            }
+            ControlEvent::Fault(report) => {
+                self.faults.push(format!("{} {}: {}", report.job, report.uid, report.fault));
+                let surplus = self.faults.len().saturating_sub(FAULTS_KEPT);
+                self.faults.drain(..surplus);
+            }
+        }
+        Ok(())
+    }
+
+    fn group(&mut self, name: &str) -> Option<&mut RunningGroup> {
+        self.groups.iter_mut().find(|group| &*group.name == name)
+    }
+
+    /// A stamp for the epoch that begins: never below the last one.
+    fn next_stamp(&self, now: Moment) -> i64 {
+        let stamp = self.setup.epoch.fixed_stamp_ms.unwrap_or(now.wall_ms);
+        if stamp < self.stamp_ms { self.stamp_ms + 1 } else { stamp }
+    }
+
+    /// Whether the open epoch should close now, of its own accord.
+    fn is_due(&self, now: Moment) -> bool {
+        let early =
+            self.setup.budget.is_closed() && now.tick_us >= self.closed_at + EARLY_CLOSE_MS * 1000;
+        self.setup.epoch.interval_ms.is_some() && (now.reached(self.close_at) || early)
+    }
+
+    fn close_now(&mut self, request: CloseRequest, now: Moment) -> u64 {
+        let names = self.groups.iter().map(|group| group.name.clone()).collect();
+        let stamp = request.next_stamp_ms.unwrap_or_else(|| self.next_stamp(now));
+        self.close(&names, stamp, true, now)
+    }
+
+    /// Groups that may close: a withheld one keeps its epoch open and cuts later.
+    fn closable(&self) -> BTreeSet<Arc<str>> {
+        let gauges = self.setup.gauges.lock().expect("nothing panics under this lock");
+        let full = gauges.units > OUTBOX_UNITS_MAX || gauges.outbox_bytes > OUTBOX_BYTES_MAX;
+        let may = |group: &&RunningGroup| group.in_flight() < EPOCHS_INFLIGHT_MAX && !full;
+        self.groups.iter().filter(may).map(|group| group.name.clone()).collect()
+    }
+
+    /// Ends the open epoch in these groups and opens the next; returns the one that ended.
+    fn close(
+        &mut self,
+        names: &BTreeSet<Arc<str>>,
+        next_stamp_ms: i64,
+        flush: bool,
+        now: Moment,
+    ) -> u64 {
+        let epoch = self.open;
+        let stamp_ms = self.stamp_ms;
+        let mut jobs = Vec::new();
+        for group in self.groups.iter_mut().filter(|group| names.contains(&group.name)) {
+            jobs.extend(group.jobs().map(|job| job.plan.name.clone()));
+            group.close(epoch, now);
+            let closing = Closing { group: group.name.clone(), epoch, stamp_ms, flush };
+            self.setup.writer.push(WriterItem::Closing(closing));
+        }
+        self.open += 1;
+        self.stamp_ms = next_stamp_ms;
+        self.closed_at = now.tick_us;
+        self.close_at = now.tick_after_ms(self.setup.epoch.interval_ms.unwrap_or(u64::MAX / 2000));
+        let cut = Cut { epoch, next: self.open, next_stamp_ms, jobs: jobs.into() };
+        self.order(|_worker| Order::Close(cut.clone()));
+        epoch
+    }
+
+    /// Lets everything under way complete, then ends.
+    fn stop(&mut self, now: Moment) {
+        if !self.stopping {
+            self.stopping = true;
+            for group in &mut self.groups {
+                group.stop_sources();
+            }
+            self.close_now(CloseRequest::default(), now);
+        }
+    }
+
+    fn cancel(&mut self, job: &str, reply: Reply<Result<(), JobError>>, now: Moment) {
+        let found = self
+            .groups
+            .iter_mut()
+            .find(|group| group.jobs().any(|member| &*member.plan.name == job));
+        let Some(group) = found else {
+            let reason = "no job of this name is running".to_owned();
+            reply.answer(Err(JobError { job: job.to_owned(), reason }));
+            return;
+        };
+        group.stop_sources();
+        let name = group.name.clone();
+        let stamp = self.next_stamp(now);
+        self.close(&BTreeSet::from([name.clone()]), stamp, true, now);
+        self.cancels.push((name, reply));
+    }
+
+    /// Ends cancelled groups whose last epoch has been delivered.
+    fn finish_cancels(&mut self) {
+        let cancels = std::mem::take(&mut self.cancels);
+        for (name, reply) in cancels {
+            let settled = self.group(&name).is_none_or(|group| group.is_settled());
+            if !settled {
+                self.cancels.push((name, reply));
+                continue;
+            }
+            let index = self.groups.iter().position(|group| group.name == name);
+            if let Some(group) = index.map(|index| self.groups.remove(index)) {
+                // Importers first: a link's reader must not outlive what it reads.
+                let jobs: Vec<_> = group.jobs().map(|job| job.plan.name.clone()).collect();
+                for job in jobs.into_iter().rev() {
+                    self.order(|_worker| Order::Kill(job.clone()));
+                }
+            }
+            reply.answer(Ok(()));
+        }
+    }
+
+    /// Sources at their end are closed once more, so that their last watermark takes effect.
+    fn finish_ended(&mut self, now: Moment) {
+        let ended = !self.groups.is_empty() && self.groups.iter().all(RunningGroup::has_ended);
+        if self.setup.epoch.stop_at_end && ended && !self.stopping {
+            self.stop(now);
+        }
+    }
+
+    fn publish(&self, now: Moment) {
+        let status = Status {
+            generation: self.setup.saved.generation,
+            open_epoch: self.open,
+            workers: self.setup.workers.len(),
+            groups: self.groups.iter().map(|group| group.status(now)).collect(),
+            holds: self.setup.workers.iter().flat_map(|worker| worker.holds.entries()).collect(),
+            inflight_bytes: self.setup.budget.live(),
+            faults: self.faults.clone(),
+            finished: self.finished,
+        };
+        *self.setup.status.lock().expect("nothing panics under this lock") = status;
+    }
+
+    fn next_wake(&self) -> Step {
+        if self.finished {
+            return Step::Done;
+        }
+        // With a closed budget the workers wait for an early close.
+        let early = self.closed_at + EARLY_CLOSE_MS * 1000;
+        Step::IdleUntil(if self.setup.budget.is_closed() { early } else { self.close_at })
+    }
+}
+
+impl Machine for Controller {
+    fn name(&self) -> String {
+        "controller".to_owned()
+    }
+
+    fn waker(&self) -> Waker {
+        self.setup.waker.clone()
+    }
+
+    fn step(&mut self, now: Moment) -> Result<Step, Fatal> {
+        if !self.started {
+            self.started = true;
+            self.stamp_ms = self.next_stamp(now);
+            self.close_at =
+                now.tick_after_ms(self.setup.epoch.interval_ms.unwrap_or(u64::MAX / 2000));
+        }
+        for event in self.setup.events.drain() {
+            self.event(event, now)?;
+        }
+        while let Some(request) = self.setup.requests.pop() {
+            self.request(request, now)?;
+        }
+        if !self.stopping && self.is_due(now) {
+            let (names, stamp) = (self.closable(), self.next_stamp(now));
+            self.close(&names, stamp, false, now);
+        }
+        self.finish_ended(now);
+        self.finish_cancels();
+        self.finished = self.stopping && self.groups.iter().all(RunningGroup::is_settled);
+        self.publish(now);
+        Ok(self.next_wake())
+    }
+}

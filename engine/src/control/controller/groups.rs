@@ -1,0 +1,138 @@
+//! One running group: its jobs, its sources, and how far it has come.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::clock::Moment;
+use crate::control::registry::RegisteredJob;
+use crate::control::status::GroupStatus;
+use crate::runtime::pump::{Pump, PumpOrder};
+use crate::runtime::queue::SourceQueue;
+use crate::runtime::step::{Inbox, Machine};
+
+/// A source of the group.
+pub(super) struct RunningSource {
+    pub(super) job: Arc<str>,
+    pub(super) uid: Arc<str>,
+    pub(super) bounded: bool,
+    pub(super) ended: bool,
+    pub(super) queues: Vec<Arc<SourceQueue>>,
+    pub(super) orders: Inbox<PumpOrder>,
+    /// Started once the group's sinks are ready.
+    pub(super) pump: Option<Pump>,
+}
+
+/// A group.
+pub(super) struct RunningGroup {
+    pub(super) name: Arc<str>,
+    jobs: Vec<RegisteredJob>,
+    pub(super) sources: Vec<RunningSource>,
+    /// Sink shards that are not ready: job and uid, once per shard.
+    waiting_sinks: Vec<(Arc<str>, Arc<str>)>,
+    /// Closed epochs that are not complete, with the tick of the close.
+    closed: VecDeque<(u64, u64)>,
+    last_closed: u64,
+    pub(super) complete: u64,
+    completed_at: u64,
+    pub(super) settled: u64,
+}
+
+impl RunningGroup {
+    pub(super) fn new(
+        name: Arc<str>,
+        jobs: Vec<RegisteredJob>,
+        sources: Vec<RunningSource>,
+        waiting_sinks: Vec<(Arc<str>, Arc<str>)>,
+    ) -> Self {
+        Self {
+            name,
+            jobs,
+            sources,
+            waiting_sinks,
+            closed: VecDeque::new(),
+            last_closed: 0,
+            complete: 0,
+            completed_at: 0,
+            settled: 0,
+        }
+    }
+
+    pub(super) fn jobs(&self) -> impl Iterator<Item = &RegisteredJob> {
+        self.jobs.iter()
+    }
+
+    /// A sink shard is ready; with the last one the sources begin.
+    pub(super) fn sink_ready(
+        &mut self,
+        job: &Arc<str>,
+        sink: &Arc<str>,
+        births: &Inbox<Box<dyn Machine>>,
+    ) {
+        let ready = |waiting: &(Arc<str>, Arc<str>)| waiting.0 == *job && waiting.1 == *sink;
+        if let Some(index) = self.waiting_sinks.iter().position(ready) {
+            self.waiting_sinks.swap_remove(index);
+        }
+        self.start_sources(births);
+    }
+
+    pub(super) fn start_sources(&mut self, births: &Inbox<Box<dyn Machine>>) {
+        if self.waiting_sinks.is_empty() {
+            for pump in self.sources.iter_mut().filter_map(|source| source.pump.take()) {
+                births.push(Box::new(pump));
+            }
+        }
+    }
+
+    pub(super) fn source_ended(&mut self, job: &Arc<str>, uid: &Arc<str>) {
+        let ended = |source: &&mut RunningSource| source.job == *job && source.uid == *uid;
+        if let Some(source) = self.sources.iter_mut().find(ended) {
+            source.ended = true;
+        }
+    }
+
+    /// Whether every source has ended and all it read is in the dataflow.
+    pub(super) fn has_ended(&self) -> bool {
+        let drained = |source: &RunningSource| !source.queues.iter().any(|queue| queue.has_items());
+        self.sources.iter().all(|source| source.bounded && source.ended && drained(source))
+    }
+
+    pub(super) fn stop_sources(&mut self) {
+        for source in &self.sources {
+            source.orders.push(PumpOrder::Stop);
+        }
+    }
+
+    pub(super) fn close(&mut self, epoch: u64, now: Moment) {
+        self.closed.push_back((epoch, now.tick_us));
+        self.last_closed = epoch;
+    }
+
+    pub(super) fn complete(&mut self, epoch: u64, now: Moment) {
+        while self.closed.pop_front_if(|(closed, _)| *closed <= epoch).is_some() {}
+        self.complete = epoch;
+        self.completed_at = now.tick_us;
+    }
+
+    pub(super) fn in_flight(&self) -> u64 {
+        self.closed.len() as u64
+    }
+
+    /// Whether everything closed so far is complete and delivered.
+    pub(super) fn is_settled(&self) -> bool {
+        self.closed.is_empty() && self.settled >= self.last_closed
+    }
+
+    pub(super) fn status(&self, now: Moment) -> GroupStatus {
+        let since = |tick_us: u64| now.tick_us.saturating_sub(tick_us) / 1000;
+        GroupStatus {
+            name: self.name.clone(),
+            jobs: self.jobs().map(|job| job.plan.name.clone()).collect(),
+            running: self.waiting_sinks.is_empty(),
+            closed: self.last_closed,
+            complete: self.complete,
+            settled: self.settled,
+            epoch_age_ms: self.closed.front().map_or(0, |(_, closed_at)| since(*closed_at)),
+            checkpoint_age_ms: if self.complete == 0 { 0 } else { since(self.completed_at) },
+        }
+    }
+}

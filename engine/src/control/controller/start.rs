@@ -1,0 +1,245 @@
+//! Starting jobs: queues, loaders, dispatchers, pumps, and the dataflows on all workers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::groups::{RunningGroup, RunningSource};
+use super::{Controller, Order};
+use crate::checkpoint::layout::SinkKey;
+use crate::checkpoint::restore::{LoadQueues, Loader};
+use crate::checkpoint::writer::{self, GroupRecord, SinkRecord, WriterItem};
+use crate::control::command::JobSeat;
+use crate::control::registry::RegisteredJob;
+use crate::error::{Fatal, JobError};
+use crate::graph::JobPlan;
+use crate::graph::plan::{NodeKind, SinkTarget, SourceSpec};
+use crate::outbox::dispatch::{DispatchSetup, Dispatcher};
+use crate::random::Random;
+use crate::runtime::pump::{Pump, PumpSetup};
+use crate::runtime::queue::SourceQueue;
+use crate::runtime::step::{Inbox, Machine, Waker};
+use crate::sink::{SinkFactory, UnitPolicy};
+
+/// The parts of a job that live outside its dataflow.
+#[derive(Default)]
+struct Parts {
+    machines: Vec<Box<dyn Machine>>,
+    sources: Vec<RunningSource>,
+    waiting_sinks: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl Controller {
+    /// Starts all groups; an outside fault while making a source or sink refuses the jobs.
+    pub(super) fn start(
+        &mut self,
+        groups: &[(Arc<str>, Vec<Arc<JobPlan>>)],
+        registered: &[RegisteredJob],
+    ) -> Result<Result<(), JobError>, Fatal> {
+        let mut made = Vec::new();
+        for (name, plans) in groups {
+            let jobs: Vec<RegisteredJob> = registered
+                .iter()
+                .filter(|job| plans.iter().any(|plan| plan.name == job.plan.name))
+                .cloned()
+                .collect();
+            let mut parts = Parts::default();
+            for job in &jobs {
+                if let Err(error) = self.make_parts(job, &mut parts) {
+                    return Ok(Err(error));
+                }
+            }
+            made.push((name.clone(), jobs, parts));
+        }
+        for (name, jobs, parts) in made {
+            self.install(name, jobs, parts)?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn make_parts(&mut self, job: &RegisteredJob, parts: &mut Parts) -> Result<(), JobError> {
+        let refuse = |fault: crate::error::Fault| JobError {
+            job: job.plan.name.to_string(),
+            reason: fault.to_string(),
+        };
+        for node in &job.plan.nodes {
+            match &node.kind {
+                NodeKind::Source(spec) => {
+                    let source = self.make_source(job, &node.uid, spec).map_err(refuse)?;
+                    parts.sources.push(source);
+                }
+                NodeKind::Collect(spec) => {
+                    if let SinkTarget::Outside(factory) = &spec.target {
+                        let made = self.make_dispatchers(job, &node.uid, factory.as_ref());
+                        for dispatcher in made.map_err(refuse)? {
+                            parts.waiting_sinks.push((job.plan.name.clone(), node.uid.clone()));
+                            parts.machines.push(Box::new(dispatcher));
+                        }
+                    }
+                }
+                NodeKind::Import { .. } | NodeKind::Export(_) | NodeKind::Stateful(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn make_source(
+        &self,
+        job: &RegisteredJob,
+        uid: &Arc<str>,
+        spec: &SourceSpec,
+    ) -> Result<RunningSource, crate::error::Fault> {
+        let source = spec.factory.create()?;
+        let bounded = source.describe().bounded;
+        let waker = Waker::default();
+        let queues: Vec<_> = self
+            .setup
+            .workers
+            .iter()
+            .map(|worker| {
+                let bytes = self.setup.source_queue_bytes;
+                Arc::new(SourceQueue::new(bytes, worker.waker.clone(), waker.clone()))
+            })
+            .collect();
+        let op = job.ops[uid];
+        let saved = self.setup.saved.positions.get(&(job.plan.name.clone(), op));
+        let orders = Inbox::new(waker.clone());
+        let setup = PumpSetup {
+            job: job.plan.name.clone(),
+            uid: uid.clone(),
+            start: spec.start.clone(),
+            saved: saved.cloned().unwrap_or_default(),
+            queues: queues.clone(),
+            events: self.setup.events.clone(),
+            orders: orders.clone(),
+            waker,
+        };
+        Ok(RunningSource {
+            job: job.plan.name.clone(),
+            uid: uid.clone(),
+            bounded,
+            ended: false,
+            queues,
+            orders,
+            pump: Some(Pump::new(setup, source)),
+        })
+    }
+
+    /// One dispatcher per worker, and one per shard of an earlier, larger set of workers.
+    fn make_dispatchers(
+        &mut self,
+        job: &RegisteredJob,
+        uid: &Arc<str>,
+        factory: &dyn SinkFactory,
+    ) -> Result<Vec<Dispatcher>, crate::error::Fault> {
+        let ours = |key: &&SinkKey| key.job == job.plan.name && key.sink == *uid;
+        let old = self.setup.saved.outbox.keys().filter(ours).map(|key| key.shard);
+        let workers = u16::try_from(self.setup.workers.len()).expect("at most 1024 workers");
+        let mut shards: Vec<u16> = (0..workers).chain(old).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        let mut dispatchers = Vec::new();
+        for shard in shards {
+            let key = SinkKey { job: job.plan.name.clone(), sink: uid.clone(), shard };
+            let waker = Waker::default();
+            let inbox = Inbox::new(waker.clone());
+            let mut inboxes = self.setup.units.lock().expect("nothing panics under this lock");
+            inboxes.insert(key.clone(), inbox.clone());
+            drop(inboxes);
+            let setup = DispatchSetup {
+                planned: writer::planned_units(&self.setup.saved, &key),
+                key,
+                family: self.setup.saved.family,
+                disk: self.setup.disk.clone(),
+                inbox,
+                writer: self.setup.writer.clone(),
+                events: self.setup.events.clone(),
+                waker,
+                random: Random::new(self.setup.random.next_u64()),
+            };
+            dispatchers.push(Dispatcher::new(setup, factory.create()?));
+        }
+        Ok(dispatchers)
+    }
+
+    fn install(
+        &mut self,
+        name: Arc<str>,
+        jobs: Vec<RegisteredJob>,
+        parts: Parts,
+    ) -> Result<(), Fatal> {
+        self.setup.writer.push(WriterItem::Group(group_record(&name, &jobs)));
+        for job in &jobs {
+            self.install_job(job, &parts.sources)?;
+        }
+        let mut group = RunningGroup::new(name, jobs, parts.sources, parts.waiting_sinks);
+        group.complete = self.setup.saved.complete.get(&group.name).copied().unwrap_or(0);
+        parts.machines.into_iter().for_each(|machine| self.setup.births.push(machine));
+        group.start_sources(&self.setup.births);
+        self.groups.push(group);
+        Ok(())
+    }
+
+    fn install_job(&mut self, job: &RegisteredJob, sources: &[RunningSource]) -> Result<(), Fatal> {
+        let stateful: Vec<Arc<str>> = job
+            .plan
+            .nodes
+            .iter()
+            .filter(|node| matches!(node.kind, NodeKind::Stateful(_)))
+            .map(|node| node.uid.clone())
+            .filter(|uid| job.restored.contains(uid))
+            .collect();
+        let loads: Vec<LoadQueues> = self
+            .setup
+            .workers
+            .iter()
+            .map(|worker| LoadQueues::new(stateful.iter().cloned(), &worker.waker))
+            .collect();
+        let operators: VecDeque<_> =
+            stateful.iter().map(|uid| (uid.clone(), job.ops[uid])).collect();
+        if !operators.is_empty() {
+            let name = job.plan.name.clone();
+            let backend = self.setup.backend.as_ref();
+            let loader = Loader::new(name, backend, operators, loads.clone());
+            self.setup.births.push(Box::new(loader.map_err(Fatal::disk)?));
+        }
+        let open = (self.open, self.stamp_ms);
+        let plan = job.plan.clone();
+        self.order(|worker| {
+            let own = sources.iter().filter(|source| source.job == plan.name);
+            let sources: BTreeMap<_, _> =
+                own.map(|source| (source.uid.clone(), source.queues[worker].clone())).collect();
+            Order::Submit(JobSeat {
+                plan: plan.clone(),
+                open,
+                sources,
+                loads: loads[worker].clone(),
+            })
+        });
+        Ok(())
+    }
+}
+
+fn group_record(name: &Arc<str>, jobs: &[RegisteredJob]) -> GroupRecord {
+    let mut sinks = Vec::new();
+    for job in jobs {
+        for (node, spec) in job.plan.sinks() {
+            let (topics, policy) = match &spec.target {
+                SinkTarget::Topics(topics, _) => {
+                    let names = topics.iter().map(|topic| topic.name.clone()).collect();
+                    (names, UnitPolicy::EVERY_EPOCH)
+                }
+                SinkTarget::Outside(factory) => (Vec::new(), factory.unit_policy()),
+            };
+            sinks.push(SinkRecord {
+                job: job.plan.name.clone(),
+                sink: node.uid.clone(),
+                op: job.ops[&node.uid],
+                topics,
+                policy,
+            });
+        }
+    }
+    let jobs =
+        jobs.iter().map(|job| (job.plan.name.clone(), job.plan.hash(), job.ops.clone())).collect();
+    GroupRecord { name: name.clone(), jobs, sinks }
+}

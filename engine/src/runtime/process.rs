@@ -1,0 +1,177 @@
+//! One process of the engine: all its machines, wired but not yet running.
+//!
+//! The same assembly serves production ([`thread`](super::thread)) and simulation
+//! (`testing::simulate`), so what is tested is what runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use super::step::{Inbox, Machine, Waker};
+use super::worker::WorkerSeat;
+use crate::batch::buffer::Budget;
+use crate::checkpoint::disk::Disk;
+use crate::checkpoint::layout::{self, space};
+use crate::checkpoint::restore::Saved;
+use crate::checkpoint::writer::{TopicMarks, Writer, WriterGauges, WriterSetup};
+use crate::control::controller::{Controller, ControllerSetup, EpochSettings, WorkerPort};
+use crate::control::handle::Handle;
+use crate::control::status::Status;
+use crate::epoch::hold::HoldTable;
+use crate::error::Fatal;
+use crate::limit::{
+    HASH_VERSION, INFLIGHT_BYTES_MAX, KEY_GROUPS, LAYOUT_VERSION, SOURCE_QUEUE_BYTES,
+};
+use crate::outbox::log::LogOptions;
+use crate::random::Random;
+use crate::state::backend::{Durability, StateBackend, StateBatch};
+
+/// Settings of a process.
+#[derive(Debug, Clone)]
+pub struct ProcessSettings {
+    /// Worker threads.
+    pub workers: usize,
+    /// How epochs close.
+    pub epoch: EpochSettings,
+    /// Live bytes above which sources stop.
+    pub inflight_bytes_max: u64,
+    /// Bytes a source reads ahead, per worker.
+    pub source_queue_bytes: u64,
+    /// How logs are written.
+    pub log: LogOptions,
+    /// Seed of all random choices (family id, jitter).
+    pub seed: u64,
+}
+
+impl ProcessSettings {
+    /// Defaults with `workers` workers and epochs of one second.
+    pub fn new(workers: usize, seed: u64) -> Self {
+        let epoch =
+            EpochSettings { interval_ms: Some(1000), fixed_stamp_ms: None, stop_at_end: false };
+        Self {
+            workers,
+            epoch,
+            inflight_bytes_max: INFLIGHT_BYTES_MAX,
+            source_queue_bytes: SOURCE_QUEUE_BYTES,
+            log: LogOptions::default(),
+            seed,
+        }
+    }
+}
+
+/// A process ready to run.
+pub struct Process {
+    /// One per worker, in order of index.
+    pub seats: Vec<WorkerSeat>,
+    /// Machines that run from the start.
+    pub machines: Vec<Box<dyn Machine>>,
+    /// Machines born while it runs.
+    pub births: Inbox<Box<dyn Machine>>,
+    /// The way in from outside.
+    pub handle: Handle,
+    /// Visible ends of embedded topics.
+    pub topics: TopicMarks,
+    /// Gauges of the writer.
+    pub gauges: Arc<Mutex<WriterGauges>>,
+    /// Whom a birth wakes.
+    pub births_waker: Waker,
+}
+
+impl Process {
+    /// Reads the checkpoint, writes the new generation durably, opens the logs, wires everything.
+    /// `topics` is handed in because topic sources of the plans share it.
+    pub fn open(
+        settings: &ProcessSettings,
+        disk: Arc<dyn Disk>,
+        backend: Arc<dyn StateBackend>,
+        topics: TopicMarks,
+    ) -> Result<Self, Fatal> {
+        let mut random = Random::new(settings.seed);
+        let mut saved = Saved::read(backend.as_ref())?;
+        begin_generation(&mut saved, backend.as_ref(), &mut random)?;
+
+        let budget = Budget::new(settings.inflight_bytes_max);
+        let (controller_waker, writer_waker) = (Waker::default(), Waker::default());
+        let events = Inbox::new(controller_waker.clone());
+        let writer = Inbox::new(writer_waker.clone());
+        let births_waker = Waker::default();
+        let births = Inbox::new(births_waker.clone());
+        let gauges = Arc::<Mutex<WriterGauges>>::default();
+        let units = Arc::new(Mutex::new(BTreeMap::new()));
+        let handle = Handle {
+            requests: Inbox::new(controller_waker.clone()),
+            status: Arc::new(Mutex::new(Status::default())),
+        };
+
+        let (mut seats, mut ports) = (Vec::new(), Vec::new());
+        for _ in 0..settings.workers {
+            let (waker, holds) = (Waker::default(), HoldTable::default());
+            let commands = Inbox::new(waker.clone());
+            ports.push(WorkerPort {
+                commands: commands.clone(),
+                waker: waker.clone(),
+                holds: holds.clone(),
+            });
+            let (events, writer, budget) = (events.clone(), writer.clone(), budget.clone());
+            seats.push(WorkerSeat { commands, events, writer, budget, holds, waker });
+        }
+        let writer_machine = Writer::open(
+            WriterSetup {
+                disk: disk.clone(),
+                backend: backend.clone(),
+                inbox: writer.clone(),
+                waker: writer_waker,
+                events: events.clone(),
+                units: units.clone(),
+                topics: topics.clone(),
+                gauges: gauges.clone(),
+                generation: saved.generation,
+                workers: settings.workers,
+                log_options: settings.log,
+            },
+            &saved,
+        )?;
+        let controller = Controller::new(ControllerSetup {
+            epoch: settings.epoch,
+            workers: ports,
+            requests: handle.requests.clone(),
+            events,
+            writer,
+            gauges: gauges.clone(),
+            units,
+            births: births.clone(),
+            status: handle.status.clone(),
+            budget,
+            disk,
+            backend,
+            saved,
+            waker: controller_waker,
+            random,
+            source_queue_bytes: settings.source_queue_bytes,
+        });
+        let machines: Vec<Box<dyn Machine>> = vec![Box::new(controller), Box::new(writer_machine)];
+        Ok(Self { seats, machines, births, handle, topics, gauges, births_waker })
+    }
+}
+
+/// The new generation is durable before anything else happens: it is the fencing number.
+fn begin_generation(
+    saved: &mut Saved,
+    backend: &dyn StateBackend,
+    random: &mut Random,
+) -> Result<(), Fatal> {
+    let mut batch = StateBatch::default();
+    let meta: Arc<str> = space::META.into();
+    let mut put = |key: &str, number: u64| {
+        batch.put(&meta, key.as_bytes().to_vec(), layout::encode_u64(number));
+    };
+    if saved.family == 0 {
+        saved.family = random.next_u64().max(1);
+        put("family", saved.family);
+        put("layout", u64::from(LAYOUT_VERSION));
+        put("key_groups", u64::from(KEY_GROUPS));
+        put("hash", u64::from(HASH_VERSION));
+    }
+    saved.generation += 1;
+    put("generation", saved.generation);
+    backend.commit(batch, Durability::Synced).map_err(Fatal::disk)
+}

@@ -1,0 +1,201 @@
+//! A source's own machine: discovers partitions, polls, fills the workers' queues.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::queue::{SourceItem, SourceQueue};
+use super::step::{Inbox, Machine, Step, Waker};
+use crate::checkpoint::piece::PositionRecord;
+use crate::clock::Moment;
+use crate::control::event::{ControlEvent, FaultReport};
+use crate::error::{Fatal, Fault, Retry};
+use crate::hash::hash_bytes;
+use crate::limit::{BATCH_BYTES_TARGET, BATCH_ROWS_TARGET};
+use crate::source::{Partition, PollBudget, Polled, Position, Source, Start};
+
+/// How often a source is asked for new partitions.
+const DISCOVER_EVERY_MS: u64 = 10_000;
+/// Pause when a poll brought nothing.
+const IDLE_POLL_MS: u64 = 5;
+/// First and greatest pause after a fault that may pass.
+const RETRY_MS: (u64, u64) = (100, 10_000);
+
+/// What the controller asks of a pump.
+#[derive(Debug)]
+pub(crate) enum PumpOrder {
+    /// Delivered up to here.
+    Acknowledge(Vec<(Partition, Position)>),
+    /// Read no further.
+    Stop,
+}
+
+/// How a pump came to be.
+pub(crate) struct PumpSetup {
+    pub(crate) job: Arc<str>,
+    pub(crate) uid: Arc<str>,
+    pub(crate) start: Start,
+    pub(crate) saved: Vec<PositionRecord>,
+    /// One queue per worker.
+    pub(crate) queues: Vec<Arc<SourceQueue>>,
+    pub(crate) events: Inbox<ControlEvent>,
+    pub(crate) orders: Inbox<PumpOrder>,
+    pub(crate) waker: Waker,
+}
+
+/// The machine.
+pub(crate) struct Pump {
+    setup: PumpSetup,
+    source: Box<dyn Source>,
+    saved: BTreeMap<Arc<str>, PositionRecord>,
+    open: BTreeMap<Partition, usize>,
+    ended: BTreeSet<Partition>,
+    discovered: bool,
+    discover_at: u64,
+    retry_ms: u64,
+    retry_at: u64,
+    reported_end: bool,
+}
+
+impl Pump {
+    pub(crate) fn new(mut setup: PumpSetup, source: Box<dyn Source>) -> Self {
+        let saved = std::mem::take(&mut setup.saved);
+        Self {
+            saved: saved
+                .into_iter()
+                .map(|record| (record.partition.name.clone(), record))
+                .collect(),
+            setup,
+            source,
+            open: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            discovered: false,
+            discover_at: 0,
+            retry_ms: RETRY_MS.0,
+            retry_at: 0,
+            reported_end: false,
+        }
+    }
+
+    /// Partitions spread evenly over workers, from a place that depends on the source.
+    fn worker_of(&self, partition: &Partition) -> usize {
+        let first = hash_bytes(self.setup.uid.as_bytes()) % self.setup.queues.len() as u64;
+        let turn = (first + u64::from(partition.ordinal)) % self.setup.queues.len() as u64;
+        usize::try_from(turn).expect("below the number of workers")
+    }
+
+    fn discover(&mut self, now: Moment) -> Result<bool, Fault> {
+        let Some(mut partitions) = self.source.discover(now)? else { return Ok(false) };
+        partitions.sort_by_key(|partition| partition.ordinal);
+        for partition in partitions {
+            if !self.open.contains_key(&partition) {
+                self.open(partition)?;
+            }
+        }
+        self.discovered = true;
+        self.discover_at = now.tick_after_ms(DISCOVER_EVERY_MS);
+        Ok(true)
+    }
+
+    fn open(&mut self, partition: Partition) -> Result<(), Fault> {
+        let saved = self.saved.get(&partition.name).cloned();
+        let start = match &saved {
+            Some(record) => Start::At(record.position.clone()),
+            // Found while running: nothing of it may be missed.
+            None if self.discovered => Start::Earliest,
+            None => self.setup.start.clone(),
+        };
+        self.source.open(&partition, &start)?;
+        let worker = self.worker_of(&partition);
+        self.setup.queues[worker].push(SourceItem::Opened(partition.clone(), saved));
+        self.open.insert(partition, worker);
+        Ok(())
+    }
+
+    fn poll(&mut self, now: Moment) -> Result<Step, Fault> {
+        if self.setup.queues.iter().any(|queue| !queue.has_room()) {
+            return Ok(Step::IdleUntil(now.tick_after_ms(IDLE_POLL_MS)));
+        }
+        let budget = PollBudget { rows: BATCH_ROWS_TARGET, bytes: BATCH_BYTES_TARGET };
+        match self.source.poll(budget, now) {
+            Polled::Rows(batch) => {
+                let worker = self.open[&batch.partition];
+                self.setup.queues[worker].push(SourceItem::Rows(batch));
+                Ok(Step::Busy)
+            }
+            Polled::End(partition) => {
+                self.setup.queues[self.open[&partition]].push(SourceItem::End(partition.clone()));
+                self.ended.insert(partition);
+                Ok(Step::Busy)
+            }
+            Polled::Idle => Ok(Step::IdleUntil(now.tick_after_ms(IDLE_POLL_MS))),
+            Polled::Fault(fault) => Err(fault),
+        }
+    }
+
+    fn report_end(&mut self) {
+        let ended = self.discovered && self.ended.len() == self.open.len();
+        if ended && !self.reported_end {
+            self.reported_end = true;
+            let (job, uid) = (self.setup.job.clone(), self.setup.uid.clone());
+            self.setup.events.push(ControlEvent::SourceEnded(job, uid));
+        }
+    }
+
+    fn fault(&mut self, fault: Fault, now: Moment) -> Result<Step, Fatal> {
+        let never = fault.retry == Retry::Never;
+        let text = format!("source \"{}\" of job {}: {fault}", self.setup.uid, self.setup.job);
+        self.setup.events.push(ControlEvent::Fault(FaultReport {
+            job: self.setup.job.clone(),
+            uid: self.setup.uid.clone(),
+            fault,
+        }));
+        if never {
+            return Err(Fatal::failed(text));
+        }
+        self.retry_at = now.tick_after_ms(self.retry_ms);
+        self.retry_ms = (self.retry_ms * 2).min(RETRY_MS.1);
+        Ok(Step::IdleUntil(self.retry_at))
+    }
+
+    fn run(&mut self, now: Moment) -> Result<Step, Fault> {
+        if !self.discovered || now.reached(self.discover_at) {
+            let known = self.discover(now)?;
+            if !known && !self.discovered {
+                return Ok(Step::IdleUntil(now.tick_after_ms(IDLE_POLL_MS)));
+            }
+        }
+        let step = self.poll(now)?;
+        self.retry_ms = RETRY_MS.0;
+        self.report_end();
+        Ok(step)
+    }
+}
+
+impl Machine for Pump {
+    fn name(&self) -> String {
+        format!("source {}.{}", self.setup.job, self.setup.uid)
+    }
+
+    fn waker(&self) -> Waker {
+        self.setup.waker.clone()
+    }
+
+    fn step(&mut self, now: Moment) -> Result<Step, Fatal> {
+        for order in self.setup.orders.drain() {
+            match order {
+                PumpOrder::Acknowledge(positions) => self.source.acknowledge(&positions),
+                PumpOrder::Stop => {
+                    self.source.close();
+                    return Ok(Step::Done);
+                }
+            }
+        }
+        if !now.reached(self.retry_at) {
+            return Ok(Step::IdleUntil(self.retry_at));
+        }
+        match self.run(now) {
+            Ok(step) => Ok(step),
+            Err(fault) => self.fault(fault, now),
+        }
+    }
+}
