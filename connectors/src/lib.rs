@@ -1,1 +1,3 @@
 //! connectors: see ARCHITECTURE.md.
+
+pub mod format;

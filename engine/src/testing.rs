@@ -1,1 +1,3 @@
 //! Fakes with the semantics that matter: what a crash loses, what a peer may answer.
+
+pub mod disk;

@@ -303,3 +303,6 @@ impl BlockLog {
         self.disk.sync_dir(&self.dir).map_err(LogError::io("sync", &self.dir))
     }
 }
+
+#[cfg(test)]
+mod tests;

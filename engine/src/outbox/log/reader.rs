@@ -50,11 +50,15 @@ impl LogReader {
         loop {
             let cursor = self.cursor.as_mut().expect("found above");
             match cursor.peek(disk)? {
-                Some(header) if header.is_close() || header.end() <= self.from => {
-                    cursor.skip(&header);
-                }
+                // Its checksum is looked at: a row block must not pass for a close mark.
+                Some(header) if header.is_close() => drop(cursor.close_mark(disk, &header)?),
+                Some(header) if header.end() <= self.from => cursor.skip(&header),
                 Some(header) => return cursor.block(disk, &header).map(Some),
                 None if cursor.file == self.mark.file => return Ok(None),
+                // It would be its own successor.
+                None if cursor.next_base == cursor.file => {
+                    return Err(cursor.corrupt("file ends before its first row"));
+                }
                 None => {
                     let next = cursor.next_base;
                     self.cursor = Some(Cursor::open(disk, &self.dir, next, end(&self.mark, next))?);

@@ -1,0 +1,564 @@
+//! A checking scanner over the bytes of one JSON text, which tells where its parts stand.
+//!
+//! It builds nothing: the caller steps through the objects and arrays it cares for and skips the
+//! rest. Everything is checked on the way, so a text that was stepped through to its end is JSON by
+//! RFC 8259, no deeper than [`DEPTH_MAX`]. The one thing it does not check is UTF-8: it takes a
+//! `&str`. A property test below holds it against serde_json.
+//!
+//! Misuse: [`Scanner::string`], [`Scanner::enter`] and [`Scanner::number`] expect their first byte
+//! to have been looked at. Every step must be finished before the next, or positions are nonsense.
+
+/// How deep objects and arrays may be nested; the record itself is the first level (warehouse 2.1).
+pub const DEPTH_MAX: usize = 64;
+
+/// The text is not JSON, or is nested too deeply. There is one answer to both.
+#[derive(Debug)]
+pub(super) struct Malformed;
+
+/// A range of bytes: from `start`, inclusive, to `end`, exclusive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Index of the first byte.
+    pub start: usize,
+    /// Index after the last byte.
+    pub end: usize,
+}
+
+impl Span {
+    /// The range in bytes.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether there is no byte in the range.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    /// The bytes of `value` in this range. Panics when the range is not one of `value`.
+    #[must_use]
+    pub fn of(self, value: &[u8]) -> &[u8] {
+        &value[self.start..self.end]
+    }
+
+    /// Whether `other` lies within this range.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
+}
+
+/// A JSON string: what stands between its quotes, and whether an escape is among it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quoted {
+    pub(super) inner: Span,
+    pub(super) escaped: bool,
+}
+
+impl Quoted {
+    /// The string with its quotes.
+    pub(super) const fn token(self) -> Span {
+        Span { start: self.inner.start - 1, end: self.inner.end + 1 }
+    }
+}
+
+/// A JSON number: where it stands, and whether it is written without fraction and exponent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Number {
+    pub(super) span: Span,
+    pub(super) whole: bool,
+}
+
+/// See the module.
+pub(super) struct Scanner<'v> {
+    value: &'v str,
+    bytes: &'v [u8],
+    at: usize,
+    depth: usize,
+}
+
+impl<'v> Scanner<'v> {
+    pub(super) const fn new(value: &'v str) -> Self {
+        Self { value, bytes: value.as_bytes(), at: 0, depth: 0 }
+    }
+
+    pub(super) const fn value(&self) -> &'v str {
+        self.value
+    }
+
+    /// Index of the next byte.
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next byte, which stays the next.
+    #[inline]
+    pub(super) fn peek(&self) -> Result<u8, Malformed> {
+        self.bytes.get(self.at).copied().ok_or(Malformed)
+    }
+
+    #[inline]
+    pub(super) fn skip_space(&mut self) {
+        if self.bytes.get(self.at).is_some_and(|byte| *byte <= b' ') {
+            self.skip_spaces();
+        }
+    }
+
+    #[cold]
+    fn skip_spaces(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    /// Steps over the `{` or `[` that is next.
+    #[inline]
+    pub(super) fn enter(&mut self) -> Result<(), Malformed> {
+        self.at += 1;
+        self.depth += 1;
+        if self.depth > DEPTH_MAX { Err(Malformed) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn leave(&mut self) {
+        self.at += 1;
+        self.depth -= 1;
+    }
+
+    #[inline]
+    fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.peek()? != byte {
+            return Err(Malformed);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// The name of the next member of the object entered, its value being next; `None` after the
+    /// last member, having left the object. `first` is said at the first call only.
+    #[inline]
+    pub(super) fn next_name(&mut self, first: bool) -> Result<Option<Quoted>, Malformed> {
+        self.skip_space();
+        match self.peek()? {
+            b'}' => {
+                self.leave();
+                return Ok(None);
+            }
+            b',' if !first => {
+                self.at += 1;
+                self.skip_space();
+            }
+            _ if first => {}
+            _ => return Err(Malformed),
+        }
+        if self.peek()? != b'"' {
+            return Err(Malformed);
+        }
+        let name = self.string()?;
+        self.skip_space();
+        self.expect(b':')?;
+        self.skip_space();
+        Ok(Some(name))
+    }
+
+    /// Whether there is another element in the array entered, which then is next; after the last
+    /// one the array is left. `first` is said at the first call only.
+    #[inline]
+    pub(super) fn next_item(&mut self, first: bool) -> Result<bool, Malformed> {
+        self.skip_space();
+        match self.peek()? {
+            b']' => {
+                self.leave();
+                Ok(false)
+            }
+            b',' if !first => {
+                self.at += 1;
+                self.skip_space();
+                Ok(true)
+            }
+            _ if first => Ok(true),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// Nothing but white space may follow.
+    pub(super) fn finish(&mut self) -> Result<(), Malformed> {
+        self.skip_space();
+        if self.at == self.bytes.len() { Ok(()) } else { Err(Malformed) }
+    }
+
+    /// Steps over the value that is next, whatever it is. Recursion is bounded by [`DEPTH_MAX`].
+    pub(super) fn skip(&mut self) -> Result<(), Malformed> {
+        match self.peek()? {
+            b'"' => self.string().map(|_quoted| ()),
+            b'-' | b'0'..=b'9' => self.number().map(|_number| ()),
+            b'{' => self.skip_object(),
+            b'[' => self.skip_array(),
+            b't' => self.word(b"true"),
+            b'f' => self.word(b"false"),
+            b'n' => self.word(b"null"),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// As [`Scanner::skip`], telling where the value stood.
+    #[inline]
+    pub(super) fn skip_spanned(&mut self) -> Result<Span, Malformed> {
+        let start = self.at;
+        self.skip()?;
+        Ok(Span { start, end: self.at })
+    }
+
+    fn skip_object(&mut self) -> Result<(), Malformed> {
+        self.enter()?;
+        let mut first = true;
+        while self.next_name(first)?.is_some() {
+            first = false;
+            self.skip()?;
+        }
+        Ok(())
+    }
+
+    fn skip_array(&mut self) -> Result<(), Malformed> {
+        self.enter()?;
+        let mut first = true;
+        while self.next_item(first)? {
+            first = false;
+            self.skip()?;
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Malformed> {
+        if !self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            return Err(Malformed);
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// Steps over the number that is next.
+    pub(super) fn number(&mut self) -> Result<Number, Malformed> {
+        let start = self.at;
+        if self.peek()? == b'-' {
+            self.at += 1;
+        }
+        match self.peek()? {
+            b'0' => self.at += 1,
+            _ => self.digits()?,
+        }
+        let mut whole = true;
+        if self.bytes.get(self.at) == Some(&b'.') {
+            whole = false;
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.bytes.get(self.at) {
+            whole = false;
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.bytes.get(self.at) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(Number { span: Span { start, end: self.at }, whole })
+    }
+
+    /// One digit or more.
+    #[inline]
+    fn digits(&mut self) -> Result<(), Malformed> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.bytes.get(self.at) {
+            self.at += 1;
+        }
+        if self.at == start { Err(Malformed) } else { Ok(()) }
+    }
+
+    /// Steps over the string whose opening quote is next.
+    #[inline]
+    pub(super) fn string(&mut self) -> Result<Quoted, Malformed> {
+        let start = self.at + 1;
+        let mut escaped = false;
+        self.at = start;
+        loop {
+            match self.special()? {
+                b'"' => {
+                    let inner = Span { start, end: self.at };
+                    self.at += 1;
+                    return Ok(Quoted { inner, escaped });
+                }
+                b'\\' => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                _ => return Err(Malformed),
+            }
+        }
+    }
+
+    /// Goes to the next byte that means something inside a string, which is returned: the quote,
+    /// the backslash, or a control character, which may not stand there.
+    #[inline]
+    fn special(&mut self) -> Result<u8, Malformed> {
+        while let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
+            let index = first_special(*chunk);
+            self.at += index;
+            if let Some(byte) = chunk.get(index) {
+                return Ok(*byte);
+            }
+        }
+        loop {
+            match self.peek()? {
+                byte @ (b'"' | b'\\' | 0..=0x1f) => return Ok(byte),
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    /// Steps over the escape whose backslash is next. Surrogates need no partner here.
+    #[cold]
+    fn escape(&mut self) -> Result<(), Malformed> {
+        self.at += 1;
+        let length = match self.peek()? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 1,
+            b'u' => {
+                let digits = self.bytes.get(self.at + 1..self.at + 5).ok_or(Malformed)?;
+                if !digits.iter().all(u8::is_ascii_hexdigit) {
+                    return Err(Malformed);
+                }
+                5
+            }
+            _ => return Err(Malformed),
+        };
+        self.at += length;
+        Ok(())
+    }
+}
+
+/// Index of the first quote, backslash or control character among eight bytes; 8 if there is none.
+///
+/// Eight bytes are tested in one word: in `(x - 0x01..) & !x & 0x80..` the lowest bit set marks the
+/// lowest zero byte of x (bits above it may be wrong, by the borrow), and likewise for "less than
+/// 0x20". Bytes of 0x80 and above, parts of longer characters, never match: `!x` clears them.
+#[inline]
+fn first_special(chunk: [u8; 8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = ONES * 0x80;
+    let word = u64::from_le_bytes(chunk);
+    let quote = word ^ (ONES * 0x22);
+    let backslash = word ^ (ONES * 0x5c);
+    let quote = quote.wrapping_sub(ONES) & !quote;
+    let backslash = backslash.wrapping_sub(ONES) & !backslash;
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let found = (quote | backslash | control) & HIGH;
+    usize::try_from(found.trailing_zeros() / 8).expect("8 at most")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    /// Whether the scanner takes the text as one value.
+    fn accepts(text: &str) -> bool {
+        let mut scanner = Scanner::new(text);
+        scanner.skip_space();
+        scanner.skip().and_then(|()| scanner.finish()).is_ok()
+    }
+
+    fn nested(open: &str, close: &str, depth: usize) -> String {
+        format!("{}{}", open.repeat(depth), close.repeat(depth))
+    }
+
+    #[test]
+    fn depth_ends_at_the_limit() {
+        for (text, accepted) in [
+            (nested("[", "]", DEPTH_MAX), true),
+            (nested("[", "]", DEPTH_MAX + 1), false),
+            (nested("{\"a\":", "}", DEPTH_MAX - 1).replace(":}", ":{}}"), true),
+            (nested("{\"a\":", "}", DEPTH_MAX).replace(":}", ":{}}"), false),
+            (format!("[{}]", vec!["[]"; 200].join(",")), true),
+            (nested("[", "]", 200_000), false),
+            (format!("\"{}\"", "[".repeat(200)), true),
+        ] {
+            assert_eq!(accepts(&text), accepted, "{} bytes", text.len());
+        }
+    }
+
+    #[test]
+    fn a_special_byte_is_found_at_every_place() {
+        for special in [b'"', b'\\', 0, 0x1f] {
+            for index in 0..8 {
+                for filler in [b' ', b'!', b'#', 0x5b, 0x5d, 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                    let mut chunk = [filler; 8];
+                    assert_eq!(first_special(chunk), 8, "{filler}");
+                    chunk[index] = special;
+                    assert_eq!(first_special(chunk), index, "{special} in {filler}");
+                    chunk[index..].fill(special);
+                    assert_eq!(first_special(chunk), index, "many {special} in {filler}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_grammar_is_that_of_serde_json() {
+        let texts = [
+            "",
+            " ",
+            "null",
+            "nul",
+            "nulll",
+            "true",
+            "false",
+            "True",
+            "0",
+            "-0",
+            "00",
+            "01",
+            "-",
+            "-a",
+            "1.",
+            ".5",
+            "1.5",
+            "1e",
+            "1e5",
+            "1E+5",
+            "1e-",
+            "1.e5",
+            "+1",
+            "1e999",
+            "NaN",
+            "\"\"",
+            "\"",
+            "\"a",
+            "\"\\",
+            "\"\\\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12g4\"",
+            "\"\\ud800\"",
+            "\"\\u00e9\"",
+            "\"\u{1}\"",
+            "\"a long text, \t with a tab\"",
+            "\"\u{7f}\"",
+            "\"口红 and more, 口红\"",
+            "[]",
+            "[,]",
+            "[1,]",
+            "[1 2]",
+            "[1,2",
+            "[",
+            "]",
+            "{}",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{\"a\":1 \"b\":2}",
+            "{a:1}",
+            "{1:1}",
+            "{\"a\":1",
+            " { \"a\" : [ 1 , 2 ] , \"b\" : { } } ",
+            "{}{}",
+            "{} x",
+            "\u{feff}{}",
+            "\u{b}1",
+            "\u{a0}1",
+            "'a'",
+            "/**/1",
+            "[1,2]]",
+            "{\"a\":1}}",
+            "{\"a\":]",
+            "[1}",
+            "\"\\u000g\"",
+        ];
+        for text in texts {
+            let expected = serde_json::from_str::<IgnoredAny>(text).is_ok();
+            assert_eq!(accepts(text), expected, "{text}");
+        }
+    }
+
+    /// Pieces that make JSON often enough, and that break it at every seam.
+    fn pieces() -> impl Strategy<Value = String> {
+        const PIECES: &[&str] = &[
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"",
+            "\"a\"",
+            "\"a\":",
+            "1",
+            "0",
+            "-",
+            ".",
+            "e",
+            "+",
+            " ",
+            "\n",
+            "null",
+            "true",
+            "\\",
+            "\\u",
+            "\\ud83d",
+            "00e9",
+            "\\n",
+            "口",
+            "\u{1}",
+            "{}",
+            "[]",
+            "12.5e3",
+            "\"longer than a word\"",
+            "\"k\":{\"v\":[1,2]}",
+        ];
+        prop::collection::vec(select(PIECES), 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    fn valid() -> impl Strategy<Value = String> {
+        const LEAVES: &[&str] =
+            &["1", "-0.5e+3", "null", "\"\"", "\"a\\\\\"", "\"口\\u00e9红\"", "0"];
+        select(LEAVES).prop_map(str::to_owned).prop_recursive(6, 40, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4)
+                    .prop_map(|items| format!("[{}]", items.join(" ,\n"))),
+                prop::collection::vec(inner, 0..4).prop_map(|values| {
+                    let members = values.iter().map(|value| format!("\"long name \\n\" :{value}"));
+                    format!("{{{}\t}}", members.collect::<Vec<_>>().join(","))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 1500,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn what_serde_json_accepts_is_accepted_and_nothing_else(text in pieces()) {
+            prop_assert_eq!(accepts(&text), serde_json::from_str::<IgnoredAny>(&text).is_ok());
+        }
+
+        #[test]
+        fn one_character_makes_the_same_difference_as_for_serde_json(
+            text in valid(), index: prop::sample::Index, other in select(&['"', '\\', ',', '}', ']', '0', 'x', '\u{2}', ' '][..]),
+        ) {
+            prop_assert!(accepts(&text));
+            let mut characters: Vec<char> = text.chars().collect();
+            let index = index.index(characters.len());
+            characters[index] = other;
+            let text: String = characters.into_iter().collect();
+            prop_assert_eq!(accepts(&text), serde_json::from_str::<IgnoredAny>(&text).is_ok());
+        }
+    }
+}
