@@ -156,14 +156,14 @@ impl Controller {
     fn event(&mut self, event: ControlEvent, now: Moment) -> Result<(), Fatal> {
         match event {
             ControlEvent::Applied { .. } => {}
-            ControlEvent::Complete { group, epoch } => {
+            ControlEvent::Complete { group, epoch, positions } => {
                 if let Some(group) = self.group(&group) {
-                    group.complete(epoch, now);
+                    group.complete(epoch, positions, now);
                 }
             }
             ControlEvent::Settled { group, epoch } => {
                 if let Some(group) = self.group(&group) {
-                    group.settled = epoch;
+                    group.settle(epoch);
                 }
             }
             ControlEvent::SourceEnded(job, uid) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Fault;
+use crate::source::{Partition, Position};
 
 /// An event for the controller.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub enum ControlEvent {
         group: Arc<str>,
         /// Its greatest complete epoch.
         epoch: u64,
+        /// Where its sources stand at that epoch.
+        positions: Vec<SourcePositions>,
     },
     /// Nothing at or below this epoch of the group is undelivered.
     Settled {
@@ -45,4 +48,15 @@ pub struct FaultReport {
     pub uid: Arc<str>,
     /// What.
     pub fault: Fault,
+}
+
+/// Positions of one source at a complete epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourcePositions {
+    /// Job.
+    pub job: Arc<str>,
+    /// Uid of the source.
+    pub uid: Arc<str>,
+    /// Position per partition of one worker.
+    pub partitions: Vec<(Partition, Position)>,
 }

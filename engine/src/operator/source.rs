@@ -67,16 +67,12 @@ pub(crate) fn source<'s>(
     context.wake(activator, waiting);
     builder.build(move |mut capabilities| {
         capabilities.truncate(1);
-        let mut hold = Some(worker.hold(&name, HoldReason::Source, capabilities));
+        let mut hold = worker.hold(&name, HoldReason::Source, capabilities);
         move |_frontiers| {
             let mut output = output.activate();
-            let Some(held) = &mut hold else { return };
             let mut give = |held: &Hold, feed: Feed| output.session(held.port(0)).give(feed);
-            if operator.run(held, &mut give) {
+            if operator.run(&mut hold, &mut give) {
                 again.activate();
-            }
-            if operator.is_finished() {
-                hold = None;
             }
         }
     });
@@ -90,7 +86,6 @@ struct SourceOperator {
     /// The next cut to look for is at or after this epoch.
     cut_epoch: Rc<std::cell::Cell<u64>>,
     at_boundary: bool,
-    finished: bool,
 }
 
 impl SourceOperator {
@@ -101,7 +96,6 @@ impl SourceOperator {
             partitions: BTreeMap::new(),
             cut_epoch: Rc::default(),
             at_boundary: true,
-            finished: false,
         }
     }
 
@@ -148,7 +142,6 @@ impl SourceOperator {
             SourceItem::End(partition) => {
                 self.partitions.get_mut(&partition).expect("opened before its end").ended = true;
             }
-            SourceItem::Finished => self.finished = true,
         }
     }
 
@@ -157,9 +150,5 @@ impl SourceOperator {
         give(hold, Feed::Cut(self.partitions.values().cloned().collect()));
         hold.downgrade(next);
         self.cut_epoch.set(next);
-    }
-
-    fn is_finished(&self) -> bool {
-        self.finished
     }
 }

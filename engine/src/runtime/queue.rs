@@ -16,8 +16,6 @@ pub(crate) enum SourceItem {
     Rows(SourceBatch),
     /// Nothing will follow in this partition.
     End(Partition),
-    /// Nothing will follow at all: the job is being cancelled.
-    Finished,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +75,6 @@ impl SourceQueue {
 fn size_of_item(item: &SourceItem) -> u64 {
     match item {
         SourceItem::Rows(batch) => batch.rows.bytes() as u64,
-        SourceItem::Opened(..) | SourceItem::End(_) | SourceItem::Finished => 0,
+        SourceItem::Opened(..) | SourceItem::End(_) => 0,
     }
 }

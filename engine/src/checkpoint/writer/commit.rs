@@ -7,7 +7,7 @@ use super::groups::ReadyEpoch;
 use super::{Destination, OpenBlock, PlannedUnit, Writer};
 use crate::checkpoint::layout::{self, SinkKey, space};
 use crate::checkpoint::piece::{Delta, Piece};
-use crate::control::event::ControlEvent;
+use crate::control::event::{ControlEvent, SourcePositions};
 use crate::error::Fatal;
 use crate::limit::MANIFESTS_KEPT;
 use crate::outbox::block::{BlockHeader, CloseMark};
@@ -17,18 +17,21 @@ use crate::state::backend::{Durability, StateBatch};
 struct Commit {
     batch: StateBatch,
     plans: Vec<(SinkKey, PlannedUnit)>,
+    positions: Vec<SourcePositions>,
 }
 
 impl Writer {
     /// Completes these epochs in one batch.
     pub(super) fn commit(&mut self, ready: Vec<ReadyEpoch>) -> Result<(), Fatal> {
-        let mut commit = Commit { batch: StateBatch::default(), plans: Vec::new() };
+        let mut commit =
+            Commit { batch: StateBatch::default(), plans: Vec::new(), positions: Vec::new() };
         let mut marks = Vec::new();
         let mut completed = Vec::new();
         for epoch in ready {
             marks.push(close_mark(&epoch));
-            completed.push((epoch.record.name.clone(), epoch.closing.epoch));
+            let (group, number) = (epoch.record.name.clone(), epoch.closing.epoch);
             self.epoch(epoch, &mut commit)?;
+            completed.push((group, number, std::mem::take(&mut commit.positions)));
         }
         // From here on the order is the contract: logs durable, then the batch, then the news.
         self.logs.close(marks)?;
@@ -43,9 +46,9 @@ impl Writer {
         self.setup.backend.commit(commit.batch, Durability::Synced).map_err(Fatal::disk)?;
         self.setup.topics.set(touched);
         self.hand_out(commit.plans);
-        for (group, epoch) in completed {
+        for (group, epoch, positions) in completed {
             self.groups.completed(&group, epoch);
-            self.setup.events.push(ControlEvent::Complete { group, epoch });
+            self.setup.events.push(ControlEvent::Complete { group, epoch, positions });
         }
         self.logs.retire(self.deliveries.oldest_block().as_ref())
     }
@@ -160,6 +163,9 @@ impl Writer {
             }
             Piece::Positions(uid, records) => {
                 let (space, op): (Arc<str>, _) = (space::positions(job).into(), op_of(&uid));
+                let partitions = records.iter().map(|r| (r.partition.clone(), r.position.clone()));
+                let partitions = partitions.collect();
+                commit.positions.push(SourcePositions { job: job.into(), uid, partitions });
                 for record in records {
                     let key = layout::position_key(op, &record.partition.name);
                     commit.batch.put(&space, key, layout::encode_position(&record));

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock::Moment;
+use crate::control::event::SourcePositions;
 use crate::control::registry::RegisteredJob;
 use crate::control::status::GroupStatus;
 use crate::runtime::pump::{Pump, PumpOrder};
@@ -34,7 +35,9 @@ pub(super) struct RunningGroup {
     last_closed: u64,
     pub(super) complete: u64,
     completed_at: u64,
-    pub(super) settled: u64,
+    settled: u64,
+    /// Positions of complete epochs that are not delivered everywhere.
+    positions: VecDeque<(u64, Vec<SourcePositions>)>,
 }
 
 impl RunningGroup {
@@ -54,6 +57,7 @@ impl RunningGroup {
             complete: 0,
             completed_at: 0,
             settled: 0,
+            positions: VecDeque::new(),
         }
     }
 
@@ -107,10 +111,26 @@ impl RunningGroup {
         self.last_closed = epoch;
     }
 
-    pub(super) fn complete(&mut self, epoch: u64, now: Moment) {
+    pub(super) fn complete(&mut self, epoch: u64, positions: Vec<SourcePositions>, now: Moment) {
+        self.positions.push_back((epoch, positions));
         while self.closed.pop_front_if(|(closed, _)| *closed <= epoch).is_some() {}
         self.complete = epoch;
         self.completed_at = now.tick_us;
+    }
+
+    /// Everything up to `epoch` is delivered: the sources may tell the outside.
+    pub(super) fn settle(&mut self, epoch: u64) {
+        self.settled = epoch;
+        while let Some((_, delivered)) = self.positions.pop_front_if(|(of, _)| *of <= epoch) {
+            for positions in delivered {
+                let ours = |source: &&RunningSource| {
+                    source.job == positions.job && source.uid == positions.uid
+                };
+                if let Some(source) = self.sources.iter().find(ours) {
+                    source.orders.push(PumpOrder::Acknowledge(positions.partitions));
+                }
+            }
+        }
     }
 
     pub(super) fn in_flight(&self) -> u64 {
