@@ -1,0 +1,195 @@
+//! Simulation S1: the whole process on one naked worker in the test's thread.
+//!
+//! A seed decides which machine steps next, how much time passes, what the outside answers, and
+//! when the process dies. A crash drops the worker and every machine, applies the crash models of
+//! disk and store, and starts the next generation. One seed is one history.
+
+use std::sync::Arc;
+
+use timely::WorkerConfig;
+use timely::communication::Allocator;
+use timely::communication::allocator::Thread;
+use timely::worker::Worker;
+
+use super::disk::SimDisk;
+use crate::checkpoint::disk::Disk;
+use crate::checkpoint::layout::topic_dir;
+use crate::checkpoint::restore::Saved;
+use crate::checkpoint::writer::TopicMarks;
+use crate::clock::Moment;
+use crate::control::registry::SubmitOptions;
+use crate::counter::StoredCounter;
+use crate::graph::JobPlan;
+use crate::outbox::log::LogReader;
+use crate::outbox::rows::RowReader;
+use crate::random::Random;
+use crate::runtime::process::{Process, ProcessSettings};
+use crate::runtime::step::Step;
+use crate::state::backend::StateBackend;
+use crate::state::memory::MemoryBackend;
+
+/// Steps after which a history that has not finished is stuck.
+const STEPS_MAX: u64 = 2_000_000;
+/// Steps between two crashes, at most.
+const CRASH_WITHIN: u64 = 600;
+
+/// Makes the jobs of a generation; topic sources need the marks and the disk.
+pub type MakePlans<'a> = &'a dyn Fn(&TopicMarks, Arc<dyn Disk>) -> Vec<Arc<JobPlan>>;
+
+/// One simulated history.
+pub struct Simulation {
+    /// Settings of each process; its seed is replaced per generation.
+    pub settings: ProcessSettings,
+    /// What survives a crash, in part.
+    pub disk: SimDisk,
+    /// Likewise.
+    pub backend: MemoryBackend,
+    random: Random,
+    now: Moment,
+    seed: u64,
+    /// How many generations ran.
+    pub generations: u32,
+}
+
+/// How a generation ended.
+enum Ended {
+    Finished,
+    Crashed,
+    /// A machine asked for the end of the process.
+    Fatal(String),
+}
+
+impl Simulation {
+    /// A history that depends on `seed` only. Time starts at `start_ms`.
+    pub fn new(seed: u64, start_ms: i64) -> Self {
+        let mut settings = ProcessSettings::new(1, seed);
+        settings.epoch.interval_ms = Some(50);
+        settings.epoch.stop_at_end = true;
+        Self {
+            settings,
+            disk: SimDisk::new(),
+            backend: MemoryBackend::new(),
+            random: Random::new(seed),
+            now: Moment { wall_ms: start_ms, tick_us: 1 },
+            seed,
+            generations: 0,
+        }
+    }
+
+    /// Runs until everything has been read and delivered, dying `crashes` times on the way (or
+    /// fewer, if it finishes first). Panics, naming the seed, if it gets stuck.
+    pub fn run(&mut self, crashes: u32, make: MakePlans<'_>) {
+        let mut left = crashes;
+        loop {
+            let crash_after = (left > 0).then(|| 1 + self.random.below(CRASH_WITHIN));
+            match self.generation(crash_after, make) {
+                Ended::Finished => return,
+                Ended::Crashed => left -= 1,
+                Ended::Fatal(message) => {
+                    assert!(left > 0, "seed {}: stopped by itself: {message}", self.seed);
+                    left -= 1;
+                    self.disk.heal();
+                }
+            }
+            let random = &mut self.random;
+            self.disk.crash(&mut |n| random.below(n));
+            self.backend.crash(&mut |n| random.below(n));
+        }
+    }
+
+    fn generation(&mut self, crash_after: Option<u64>, make: MakePlans<'_>) -> Ended {
+        self.generations += 1;
+        let mut settings = self.settings.clone();
+        settings.seed = self.random.next_u64();
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let backend: Arc<dyn StateBackend> = Arc::new(self.backend.clone());
+        let topics = TopicMarks::default();
+        let process = match Process::open(&settings, disk.clone(), backend, topics.clone()) {
+            Ok(process) => process,
+            Err(fatal) => return Ended::Fatal(fatal.message),
+        };
+        let Process { mut seats, mut machines, births, handle, .. } = process;
+        let allocator = Allocator::Thread(Thread::default());
+        let mut worker = Worker::new(WorkerConfig::default(), allocator, None);
+        let mut seat = seats.remove(0).sit(&worker);
+        let plans = make(&topics, disk);
+        let reply = handle.submit(plans, SubmitOptions::default()).expect("nothing else asks");
+        for step in 0..STEPS_MAX {
+            if crash_after == Some(step) {
+                return Ended::Crashed;
+            }
+            self.pass_time();
+            machines.extend(births.drain());
+            let pick = self.random.index(machines.len() + 1);
+            if pick == machines.len() {
+                seat.step(&mut worker, None);
+            } else {
+                match machines[pick].step(self.now) {
+                    Ok(Step::Done) => {
+                        if pick == 0 {
+                            return Ended::Finished;
+                        }
+                        drop(machines.remove(pick));
+                    }
+                    Ok(_) => {}
+                    Err(fatal) => return Ended::Fatal(fatal.message),
+                }
+            }
+            if let Some(Err(error)) = reply.take() {
+                panic!("seed {}: {error}", self.seed);
+            }
+        }
+        panic!("seed {}: stuck after {STEPS_MAX} steps: {:#?}", self.seed, handle.status());
+    }
+
+    /// Mostly a little, now and then a jump of the wall clock either way (fault 6).
+    fn pass_time(&mut self) {
+        let us = self.random.below(400);
+        self.now.tick_us += us;
+        if us < 4 {
+            self.now.wall_ms += 1;
+        }
+        if self.random.one_in(5000) {
+            let jump = i64::try_from(self.random.below(7200)).expect("small") - 3600;
+            self.now.wall_ms += jump;
+        }
+    }
+
+    /// What the checkpoint holds.
+    pub fn saved(&self) -> Saved {
+        Saved::read(&self.backend).expect("a checkpoint of ours")
+    }
+
+    /// All counters, sorted.
+    pub fn counters(&self) -> Vec<StoredCounter> {
+        self.saved().counters()
+    }
+
+    /// Visible rows of an embedded topic: partition, key and value, in the order of each partition.
+    pub fn topic(&self, topic: &str) -> Vec<(u32, Vec<u8>, Vec<u8>)> {
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let mut rows = Vec::new();
+        for ((name, partition), mark) in self.saved().topics {
+            if &*name != topic {
+                continue;
+            }
+            let dir = topic_dir(topic, partition);
+            let mut reader = LogReader::open(disk.clone(), &dir, mark, 0);
+            while let Some(block) = reader.read().expect("visible blocks are whole") {
+                for row in RowReader::new(&block.bytes) {
+                    let row = row.expect("checked by the block's checksum");
+                    let owned = |bytes: Option<&[u8]>| bytes.unwrap_or_default().to_vec();
+                    rows.push((partition, owned(row.key), owned(row.value)));
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// Seeds for a test: `WATERSHED_SEED` repeats one, else `count` seeds from `first`.
+pub fn seeds(first: u64, count: u64) -> Vec<u64> {
+    #[expect(clippy::disallowed_methods, reason = "a test may be told which seed to repeat")]
+    let one = std::env::var("WATERSHED_SEED").ok().and_then(|seed| seed.parse().ok());
+    one.map_or_else(|| (first..first + count).collect(), |seed| vec![seed])
+}

@@ -1,0 +1,148 @@
+//! A fake target outside: keeps what was delivered, knows its progress, loses replies, fails.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use crate::clock::Moment;
+use crate::error::Fault;
+use crate::outbox::rows::RowReader;
+use crate::random::Random;
+use crate::sink::{
+    Delivery, Sink, SinkFactory, SinkIdentity, SinkPoll, SinkReply, SinkRequest, UnitPolicy,
+};
+
+/// A delivered row: target number, key, value.
+pub type TargetRow = (u16, Option<Vec<u8>>, Option<Vec<u8>>);
+
+#[derive(Default)]
+struct World {
+    rows: Vec<TargetRow>,
+    /// Progress record per shard: family, epoch.
+    progress: BTreeMap<(String, u16), (u64, u64)>,
+    /// Units that arrived although the target had them.
+    repeated: u64,
+}
+
+/// The target; survives crashes of the engine.
+#[derive(Clone)]
+pub struct Target {
+    world: Arc<Mutex<World>>,
+    random: Arc<Mutex<Random>>,
+    policy: UnitPolicy,
+}
+
+impl Target {
+    /// A target whose faults depend on `seed`, with units as `policy` says.
+    pub fn new(seed: u64, policy: UnitPolicy) -> Self {
+        Self { world: Arc::default(), random: Arc::new(Mutex::new(Random::new(seed))), policy }
+    }
+
+    /// All rows in the order of arrival.
+    pub fn rows(&self) -> Vec<TargetRow> {
+        self.world.lock().expect("one thread").rows.clone()
+    }
+
+    /// How often a unit was sent that the target already had: harmless, but it shows that the
+    /// simulation reaches these cases.
+    pub fn repeated(&self) -> u64 {
+        self.world.lock().expect("one thread").repeated
+    }
+}
+
+impl SinkFactory for Target {
+    fn describe(&self) -> String {
+        "target of a test".to_owned()
+    }
+
+    fn unit_policy(&self) -> UnitPolicy {
+        self.policy
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::ExactlyOnce
+    }
+
+    fn create(&self) -> Result<Box<dyn Sink>, Fault> {
+        Ok(Box::new(TargetSink { target: self.clone(), identity: None, request: None }))
+    }
+}
+
+struct TargetSink {
+    target: Target,
+    identity: Option<SinkIdentity>,
+    request: Option<SinkRequest>,
+}
+
+impl TargetSink {
+    fn key(&self) -> (String, u16) {
+        let identity = self.identity.as_ref().expect("prepared first");
+        (format!("{}.{}", identity.job, identity.sink), identity.shard)
+    }
+
+    fn family(&self) -> u64 {
+        self.identity.as_ref().expect("prepared first").family
+    }
+
+    fn answer(&mut self, request: &SinkRequest) -> SinkReply {
+        match request {
+            SinkRequest::Prepare(identity) => {
+                self.identity = Some(identity.clone());
+                SinkReply::Prepared
+            }
+            SinkRequest::EnsureTable(_) => SinkReply::TableReady,
+            SinkRequest::LastDelivered => {
+                let world = self.target.world.lock().expect("one thread");
+                let known = world.progress.get(&self.key());
+                let ours = known.filter(|(family, _)| *family == self.family());
+                SinkReply::LastDelivered(ours.map(|(_, epoch)| *epoch))
+            }
+            SinkRequest::Deliver(unit, blocks) => {
+                let mut world = self.target.world.lock().expect("one thread");
+                let entry = world.progress.get(&self.key()).copied();
+                if entry
+                    .is_some_and(|(family, upper)| family == self.family() && unit.upper <= upper)
+                {
+                    world.repeated += 1;
+                    return SinkReply::Delivered;
+                }
+                for block in blocks {
+                    for row in RowReader::new(&block.bytes) {
+                        let row = row.expect("checked by the block's checksum");
+                        let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+                        world.rows.push((row.target, owned(row.key), owned(row.value)));
+                    }
+                }
+                world.progress.insert(self.key(), (self.family(), unit.upper));
+                SinkReply::Delivered
+            }
+        }
+    }
+}
+
+impl Sink for TargetSink {
+    fn begin(&mut self, request: SinkRequest) {
+        assert!(self.request.is_none(), "one request at a time");
+        self.request = Some(request);
+    }
+
+    fn poll(&mut self, _now: Moment) -> SinkPoll {
+        let (pending, fails, reply_lost) = {
+            let mut random = self.target.random.lock().expect("one thread");
+            (random.one_in(2), random.one_in(8), random.one_in(2))
+        };
+        if pending {
+            return SinkPoll::Pending;
+        }
+        let request = self.request.take().expect("polled only after begin");
+        if fails {
+            // Either nothing happened, or all of it did and the answer was lost.
+            if reply_lost {
+                self.answer(&request);
+            }
+            return SinkPoll::Fault(Fault::later("could not reach the target"));
+        }
+        SinkPoll::Done(self.answer(&request))
+    }
+
+    fn close(&mut self) {}
+}
