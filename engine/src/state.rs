@@ -1,3 +1,5 @@
 //! Keyed state: where it is kept between crashes.
 
 pub mod backend;
+pub mod fjall;
+pub mod memory;
