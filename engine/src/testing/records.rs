@@ -24,7 +24,7 @@ pub type Record = (Vec<u8>, Vec<u8>);
 /// Records by partition, shared by all generations of a simulation.
 #[derive(Clone)]
 pub struct Records {
-    partitions: Arc<Vec<Vec<Record>>>,
+    partitions: Arc<[Vec<Record>]>,
     random: Arc<Mutex<Random>>,
     name: &'static str,
 }
@@ -33,7 +33,7 @@ impl Records {
     /// A source called `name` with these records; bursts depend on `seed`.
     pub fn new(name: &'static str, partitions: Vec<Vec<Record>>, seed: u64) -> Self {
         let random = Arc::new(Mutex::new(Random::new(seed)));
-        Self { partitions: Arc::new(partitions), random, name }
+        Self { partitions: partitions.into(), random, name }
     }
 }
 
