@@ -410,17 +410,18 @@ fn check(seed: u64, crashes: u32, interval_ms: u64, policy: UnitPolicy) -> (u32,
 #[test]
 fn crashes_lose_nothing_and_double_nothing() {
     let (mut generations, mut repeated) = (0, 0);
-    for seed in seeds(1, 50) {
+    let seeds = seeds(1, 50);
+    for &seed in &seeds {
         let policy = UnitPolicy { epochs_max: 1 + seed % 3, ..LAZY };
         let (ran, again) = check(seed, 6, 20 + seed % 80, policy);
         generations += ran;
         repeated += again;
     }
-    assert!(
-        std::env::var("WATERSHED_SEED").is_ok() || generations > 150,
-        "{generations} generations"
-    );
-    assert!(std::env::var("WATERSHED_SEED").is_ok() || repeated > 0, "no unit was ever sent twice");
+    // That the histories are worth running: they do die, and replies do get lost.
+    if seeds.len() > 1 {
+        assert!(generations > 150, "{generations} generations");
+        assert!(repeated > 0, "no unit was ever sent twice");
+    }
 }
 
 const LAZY: UnitPolicy =

@@ -1,2 +1,88 @@
-//! jobs: see ARCHITECTURE.md.
+//! The warehouse jobs, one file each, reading like the requirement.
+//!
+//! ```text
+//!  ods_log ─ log_split ─┬─> dwd_traffic_{page,start,display,action,error}_log   (+ dead letters)
+//!                       │ page (in process)
+//!                       ├─ unique_visitor ─┬─> dwd_traffic_unique_visitor_detail
+//!                       ├─ user_jump ──────┼─> dwd_traffic_user_jump_detail
+//!                       │                  │ uv, uj
+//!                       ├──────────────────┴─ traffic ─> dws_traffic_vc_ch_ar_is_new_page_view_window
+//!                       └─ page_view ─> dws_traffic_page_view_window
+//! ```
+//!
+//! A job names what it reads and writes; where that lies (Kafka, the embedded topic log, embedded
+//! tables) is decided by the [`Outside`] that the root hands in. Jobs of one process hand each other
+//! rows by links, and write their topics all the same. There is no JSON here: shapes of bytes are
+//! the business of `connectors::format`.
+
+pub mod dwd;
+pub mod dws;
 pub mod generate;
+pub mod outside;
+pub mod settings;
+
+use std::sync::Arc;
+
+use engine::error::JobError;
+use engine::graph::JobPlan;
+
+pub use outside::Outside;
+pub use settings::Settings;
+
+/// A job of the warehouse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Job {
+    /// Logs into five topics.
+    LogSplit,
+    /// First page of a device on a day.
+    UniqueVisitor,
+    /// Visits of one page.
+    UserJump,
+    /// DWS 2: traffic by version, channel, area and newness.
+    Traffic,
+    /// DWS 3: first visits to home and detail pages.
+    PageView,
+}
+
+impl Job {
+    /// All jobs; those that others read from come first.
+    pub const ALL: [Self; 5] =
+        [Self::LogSplit, Self::UniqueVisitor, Self::UserJump, Self::Traffic, Self::PageView];
+
+    /// Name in job files, counters and saved state. A DWS job is called like its table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LogSplit => dwd::log_split::NAME,
+            Self::UniqueVisitor => dwd::unique_visitor::NAME,
+            Self::UserJump => dwd::user_jump::NAME,
+            Self::Traffic => dws::traffic::NAME,
+            Self::PageView => dws::page_view::NAME,
+        }
+    }
+
+    /// The job called `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|job| job.name() == name)
+    }
+}
+
+/// The plans of `jobs`, those first that others read from. A job whose input is made by another one
+/// of `jobs` reads it in process; otherwise it reads the topic.
+pub fn plans(
+    jobs: &[Job],
+    settings: &Settings,
+    outside: &Outside<'_>,
+) -> Result<Vec<Arc<JobPlan>>, JobError> {
+    let wanted = Job::ALL.into_iter().filter(|job| jobs.contains(job));
+    let plans = wanted.map(|job| {
+        let plan = match job {
+            Job::LogSplit => dwd::log_split::plan(settings, outside),
+            Job::UniqueVisitor => dwd::unique_visitor::plan(settings, outside, jobs),
+            Job::UserJump => dwd::user_jump::plan(settings, outside, jobs),
+            Job::Traffic => dws::traffic::plan(settings, outside, jobs),
+            Job::PageView => dws::page_view::plan(settings, outside, jobs),
+        };
+        plan.map(Arc::new)
+    });
+    plans.collect()
+}

@@ -1,0 +1,183 @@
+//! log_split: `ods_log` → `dwd_traffic_{page,start,display,action,error}_log`.
+//!
+//! 1. parse and check (the decoder);
+//! 2. repair `is_new`, keyed by device;
+//! 3. split each record by copying pieces of it;
+//! 4. write topics; dead letters and records of the future to topics of their own.
+
+use std::sync::Arc;
+
+use connectors::format::app_log::decoder::{AppLogDecoder, IS_NEW, KEY};
+use connectors::format::app_log::emit::{LOG_KEY, LOG_VALUE, Pieces, Port};
+use connectors::format::page::{PAGE_KEY, PAGE_VALUE};
+use connectors::format::side::DeadLetter;
+use engine::batch::row::Row;
+use engine::codec::{Encoder, Verbatim};
+use engine::counter::Counters;
+use engine::error::JobError;
+use engine::graph::plan::StatefulSpec;
+use engine::graph::{JobBuilder, JobPlan, Route};
+use engine::operator::keyed::{Codec, Keyed, KeyedLogic, Slot};
+use engine::operator::stateful::Output;
+use engine::time::zone::{Date, Zone};
+
+use crate::outside::{Outside, dead_topic, future_topic, source_spec};
+use crate::settings::Settings;
+
+/// Name of the job.
+pub const NAME: &str = "log_split";
+/// Topic it reads.
+pub const ODS_LOG: &str = "ods_log";
+/// Stream of page records that other jobs read in process.
+pub const PAGE: &str = "page";
+/// Topics it writes, in the order of [`Port`].
+pub const TOPICS: [&str; 5] = [
+    "dwd_traffic_page_log",
+    "dwd_traffic_start_log",
+    "dwd_traffic_display_log",
+    "dwd_traffic_action_log",
+    "dwd_traffic_error_log",
+];
+
+/// The plan.
+pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobError> {
+    let mut job = JobBuilder::new(NAME);
+    let decoder = Arc::new(|| Box::new(AppLogDecoder::new()) as _);
+    let logs = job.source("ods_log", source_spec(settings, outside, ODS_LOG, decoder));
+    let by_mid = Route::Key(vec![KEY]);
+    let ports = job.stateful(
+        "is_new",
+        &[(&logs.rows, by_mid.clone())],
+        StatefulSpec {
+            what: "keyed: repair is_new by device, then split",
+            make: {
+                let settings = settings.clone();
+                Arc::new(move || Box::new(Keyed::new(by_mid.clone(), RepairAndSplit::new(&settings))))
+            },
+            outputs: TOPICS.len(),
+            delay_ms: 0,
+        },
+    );
+    let (dead, future) = (dead_topic(NAME), future_topic(NAME));
+    let sides = [dead.as_str(), future.as_str()];
+    if (outside.publish)(NAME) {
+        let feeds = ports.iter().zip(0..).map(|(port, topic)| (port, topic, encoder(topic)));
+        job.sink("topics", (outside.topics)(&TOPICS), &TOPICS, feeds.collect());
+    }
+    let letters = [&logs.dead, &logs.future].into_iter().zip(0..);
+    let feeds = letters.map(|(port, topic)| (port, topic, Arc::new(DeadLetter) as _)).collect();
+    job.sink("side", (outside.topics)(&sides), &sides, feeds);
+    job.export(PAGE, &ports[Port::Page as usize]);
+    job.build()
+}
+
+fn encoder(topic: u16) -> Arc<dyn Encoder> {
+    if usize::from(topic) == Port::Page as usize {
+        Arc::new(Verbatim { key: PAGE_KEY, value: PAGE_VALUE })
+    } else {
+        Arc::new(Verbatim { key: LOG_KEY, value: LOG_VALUE })
+    }
+}
+
+/// Day of a device's first visit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirstVisit(pub Date);
+
+impl Codec for FirstVisit {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.0.to_be_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(Self(Date(i32::from_be_bytes(bytes.try_into().ok()?))))
+    }
+}
+
+/// What the rule says about a record: the new state, and whether `is_new` becomes "0".
+#[derive(Debug, PartialEq, Eq)]
+struct Verdict {
+    first_visit: Option<Date>,
+    repaired: bool,
+}
+
+/// The truth table of warehouse specification 6.2.
+fn repair(is_new: bool, first_visit: Option<Date>, today: Date) -> Verdict {
+    match (is_new, first_visit) {
+        (true, None) => Verdict { first_visit: Some(today), repaired: false },
+        (true, Some(first)) => Verdict { first_visit, repaired: first != today },
+        // An old visitor from before the job began.
+        (false, None) => Verdict { first_visit: Some(Date(today.0 - 1)), repaired: false },
+        (false, Some(_)) => Verdict { first_visit, repaired: false },
+    }
+}
+
+struct RepairAndSplit {
+    zone: Zone,
+    pieces: Pieces,
+}
+
+impl RepairAndSplit {
+    fn new(settings: &Settings) -> Self {
+        Self { zone: settings.zone(), pieces: Pieces::new(settings.split) }
+    }
+
+    /// Whether `is_new` of this record must become "0".
+    fn is_wrong(
+        &self,
+        row: Row<'_>,
+        state: &mut Slot<'_, FirstVisit>,
+        counters: &mut Counters,
+    ) -> bool {
+        let Some(is_new) = row.int(IS_NEW) else {
+            counters.add("bad_is_new", 1);
+            return false;
+        };
+        let known = state.get().map(|first| first.0);
+        let verdict = repair(is_new == 1, known, self.zone.date(row.time()));
+        if let (None, Some(date)) = (known, verdict.first_visit) {
+            state.set(FirstVisit(date));
+        }
+        counters.add("is_new_repaired", u64::from(verdict.repaired));
+        verdict.repaired
+    }
+}
+
+impl KeyedLogic for RepairAndSplit {
+    type State = FirstVisit;
+
+    fn row(
+        &mut self,
+        row: Row<'_>,
+        mut state: Slot<'_, FirstVisit>,
+        output: &mut Output,
+        counters: &mut Counters,
+    ) {
+        let repaired = self.is_wrong(row, &mut state, counters);
+        self.pieces.emit(row, repaired, output);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_new_truth_table() {
+        let today = Date(100);
+        let state = |date| Some(Date(date));
+        // (is_new, state before) -> (state after, repaired)
+        let table = [
+            ((true, None), (state(100), false)),
+            ((true, state(100)), (state(100), false)),
+            ((true, state(99)), (state(99), true)),
+            ((true, state(101)), (state(101), true)),
+            ((false, None), (state(99), false)),
+            ((false, state(100)), (state(100), false)),
+            ((false, state(42)), (state(42), false)),
+        ];
+        for ((is_new, before), (first_visit, repaired)) in table {
+            let verdict = repair(is_new, before, today);
+            assert_eq!(verdict, Verdict { first_visit, repaired }, "{is_new} {before:?}");
+        }
+    }
+}
