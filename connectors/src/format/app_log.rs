@@ -19,7 +19,9 @@
 //! What is misused easily: a layout belongs to the value it was written for. Together with another
 //! value the outputs are nonsense (or the slice indexing panics).
 //!
-//! Not here: the engine. The glue to its decoder trait stands beside these files.
+//! The glue to the engine stands apart from all this: [`decoder`] turns raw batches into rows,
+//! [`emit`] turns a row into the rows of the five topics, [`page`] is the row that jobs on page
+//! records take.
 //!
 //! # Decisions where warehouse 2.1 leaves room
 //!
@@ -37,13 +39,16 @@
 //!   member is removed: then all of them go, or an earlier one would come to light.
 
 mod cut;
+pub mod decoder;
 mod dirty;
+pub mod emit;
 mod flat;
 mod layout;
 mod members;
 #[cfg(test)]
 mod model;
 mod name;
+pub mod page;
 mod parse;
 #[cfg(test)]
 mod properties;

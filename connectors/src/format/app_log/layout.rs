@@ -9,6 +9,8 @@
 //!             bit 2     there is an err
 //!             bit 3     is_new is "1"
 //!             bit 4     there are displays or actions
+//!             bit 5     there is a start and a page
+//!             bit 6     something bad was dropped
 //! span        ts, the number
 //! span        err, its value                        if bit 2
 //! span        is_new, its value with quotes         if bit 3
@@ -17,6 +19,7 @@
 //! list        cuts of the error record
 //! list        displays                              if bit 4
 //! list        actions                               if bit 4
+//! varint      how many bad members and elements     if bit 6
 //!
 //! varint      7 bits per byte, lowest first, bit 7 = another byte follows
 //! span        varint start, varint length
@@ -32,6 +35,8 @@ const MAIN: u8 = 0b11;
 const HAS_ERR: u8 = 1 << 2;
 const IS_NEW_ONE: u8 = 1 << 3;
 const HAS_ELEMENTS: u8 = 1 << 4;
+const START_AND_PAGE: u8 = 1 << 5;
+const HAS_BAD: u8 = 1 << 6;
 
 /// An object in `displays` or `actions`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +62,8 @@ pub struct Layout<'l> {
     pub(super) error_cuts: Cuts<'l>,
     displays: Elements<'l>,
     actions: Elements<'l>,
+    start_and_page: bool,
+    bad_members: usize,
 }
 
 impl<'l> Layout<'l> {
@@ -77,9 +84,22 @@ impl<'l> Layout<'l> {
         let mut elements =
             || if head & HAS_ELEMENTS == 0 { List::default() } else { cursor.list() };
         let (displays, actions) = (Elements(elements()), Elements(elements()));
-        debug_assert!(cursor.rest.is_empty(), "a layout ends with its last list");
-        let main = main_of(head & MAIN);
-        Self { main, ts, err, is_new_one, common, page, main_cuts, error_cuts, displays, actions }
+        let bad_members = if head & HAS_BAD == 0 { 0 } else { cursor.varint() };
+        debug_assert!(cursor.rest.is_empty(), "a layout ends with its last list or count");
+        Self {
+            main: main_of(head & MAIN),
+            ts,
+            err,
+            is_new_one,
+            common,
+            page,
+            main_cuts,
+            error_cuts,
+            displays,
+            actions,
+            start_and_page: head & START_AND_PAGE != 0,
+            bad_members,
+        }
     }
 
     /// Which main record there is.
@@ -92,6 +112,18 @@ impl<'l> Layout<'l> {
     #[must_use]
     pub const fn has_err(&self) -> bool {
         self.err.is_some()
+    }
+
+    /// See [`super::AppLog::start_and_page`].
+    #[must_use]
+    pub const fn start_and_page(&self) -> bool {
+        self.start_and_page
+    }
+
+    /// See [`super::AppLog::bad_members`].
+    #[must_use]
+    pub const fn bad_members(&self) -> usize {
+        self.bad_members
     }
 
     /// The elements that give display records, in order.
@@ -218,6 +250,8 @@ pub(super) fn write(log: &AppLog<'_>, out: &mut Vec<u8>) {
     head |= if log.has_err() { HAS_ERR } else { 0 };
     head |= if one.is_some() { IS_NEW_ONE } else { 0 };
     head |= if page.is_some() { HAS_ELEMENTS } else { 0 };
+    head |= if log.start_and_page() { START_AND_PAGE } else { 0 };
+    head |= if log.bad_members() > 0 { HAS_BAD } else { 0 };
     out.push(head);
     write_span(log.ts.1, out);
     let common = page.map(|_page| log.common_span());
@@ -229,6 +263,9 @@ pub(super) fn write(log: &AppLog<'_>, out: &mut Vec<u8>) {
     if page.is_some() {
         write_elements(displays, out);
         write_elements(actions, out);
+    }
+    if log.bad_members() > 0 {
+        write_varint(log.bad_members(), out);
     }
 }
 
@@ -334,6 +371,12 @@ mod tests {
                     80,
                     17 << 2 | 3,
                 ],
+            ),
+            // A start record with a page, and a page record with a bad displays.
+            (r#"{"common":{"mid":"m"},"start":{},"page":{},"ts":5}"#, &[0b10_0001, 48, 1, 0, 0]),
+            (
+                r#"{"common":{"mid":"m"},"displays":7,"page":{},"ts":5}"#,
+                &[0b100_0010, 50, 1, 1, 22, 13, 0, 1],
             ),
         ] {
             assert_eq!(written(value), bytes, "{value}");

@@ -12,7 +12,7 @@ use super::name::Name;
 use super::reading::{Common, List, Page, Reading};
 use super::record::{AppLog, IsNew, Main};
 use super::scan::{Malformed, Scanner, Span};
-use super::text::{Text, str_of, unescape};
+use super::text::{Part, Text, str_of};
 use super::{Dirty, Element};
 
 /// Reads values, one at a time. Keep one per worker: it holds the buffers.
@@ -120,11 +120,11 @@ impl Walk<'_> {
             first = false;
             match Name::of(name, self.scanner.value()) {
                 Name::Mid => common.mid = self.text_or_number()?,
-                Name::Vc => common.vc = self.text()?,
-                Name::Ch => common.ch = self.text()?,
-                Name::Ar => common.ar = self.text()?,
+                Name::Vc => common.vc = self.part()?,
+                Name::Ch => common.ch = self.part()?,
+                Name::Ar => common.ar = self.part()?,
                 Name::Uid => common.uid = self.text_or_number()?,
-                Name::IsNew => (common.is_new, common.is_new_token) = self.is_new()?,
+                Name::IsNew => self.is_new(&mut common)?,
                 _ => self.scanner.skip()?,
             }
         }
@@ -145,7 +145,7 @@ impl Walk<'_> {
             first = false;
             match Name::of(name, self.scanner.value()) {
                 Name::PageId => page.page_id = self.text()?,
-                Name::LastPageId => page.last_page_id = self.text_or_number()?,
+                Name::LastPageId => page.last_page_id = self.part_or_number()?,
                 Name::Item => page.item = self.text()?,
                 Name::ItemType => page.item_type = self.text()?,
                 Name::DuringTime => {
@@ -238,6 +238,24 @@ impl Walk<'_> {
         }
     }
 
+    #[inline]
+    fn part(&mut self) -> Result<Option<Part>, Malformed> {
+        if self.scanner.peek()? != b'"' {
+            return Ok(self.not_null()?.map(Part::Json));
+        }
+        let quoted = self.scanner.string()?;
+        let text = Text::of(quoted, self.scanner.value(), self.arena);
+        Ok(Some(text.map_or(Part::Json(quoted.token()), Part::Text)))
+    }
+
+    #[inline]
+    fn part_or_number(&mut self) -> Result<Option<Part>, Malformed> {
+        match self.scanner.peek()? {
+            b'-' | b'0'..=b'9' => Ok(self.text_or_number()?.map(Part::Text)),
+            _ => self.part(),
+        }
+    }
+
     /// A number written as an integer and within `i64`, with its token.
     fn integer(&mut self) -> Result<Option<(i64, Span)>, Malformed> {
         if !matches!(self.scanner.peek()?, b'-' | b'0'..=b'9') {
@@ -252,33 +270,22 @@ impl Walk<'_> {
         Ok(digits.parse().ok().map(|integer| (integer, number.span)))
     }
 
-    fn is_new(&mut self) -> Result<(IsNew, Option<Span>), Malformed> {
-        if self.scanner.peek()? != b'"' {
-            self.scanner.skip()?;
-            return Ok((IsNew::Other, None));
-        }
-        let quoted = self.scanner.string()?;
-        let token = Some(quoted.token());
-        let inner = str_of(self.scanner.value(), quoted.inner);
-        Ok(match if quoted.escaped { escaped_is_new(inner) } else { is_new(inner) } {
-            IsNew::Other => (IsNew::Other, None),
-            is_new @ (IsNew::Zero | IsNew::One) => (is_new, token),
-        })
+    fn is_new(&mut self, common: &mut Common) -> Result<(), Malformed> {
+        let start = self.scanner.at();
+        let part = self.part()?;
+        let token = Span { start, end: self.scanner.at() };
+        let text = part.and_then(Part::text);
+        let text = text.map(|text| text.read(self.scanner.value(), self.arena));
+        common.is_new = match text {
+            Some("0") => IsNew::Zero,
+            Some("1") => IsNew::One,
+            _ => IsNew::Other,
+        };
+        let other = common.is_new == IsNew::Other;
+        common.is_new_token = (!other).then_some(token);
+        common.is_new_other = part.filter(|_part| other);
+        Ok(())
     }
-}
-
-fn is_new(text: &str) -> IsNew {
-    match text {
-        "0" => IsNew::Zero,
-        "1" => IsNew::One,
-        _ => IsNew::Other,
-    }
-}
-
-#[cold]
-fn escaped_is_new(inner: &str) -> IsNew {
-    let mut text = String::new();
-    if unescape(inner, &mut text) { is_new(&text) } else { IsNew::Other }
 }
 
 #[cfg(test)]

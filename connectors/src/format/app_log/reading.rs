@@ -9,7 +9,7 @@ use super::cut::{Place, cut};
 use super::name::Name;
 use super::record::{IsNew, Main};
 use super::scan::Span;
-use super::text::Text;
+use super::text::{Part, Text};
 
 /// All that was found in the value; the last of equal names.
 #[derive(Debug, Default)]
@@ -36,12 +36,14 @@ pub(super) struct Reading {
 pub(super) struct Common {
     pub(super) span: Span,
     pub(super) mid: Option<Text>,
-    pub(super) vc: Option<Text>,
-    pub(super) ch: Option<Text>,
-    pub(super) ar: Option<Text>,
+    pub(super) vc: Option<Part>,
+    pub(super) ch: Option<Part>,
+    pub(super) ar: Option<Part>,
     pub(super) uid: Option<Text>,
     pub(super) is_new: IsNew,
     pub(super) is_new_token: Option<Span>,
+    /// What stands there if it is neither `"0"` nor `"1"`.
+    pub(super) is_new_other: Option<Part>,
 }
 
 /// What is known of an object `page`.
@@ -49,7 +51,7 @@ pub(super) struct Common {
 pub(super) struct Page {
     pub(super) span: Span,
     pub(super) page_id: Option<Text>,
-    pub(super) last_page_id: Option<Text>,
+    pub(super) last_page_id: Option<Part>,
     pub(super) item: Option<Text>,
     pub(super) item_type: Option<Text>,
     pub(super) during_time: Option<i64>,

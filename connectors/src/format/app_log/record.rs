@@ -66,19 +66,19 @@ impl<'a> AppLog<'a> {
     /// `common.vc`, the version of the app.
     #[must_use]
     pub fn vc(&self) -> Option<&'a str> {
-        self.text(self.common.vc)
+        self.text(self.common.vc?.text())
     }
 
     /// `common.ch`, the channel.
     #[must_use]
     pub fn ch(&self) -> Option<&'a str> {
-        self.text(self.common.ch)
+        self.text(self.common.ch?.text())
     }
 
     /// `common.ar`, the area.
     #[must_use]
     pub fn ar(&self) -> Option<&'a str> {
-        self.text(self.common.ar)
+        self.text(self.common.ar?.text())
     }
 
     /// `common.uid`, the user if logged in; a number is taken by its text.
@@ -136,7 +136,7 @@ impl<'a> AppLog<'a> {
     /// `page.last_page_id`, absent on the first page of a visit; a number is taken by its text.
     #[must_use]
     pub fn last_page_id(&self) -> Option<&'a str> {
-        self.text(self.page()?.last_page_id)
+        self.text(self.page()?.last_page_id?.text())
     }
 
     /// `page.item`.

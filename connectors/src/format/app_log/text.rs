@@ -36,9 +36,33 @@ impl Text {
         self.span.is_empty()
     }
 
+    /// Where the text stands in the value, unless its escapes had to be decoded.
+    pub(super) fn in_value(self) -> Option<Span> {
+        (!self.decoded).then_some(self.span)
+    }
+
     #[inline]
     pub(super) fn read<'a>(self, value: &'a str, arena: &'a str) -> &'a str {
         str_of(if self.decoded { arena } else { value }, self.span)
+    }
+}
+
+/// A member that tells rows apart by its value, whatever type it has; null is none.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part {
+    /// A text (or, where a number is as good, its digits).
+    Text(Text),
+    /// The JSON of anything else.
+    Json(Span),
+}
+
+impl Part {
+    /// The text, if it is one.
+    pub(super) const fn text(self) -> Option<Text> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Json(_) => None,
+        }
     }
 }
 
