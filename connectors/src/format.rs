@@ -5,3 +5,4 @@
 
 pub mod app_log;
 pub mod json;
+pub mod side;

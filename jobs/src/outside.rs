@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connectors::format::page::{PAGE_VALUE, PageDecoder};
+use connectors::format::app_log::page::{PAGE_VALUE, PageDecoder};
 use connectors::format::side::{DeadLetter, Refused};
 use engine::codec::{DecoderFactory, Encoder};
 use engine::graph::plan::{SinkTarget, SourceSpec};
@@ -93,5 +93,5 @@ pub(crate) fn side_outputs(
     let names = if dead.is_empty() { &names[..1] } else { &names[..] };
     let mut feeds = vec![(late, 0, refused_page())];
     feeds.extend(dead.iter().map(|(edge, encoder)| (edge, 1, encoder.clone())));
-    job.sink("side", (outside.topics)(names), names, feeds);
+    job.side_sink("side", (outside.topics)(names), names, feeds);
 }

@@ -76,7 +76,8 @@ impl JobBuilder {
         (0..outputs).map(|port| edge(node, port, delay, clocks.clone())).collect()
     }
 
-    /// Encodes `feeds` (edge, topic or table, encoder) for one sink.
+    /// Encodes `feeds` (edge, topic or table, encoder) for one sink; its rows are the job's result
+    /// and counted as `records_out`.
     pub fn sink(
         &mut self,
         uid: &str,
@@ -84,10 +85,32 @@ impl JobBuilder {
         names: &[&str],
         feeds: Vec<(&Edge, u16, Arc<dyn Encoder>)>,
     ) {
+        self.collect(uid, target, names, feeds, true);
+    }
+
+    /// The same for side outputs, and for tables whose rows are written again when corrected.
+    pub fn side_sink(
+        &mut self,
+        uid: &str,
+        target: SinkTarget,
+        names: &[&str],
+        feeds: Vec<(&Edge, u16, Arc<dyn Encoder>)>,
+    ) {
+        self.collect(uid, target, names, feeds, false);
+    }
+
+    fn collect(
+        &mut self,
+        uid: &str,
+        target: SinkTarget,
+        names: &[&str],
+        feeds: Vec<(&Edge, u16, Arc<dyn Encoder>)>,
+        counted: bool,
+    ) {
         let inputs = feeds.iter().map(|(edge, _, _)| ((*edge).clone(), Route::Local)).collect();
         let feeds = feeds.into_iter().map(|(_, to, encoder)| (to, encoder)).collect();
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        self.push(uid, NodeKind::Collect(CollectSpec { target, feeds, names }), inputs);
+        self.push(uid, NodeKind::Collect(CollectSpec { target, feeds, names, counted }), inputs);
     }
 
     /// The plan, or why it is refused.

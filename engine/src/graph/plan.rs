@@ -87,6 +87,9 @@ pub struct CollectSpec {
     pub feeds: Vec<(u16, Arc<dyn Encoder>)>,
     /// Names of the topics or tables, by their number.
     pub names: Vec<String>,
+    /// Whether its rows are the job's result (counter `records_out`), not side outputs or tables
+    /// whose rows are written again.
+    pub counted: bool,
 }
 
 /// Where a sink's rows go.

@@ -25,7 +25,6 @@ use crate::codec::Encoder;
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
 use crate::graph::plan::{CollectSpec, SinkTarget};
-use crate::limit::BLOCK_BYTES_MAX;
 use crate::outbox::rows::{Op, OutRow, RowWriter};
 
 /// Builds the operator.
@@ -78,6 +77,7 @@ struct CollectStage {
     epochs: BTreeMap<u64, OpenEpoch>,
     key: Vec<u8>,
     value: Vec<u8>,
+    counted: bool,
     counters: Counters,
 }
 
@@ -91,6 +91,7 @@ impl CollectStage {
             epochs: BTreeMap::new(),
             key: Vec::new(),
             value: Vec::new(),
+            counted: spec.counted,
             counters: Counters::new(context.job.clone()),
         }
     }
@@ -124,20 +125,21 @@ impl CollectStage {
         let headers: Vec<(&str, &[u8])> =
             headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
         let destination = self.destination(target, keyed);
-        let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
-        let writer = open.blocks.entry(destination).or_default();
-        writer.push(&OutRow {
+        let row = OutRow {
             target,
             op: Op::Insert,
             time_ms: row.time(),
             key: keyed.then_some(self.key.as_slice()),
             value: Some(&self.value),
             headers: &headers,
-        });
+        };
+        let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
         open.rows += 1;
-        if writer.bytes().len() >= BLOCK_BYTES_MAX - self.value.len().min(BLOCK_BYTES_MAX / 2) {
-            let writer = std::mem::take(writer);
-            self.send(epoch, destination, writer);
+        let writer = open.blocks.entry(destination).or_default();
+        let full = (!writer.has_room_for(&row)).then(|| std::mem::take(writer));
+        writer.push(&row);
+        if let Some(full) = full {
+            self.send(epoch, destination, full);
         }
     }
 
@@ -166,7 +168,9 @@ impl CollectStage {
         for (destination, writer) in open.blocks {
             self.send(epoch, destination, writer);
         }
-        self.counters.add("records_out", open.rows);
+        if self.counted {
+            self.counters.add("records_out", open.rows);
+        }
         let counts = self.counters.take();
         (open.hold, (!counts.is_empty()).then_some(Piece::Counters(counts)))
     }

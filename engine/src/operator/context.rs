@@ -41,6 +41,8 @@ pub(crate) struct Wake {
 pub(crate) struct JobContext {
     pub(crate) worker: Rc<WorkerContext>,
     pub(crate) job: Arc<str>,
+    /// The epoch that is open when the job starts; epoch 0 is for restoring.
+    pub(crate) open_epoch: u64,
     /// Queues filled by the sources' pumps, by source uid.
     pub(crate) sources: BTreeMap<Arc<str>, Arc<SourceQueue>>,
     /// Queues filled by the restore loader, by operator uid; none on a fresh start.

@@ -63,8 +63,8 @@ pub trait OrderedLogic {
     fn keep(&mut self, row: Row<'_>, kept: &mut BatchBuilder) -> bool;
     /// Whether late rows take their turn; otherwise [`OrderedLogic::late`] gets them on arrival.
     fn takes_late(&self) -> bool;
-    /// A late row that does not take its turn.
-    fn late(&mut self, row: Row<'_>, output: &mut Output, counters: &mut Counters);
+    /// A late row that does not take its turn; false if it is of no interest.
+    fn late(&mut self, row: Row<'_>, output: &mut Output, counters: &mut Counters) -> bool;
     /// A row's turn.
     fn row(
         &mut self,
@@ -122,8 +122,10 @@ impl<L: OrderedLogic> Ordered<L> {
             let mark = lateness_mark(row.behind(), close.delay_ms, close.before);
             let late = row.time() <= mark;
             if late && !self.logic.takes_late() {
-                self.logic.late(row, close.output, close.counters);
+                let taken = self.logic.late(row, close.output, close.counters);
+                close.counters.add("records_in", u64::from(taken));
             } else if self.logic.keep(row, &mut kept) {
+                close.counters.add("records_in", 1);
                 let at = if late { mark } else { row.time() };
                 places.push((at, late, row.order()));
             }

@@ -56,6 +56,7 @@ pub(crate) fn source<'s>(
     let mut operator = SourceOperator::new(context.clone(), queue.clone());
     let again = scope.activator_for(builder.operator_info().address);
     let (name, worker) = (context.name(uid), context.worker.clone());
+    let open_epoch = context.open_epoch;
     let waiting = {
         let (worker, job) = (context.worker.clone(), context.job.clone());
         let cut = operator.cut_epoch.clone();
@@ -68,6 +69,7 @@ pub(crate) fn source<'s>(
     builder.build(move |mut capabilities| {
         capabilities.truncate(1);
         let mut hold = worker.hold(&name, HoldReason::Source, capabilities);
+        hold.downgrade(open_epoch);
         move |_frontiers| {
             let mut output = output.activate();
             let mut give = |held: &Hold, feed: Feed| output.session(held.port(0)).give(feed);

@@ -113,6 +113,7 @@ impl WorkerLoop {
         let context = Rc::new(JobContext {
             worker: self.context.clone(),
             job: seat.plan.name.clone(),
+            open_epoch: epoch,
             sources: seat.sources,
             loads: seat.loads,
         });

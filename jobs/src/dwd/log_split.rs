@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use connectors::format::app_log::decoder::{AppLogDecoder, IS_NEW, KEY};
-use connectors::format::app_log::emit::{LOG_KEY, LOG_VALUE, Pieces, Port};
-use connectors::format::page::{PAGE_KEY, PAGE_VALUE};
+use connectors::format::app_log::emit::{LOG_KEY, LOG_VALUE, Ports, Splitter};
+use connectors::format::app_log::page::{PAGE_KEY, PAGE_VALUE};
 use connectors::format::side::DeadLetter;
 use engine::batch::row::Row;
 use engine::codec::{Encoder, Verbatim};
@@ -30,7 +30,7 @@ pub const NAME: &str = "log_split";
 pub const ODS_LOG: &str = "ods_log";
 /// Stream of page records that other jobs read in process.
 pub const PAGE: &str = "page";
-/// Topics it writes, in the order of [`Port`].
+/// Topics it writes, in the order of [`PORTS`].
 pub const TOPICS: [&str; 5] = [
     "dwd_traffic_page_log",
     "dwd_traffic_start_log",
@@ -38,6 +38,9 @@ pub const TOPICS: [&str; 5] = [
     "dwd_traffic_action_log",
     "dwd_traffic_error_log",
 ];
+
+/// Which port of the split feeds which of the [`TOPICS`].
+const PORTS: Ports = Ports { page: 0, start: 1, display: 2, action: 3, error: 4 };
 
 /// The plan.
 pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobError> {
@@ -52,7 +55,9 @@ pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobEr
             what: "keyed: repair is_new by device, then split",
             make: {
                 let settings = settings.clone();
-                Arc::new(move || Box::new(Keyed::new(by_mid.clone(), RepairAndSplit::new(&settings))))
+                Arc::new(move || {
+                    Box::new(Keyed::new(by_mid.clone(), RepairAndSplit::new(&settings)))
+                })
             },
             outputs: TOPICS.len(),
             delay_ms: 0,
@@ -66,13 +71,13 @@ pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobEr
     }
     let letters = [&logs.dead, &logs.future].into_iter().zip(0..);
     let feeds = letters.map(|(port, topic)| (port, topic, Arc::new(DeadLetter) as _)).collect();
-    job.sink("side", (outside.topics)(&sides), &sides, feeds);
-    job.export(PAGE, &ports[Port::Page as usize]);
+    job.side_sink("side", (outside.topics)(&sides), &sides, feeds);
+    job.export(PAGE, &ports[PORTS.page]);
     job.build()
 }
 
 fn encoder(topic: u16) -> Arc<dyn Encoder> {
-    if usize::from(topic) == Port::Page as usize {
+    if usize::from(topic) == PORTS.page {
         Arc::new(Verbatim { key: PAGE_KEY, value: PAGE_VALUE })
     } else {
         Arc::new(Verbatim { key: LOG_KEY, value: LOG_VALUE })
@@ -113,12 +118,12 @@ fn repair(is_new: bool, first_visit: Option<Date>, today: Date) -> Verdict {
 
 struct RepairAndSplit {
     zone: Zone,
-    pieces: Pieces,
+    splitter: Splitter,
 }
 
 impl RepairAndSplit {
     fn new(settings: &Settings) -> Self {
-        Self { zone: settings.zone(), pieces: Pieces::new(settings.split) }
+        Self { zone: settings.zone(), splitter: Splitter::new(settings.split, PORTS) }
     }
 
     /// Whether `is_new` of this record must become "0".
@@ -153,7 +158,7 @@ impl KeyedLogic for RepairAndSplit {
         counters: &mut Counters,
     ) {
         let repaired = self.is_wrong(row, &mut state, counters);
-        self.pieces.emit(row, repaired, output);
+        self.splitter.split_row(row, repaired, output, counters);
     }
 }
 

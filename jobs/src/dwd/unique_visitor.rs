@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use connectors::format::page::{LAST_PAGE_ID, PAGE_KEY, PAGE_VALUE, page_schema};
+use connectors::format::app_log::page::{LAST_PAGE_ID, PAGE_KEY, PAGE_VALUE, page_schema};
 use engine::batch::build::BatchBuilder;
 use engine::batch::row::Row;
 use engine::batch::schema::Schema;
@@ -107,7 +107,7 @@ impl OrderedLogic for FirstOfDay {
         true
     }
 
-    fn late(&mut self, _row: Row<'_>, _output: &mut Output, _counters: &mut Counters) {
+    fn late(&mut self, _row: Row<'_>, _output: &mut Output, _counters: &mut Counters) -> bool {
         unreachable!("late rows take their turn");
     }
 

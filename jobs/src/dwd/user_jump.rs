@@ -7,8 +7,10 @@
 
 use std::sync::Arc;
 
-use connectors::format::page::{LAST_PAGE_ID, PAGE_KEY, PAGE_VALUE, page_schema, write_stub};
-use engine::batch::build::BatchBuilder;
+use connectors::format::app_log::page::{
+    LAST_PAGE_ID, PAGE_KEY, PAGE_VALUE, PageColumns, page_schema, write_page_row,
+};
+use engine::batch::build::{BatchBuilder, Stamp};
 use engine::batch::row::Row;
 use engine::batch::schema::Schema;
 use engine::batch::stored;
@@ -68,11 +70,12 @@ pub fn plan(
     );
     if (outside.publish)(NAME) {
         let encoder = Arc::new(Verbatim { key: PAGE_KEY, value: PAGE_VALUE });
-        job.sink("topic", (outside.topics)(&[TOPIC]), &[TOPIC], vec![(
-            &ports[PORT_JUMP],
-            0,
-            encoder as _,
-        )]);
+        job.sink(
+            "topic",
+            (outside.topics)(&[TOPIC]),
+            &[TOPIC],
+            vec![(&ports[PORT_JUMP], 0, encoder as _)],
+        );
     }
     side_outputs(&mut job, outside, NAME, &ports[PORT_LATE], &dead);
     job.export(JUMPS, &ports[PORT_JUMP]);
@@ -122,7 +125,10 @@ impl OrderedLogic for Jumps {
         if row.bytes(LAST_PAGE_ID).is_none() {
             kept.copy(row);
         } else {
-            write_stub(row, kept);
+            let mid = row.bytes(PAGE_KEY).unwrap_or_default();
+            let last_page_id = row.bytes(LAST_PAGE_ID);
+            let stub = PageColumns { mid, last_page_id, ..PageColumns::default() };
+            write_page_row(kept, &stub, |_no_value| {}, Stamp::of(row));
         }
         true
     }
@@ -131,9 +137,10 @@ impl OrderedLogic for Jumps {
         false
     }
 
-    fn late(&mut self, row: Row<'_>, output: &mut Output, counters: &mut Counters) {
+    fn late(&mut self, row: Row<'_>, output: &mut Output, counters: &mut Counters) -> bool {
         counters.add("late", 1);
         output.copy(PORT_LATE, row);
+        true
     }
 
     fn row(
@@ -144,10 +151,11 @@ impl OrderedLogic for Jumps {
     ) {
         let next = event.row;
         let next_is_entry = next.bytes(LAST_PAGE_ID).is_none();
-        if let Some(entry) = undecided.take() {
-            if next_is_entry || next.time() - entry.time_ms >= self.within_ms {
-                self.emit(&entry, context.output);
-            }
+        let judged = undecided.take();
+        let is_jump =
+            |entry: &Entry| next_is_entry || next.time() - entry.time_ms >= self.within_ms;
+        if let Some(entry) = judged.filter(is_jump) {
+            self.emit(&entry, context.output);
         }
         if next_is_entry {
             let mut row = Vec::new();
@@ -157,12 +165,7 @@ impl OrderedLogic for Jumps {
         }
     }
 
-    fn timer(
-        &mut self,
-        at: i64,
-        mut undecided: Slot<'_, Entry>,
-        context: &mut OrderedContext<'_>,
-    ) {
+    fn timer(&mut self, at: i64, mut undecided: Slot<'_, Entry>, context: &mut OrderedContext<'_>) {
         // A timer of an entry that has been judged since finds another one, or none.
         if undecided.get().is_some_and(|entry| entry.time_ms + self.within_ms <= at) {
             let entry = undecided.take().expect("seen above");

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use connectors::format::page::{PAGE_ID, PAGE_KEY};
+use connectors::format::app_log::page::{PAGE_ID, PAGE_KEY};
 use engine::batch::build::{BatchBuilder, Stamp};
 use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
@@ -34,11 +34,8 @@ use crate::settings::Settings;
 pub const NAME: &str = "dws_traffic_page_view_window";
 
 /// The table.
-pub const TABLE: WindowTable = WindowTable {
-    name: NAME,
-    groups: &[],
-    metrics: &["home_uv_ct", "good_detail_uv_ct"],
-};
+pub const TABLE: WindowTable =
+    WindowTable { name: NAME, groups: &[], metrics: &["home_uv_ct", "good_detail_uv_ct"] };
 
 const PORT_FIRST: usize = 0;
 const PORT_LATE: usize = 1;
@@ -80,7 +77,7 @@ pub fn plan(
     );
     let windows = Tumbling { size_ms: settings.window_ms, lateness_ms: settings.lateness_ms };
     let aggregate = PageViews { window_ms: settings.window_ms, schema: TABLE.schema() };
-    let target = (&TABLE, (outside.table)(NAME), settings.time_zone.as_str());
+    let target = (&TABLE, (outside.table)(NAME), settings.zone());
     // What the first step has released is never late for the window: its refused rows are none.
     window(&mut job, &[&ports[PORT_FIRST]], &aggregate, windows, target);
     side_outputs(&mut job, outside, NAME, &ports[PORT_LATE], &dead);
@@ -157,11 +154,13 @@ impl OrderedLogic for FirstViews {
         false
     }
 
-    fn late(&mut self, row: Row<'_>, output: &mut Output, counters: &mut Counters) {
-        if page_index(row).is_some() {
+    fn late(&mut self, row: Row<'_>, output: &mut Output, counters: &mut Counters) -> bool {
+        let counts = page_index(row).is_some();
+        if counts {
             counters.add("late", 1);
             output.copy(PORT_LATE, row);
         }
+        counts
     }
 
     fn row(

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use connectors::format::page::{AR, CH, DURING_TIME, IS_NEW, LAST_PAGE_ID, VC};
+use connectors::format::app_log::page::{AR, CH, DURING_TIME, IS_NEW, LAST_PAGE_ID, VC};
 use engine::batch::Slice;
 use engine::batch::build::BatchBuilder;
 use engine::batch::key::{self, Part};
@@ -69,7 +69,7 @@ pub fn plan(
     let lateness_ms = settings.traffic_lateness_ms() - declared;
     let windows = Tumbling { size_ms: settings.window_ms, lateness_ms };
     let aggregate = Traffic { window_ms: settings.window_ms, schema: TABLE.schema() };
-    let target = (&TABLE, (outside.table)(NAME), settings.time_zone.as_str());
+    let target = (&TABLE, (outside.table)(NAME), settings.zone());
     let edges: Vec<_> = edges.iter().collect();
     let late = window(&mut job, &edges, &aggregate, windows, target);
     side_outputs(&mut job, outside, NAME, &late, &dead);

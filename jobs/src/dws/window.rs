@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connectors::format::json::{JsonColumn, JsonRow};
+use connectors::format::json::{JsonKind, JsonMember, JsonRow};
 use engine::batch::build::BatchBuilder;
 use engine::batch::schema::{Kind, Schema};
 use engine::codec::Encoder;
@@ -13,6 +13,7 @@ use engine::operator::window::{
     Aggregate, PARTIAL_KEY, PORT_LATE, PORT_PARTIAL, WindowFinal, WindowPartial,
 };
 use engine::time::window::Tumbling;
+use engine::time::zone::Zone;
 
 /// Metrics of one window and group, in column order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,19 +68,19 @@ impl WindowTable {
     }
 
     /// The row as Doris takes it; the key is the table's key columns.
-    pub fn encoder(&self, time_zone: &str) -> Arc<dyn Encoder> {
-        let groups = 2..2 + self.groups.len();
-        let mut columns = vec![JsonColumn::time("stt", 0), JsonColumn::time("edt", 1)];
-        for (name, column) in self.groups.iter().zip(groups.clone()) {
-            columns.push(JsonColumn::text(name, column));
+    pub fn encoder(&self, zone: Zone) -> Arc<dyn Encoder> {
+        let member = |name, column, kind, key| JsonMember { name, column, kind, key };
+        let mut members =
+            vec![member("stt", 0, JsonKind::Time, true), member("edt", 1, JsonKind::Time, true)];
+        for (name, column) in self.groups.iter().zip(2..) {
+            members.push(member(name, column, JsonKind::Text, true));
         }
         // The date of the window's start, never of the wall clock.
-        columns.push(JsonColumn::date("cur_date", 0));
-        for (name, column) in self.metrics.iter().zip(groups.end..) {
-            columns.push(JsonColumn::int(name, column));
+        members.push(member("cur_date", 0, JsonKind::Date, true));
+        for (name, column) in self.metrics.iter().zip(2 + self.groups.len()..) {
+            members.push(member(name, column, JsonKind::Int, false));
         }
-        let keys = 3 + self.groups.len();
-        Arc::new(JsonRow::new(columns, keys, time_zone))
+        Arc::new(JsonRow::new(&self.schema(), &members, zone))
     }
 
     /// Sets window and metrics of a result row; `groups` writes the columns between.
@@ -105,7 +106,7 @@ pub(crate) fn window<A: Aggregate + Clone + Send + Sync + 'static>(
     inputs: &[&Edge],
     aggregate: &A,
     windows: Tumbling,
-    table: (&WindowTable, SinkTarget, &str),
+    table: (&WindowTable, SinkTarget, Zone),
 ) -> Edge {
     let local: Vec<_> = inputs.iter().map(|edge| (*edge, Route::Local)).collect();
     let (first, second) = (aggregate.clone(), aggregate.clone());
@@ -129,8 +130,8 @@ pub(crate) fn window<A: Aggregate + Clone + Send + Sync + 'static>(
             delay_ms: 0,
         },
     );
-    let (table, target, time_zone) = table;
-    let feeds = vec![(&total[0], 0, table.encoder(time_zone))];
-    job.sink("table", target, &[table.name], feeds);
+    let (table, target, zone) = table;
+    let feeds = vec![(&total[0], 0, table.encoder(zone))];
+    job.side_sink("table", target, &[table.name], feeds);
     partial[PORT_LATE].clone()
 }

@@ -1,0 +1,177 @@
+//! The warehouse under a seed: all log jobs, generated logs, crashes at any point; the outcome must
+//! be that of the batch oracle, whatever the seed.
+//!
+//! `WATERSHED_SEED=n cargo test --test simulation` repeats a failure.
+
+mod support {
+    pub(crate) mod oracle;
+}
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::graph::JobPlan;
+use engine::graph::plan::{SinkTarget, TopicSpec};
+use engine::sink::UnitPolicy;
+use engine::source::Start;
+use engine::testing::records::Records;
+use engine::testing::simulate::{Simulation, seeds};
+use engine::testing::target::Target;
+use jobs::generate::Generator;
+use jobs::{Job, Outside, Settings};
+use serde_json::Value;
+use support::oracle::{self, Input, Outcome, PAGE_VIEW, TRAFFIC, sorted};
+
+/// 2022-04-30 23:00 in the warehouse: an hour before a midnight.
+const END_MS: i64 = 1_651_330_800_000 + 4_000_000;
+const PARTITIONS: usize = 3;
+
+fn partitioner(key: &[u8], partitions: u32) -> u32 {
+    key.iter().map(|byte| u32::from(*byte)).sum::<u32>() % partitions
+}
+
+/// Logs of a dense hour around midnight, dealt to partitions by device.
+fn generated(seed: u64, records: u64) -> Input {
+    let settings = jobs::generate::Settings {
+        seed,
+        start_ms: END_MS - 600_000,
+        records_per_second: 4,
+        records: None,
+        mids: 40,
+        ..jobs::generate::Settings::default()
+    };
+    let mut cursor = Generator::new(settings).open(0);
+    let mut partitions = vec![Vec::new(); PARTITIONS];
+    let mut line = Vec::new();
+    for number in 0..records {
+        line.clear();
+        let made = cursor.next(&mut line).expect("an endless stream");
+        let key = made.key.map(|range| line[range].to_vec());
+        let place = key.map_or(number as usize % PARTITIONS, |key| {
+            partitioner(&key, PARTITIONS as u32) as usize
+        });
+        partitions[place].push(line.clone());
+    }
+    Input { partitions }
+}
+
+fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
+    let settings = Settings { idle_timeout_ms: 0, ..Settings::default() };
+    let outside = Outside {
+        source: &|_topic| (Arc::new(records.clone()), Start::Earliest),
+        topics: &|names| {
+            let spec = |name: &&str| TopicSpec { name: (*name).to_owned(), partitions: 2 };
+            SinkTarget::Topics(names.iter().map(spec).collect(), partitioner)
+        },
+        table: &|_name| SinkTarget::Outside(Arc::new(target.clone())),
+        publish: &|_job| true,
+    };
+    jobs::plans(&Job::ALL, &settings, &outside).expect("good plans")
+}
+
+/// Topics of the jobs by the oracle's names of side outputs.
+fn side_name(topic: &str) -> Option<String> {
+    if topic == "log_split_dead" {
+        return Some("dirty_log".to_owned());
+    }
+    let late = topic.strip_suffix("_late").map(|job| format!("late_{job}"));
+    late.or_else(|| topic.strip_suffix("_future").map(|job| format!("future_{job}")))
+}
+
+/// What a history gave, in the oracle's form.
+fn observed(simulation: &Simulation, target: &Target) -> Outcome {
+    let mut outcome = Outcome::default();
+    let names: Vec<String> =
+        simulation.saved().topics.keys().map(|(topic, _)| topic.to_string()).collect();
+    for name in names.into_iter().collect::<std::collections::BTreeSet<_>>() {
+        for (_, _, value) in simulation.topic(&name) {
+            match side_name(&name) {
+                Some(side) => outcome.side.entry(side).or_default().push((String::new(), value)),
+                None => {
+                    let value = serde_json::from_slice(&value).expect("topics hold JSON");
+                    outcome.topics.entry(name.clone()).or_default().push(value);
+                }
+            }
+        }
+    }
+    // A table keeps the last row of a key.
+    let mut rows: BTreeMap<Vec<u8>, Value> = BTreeMap::new();
+    for (_, key, value) in target.rows() {
+        let value = serde_json::from_slice(&value.expect("a row")).expect("tables hold JSON");
+        rows.insert(key.unwrap_or_default(), value);
+    }
+    for row in rows.into_values() {
+        let table = if row.get("pv_ct").is_some() { TRAFFIC } else { PAGE_VIEW };
+        outcome.tables.entry(table.to_owned()).or_default().push(row);
+    }
+    for counter in simulation.counters() {
+        let labels: Vec<String> =
+            counter.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        outcome.counters.insert((counter.name, labels.join(",")), counter.value);
+    }
+    outcome
+}
+
+fn assert_same(seed: u64, observed: &Outcome, expected: &Outcome) {
+    // Counts first: they say in a line what the records say in a thousand.
+    let counts = |outcome: &Outcome| {
+        let topics = outcome.topics.iter().map(|(topic, records)| (topic.clone(), records.len()));
+        topics.collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(counts(observed), counts(expected), "seed {seed}: {:#?}", observed.counters);
+    for (topic, records) in &expected.topics {
+        assert_eq!(observed.topic(topic), sorted(records.iter().cloned()), "seed {seed}: {topic}");
+    }
+    assert_eq!(observed.topics.len(), expected.topics.len(), "seed {seed}: topics");
+    for table in [TRAFFIC, PAGE_VIEW] {
+        assert_eq!(observed.table(table), expected.table(table), "seed {seed}: {table}");
+    }
+    for (side, rows) in &expected.side {
+        let count = observed.side.get(side).map_or(0, Vec::len);
+        assert_eq!(count, rows.len(), "seed {seed}: {side}");
+    }
+    assert_eq!(observed.side.len(), expected.side.len(), "seed {seed}: side outputs");
+    let dws = |labels: &str| labels.starts_with("job=dws_");
+    for ((name, labels), value) in &expected.counters {
+        let seen = observed.counters.get(&(name.clone(), labels.clone())).copied();
+        assert_eq!(seen, Some(*value), "seed {seed}: {name}{{{labels}}}");
+    }
+    for (name, labels) in observed.counters.keys() {
+        // Ours alone: how many windows fired, and what a DWS job took in.
+        let extra = name == "windows_fired" || (name == "records_in" && dws(labels));
+        let known = expected.counters.contains_key(&(name.clone(), labels.clone()));
+        assert!(extra || known, "seed {seed}: unexpected counter {name}{{{labels}}}");
+    }
+}
+
+fn check(seed: u64, records: u64, crashes: u32, interval_ms: u64) -> u32 {
+    let input = generated(seed, records);
+    let clock_ms = END_MS + 86_400_000;
+    let expected =
+        oracle::outcome(&input, &oracle::Settings { clock_ms, ..oracle::Settings::default() });
+    let keyed = |messages: &Vec<Vec<u8>>| {
+        messages.iter().map(|message| (Vec::new(), message.clone())).collect()
+    };
+    let partitions = input.partitions.iter().map(keyed).collect();
+    let records = Records::new("ods_log", partitions, seed);
+    let target = Target::new(seed, UnitPolicy::EVERY_EPOCH);
+    let mut simulation = Simulation::new(seed, clock_ms);
+    simulation.settings.epoch.interval_ms = Some(interval_ms);
+    simulation.run(crashes, &|_, _| plans(&records, &target));
+    assert_same(seed, &observed(&simulation, &target), &expected);
+    simulation.generations
+}
+
+#[test]
+fn crashes_do_not_change_the_outcome() {
+    let seeds = seeds(1, 50);
+    let generations: u32 = seeds.iter().map(|&seed| check(seed, 400, 5, 10 + seed % 60)).sum();
+    assert!(seeds.len() == 1 || generations > 100, "only {generations} generations");
+}
+
+#[test]
+fn cuts_do_not_change_the_outcome() {
+    for interval_ms in [1, 1_000, 3_600_000] {
+        check(99, 2_000, 0, interval_ms);
+    }
+}
