@@ -1,3 +1,4 @@
 //! connectors: see ARCHITECTURE.md.
 
 pub mod format;
+pub mod topic;
