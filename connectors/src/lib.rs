@@ -1,3 +1,5 @@
 //! connectors: see ARCHITECTURE.md.
 
+pub mod file;
 pub mod format;
+pub mod topic;

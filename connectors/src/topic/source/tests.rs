@@ -1,0 +1,198 @@
+//! The source against logs on a simulated disk.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use engine::batch::build::{RAW_KEY, RAW_VALUE};
+
+use super::super::read::tests::Topic;
+use super::*;
+
+const BUDGET: PollBudget = PollBudget { rows: 1024, bytes: 1 << 20 };
+
+/// A topic, its marks, and a source that reads it.
+struct Fixture {
+    topic: Topic,
+    marks: Arc<Mutex<BTreeMap<u32, Mark>>>,
+    until: Arc<AtomicBool>,
+    partitions: u32,
+}
+
+impl Fixture {
+    fn new(partitions: u32) -> Fixture {
+        Fixture {
+            topic: Topic::new(partitions),
+            marks: Arc::default(),
+            until: Arc::default(),
+            partitions,
+        }
+    }
+
+    fn append(&mut self, partition: u32, times: &[i64]) {
+        let mark = self.topic.append(partition as usize, times);
+        self.marks.lock().unwrap().insert(partition, mark);
+    }
+
+    fn source(&self) -> TopicSource {
+        let setup = TopicSourceFactory {
+            topic: "t".to_owned(),
+            partitions: self.partitions,
+            disk: Arc::new(self.topic.disk.clone()),
+            marks: TopicMarks::default(),
+            until: Some(self.until.clone()),
+        };
+        let marks = self.marks.clone();
+        let visible = move |partition| marks.lock().unwrap().get(&partition).copied();
+        TopicSource::new(setup, Box::new(visible))
+    }
+
+    /// A source with all partitions open.
+    fn opened(&self, start: &Start) -> TopicSource {
+        let mut source = self.source();
+        let partitions = source.discover(Moment::default()).unwrap().expect("known");
+        for partition in partitions {
+            source.open(&partition, start).unwrap();
+        }
+        source
+    }
+}
+
+/// Polls until nothing comes: `partition@next: values`, `end partition`, or the fault.
+fn drain(source: &mut TopicSource, budget: PollBudget) -> Vec<String> {
+    let mut seen = Vec::new();
+    loop {
+        match source.poll(budget, Moment::default()) {
+            Polled::Rows(batch) => seen.push(line(&batch)),
+            Polled::End(partition) => seen.push(format!("end {}", partition.name)),
+            Polled::Idle => return seen,
+            Polled::Fault(fault) => {
+                seen.push(fault.to_string());
+                return seen;
+            }
+        }
+    }
+}
+
+fn line(batch: &SourceBatch) -> String {
+    assert!(batch.boundary);
+    let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+    let values = batch.rows.rows().map(|row| {
+        let order = row.order();
+        assert_eq!(order.partition, batch.partition.ordinal);
+        assert_eq!(text(row.bytes(RAW_KEY)), Some(format!("k{}", order.position)));
+        text(row.bytes(RAW_VALUE)).unwrap_or("-".to_owned())
+    });
+    let values: Vec<String> = values.collect();
+    let next = batch.next.as_number().expect("an offset");
+    format!("{}@{next}: {}", batch.partition.name, values.join(" "))
+}
+
+#[test]
+fn one_batch_per_block_and_no_further_than_the_mark() {
+    let mut fixture = Fixture::new(2);
+    let mut source = fixture.opened(&Start::Earliest);
+    assert!(drain(&mut source, BUDGET).is_empty());
+    fixture.append(0, &[1, 2]);
+    fixture.append(0, &[3]);
+    fixture.append(1, &[1]);
+    // Appended and not yet visible.
+    fixture.topic.append(1, &[9]);
+    let mut seen = drain(&mut source, BUDGET);
+    seen.sort();
+    assert_eq!(seen, ["t/0@2: v0 v1", "t/0@3: -", "t/1@1: v0"]);
+    fixture.append(1, &[10]);
+    assert_eq!(drain(&mut source, BUDGET), ["t/1@2: v1", "t/1@3: -"]);
+}
+
+#[test]
+fn partitions_take_turns() {
+    let mut fixture = Fixture::new(2);
+    for _ in 0..2 {
+        fixture.append(0, &[1]);
+        fixture.append(1, &[1]);
+    }
+    let seen = drain(&mut fixture.opened(&Start::Earliest), BUDGET);
+    assert_eq!(seen, ["t/1@1: v0", "t/0@1: v0", "t/1@2: v1", "t/0@2: v1"]);
+}
+
+#[test]
+fn a_block_is_cut_by_the_budget_and_every_position_resumes() {
+    let mut fixture = Fixture::new(1);
+    fixture.append(0, &[1, 2, 3, 4, 5]);
+    fixture.append(0, &[6]);
+    let small = PollBudget { rows: 2, bytes: 1 << 20 };
+    let bytes = PollBudget { rows: 1024, bytes: 4 };
+    let all = ["t/0@2: v0 v1", "t/0@4: - v3", "t/0@5: v4", "t/0@6: -"];
+    assert_eq!(drain(&mut fixture.opened(&Start::Earliest), small), all);
+    assert_eq!(drain(&mut fixture.opened(&Start::Earliest), bytes).len(), 5);
+    for (position, first) in [(0, "t/0@5: v0 v1 - v3 v4"), (3, "t/0@5: v3 v4"), (5, "t/0@6: -")] {
+        let mut source = fixture.opened(&Start::At(Position::of_number(position)));
+        assert_eq!(drain(&mut source, BUDGET)[0], first);
+    }
+    let mut source = fixture.opened(&Start::At(Position::of_number(6)));
+    assert!(drain(&mut source, BUDGET).is_empty());
+}
+
+#[test]
+fn latest_and_timestamp_find_their_place() {
+    let mut fixture = Fixture::new(1);
+    fixture.append(0, &[10, 20, 30]);
+    fixture.append(0, &[25, 40]);
+    let mut latest = fixture.opened(&Start::Latest);
+    // A poll is idle for each block without a record late enough.
+    let since = |ms| {
+        let mut source = fixture.opened(&Start::Timestamp(ms));
+        (0..2).flat_map(|_| drain(&mut source, BUDGET)).collect::<Vec<_>>()
+    };
+    // From the first one on all are given, whatever their time.
+    assert_eq!(since(20), ["t/0@3: v1 -", "t/0@5: v3 v4"]);
+    assert_eq!(since(31), ["t/0@5: v4"]);
+    assert!(since(41).is_empty());
+    assert!(drain(&mut latest, BUDGET).is_empty());
+    fixture.append(0, &[1]);
+    assert_eq!(drain(&mut latest, BUDGET), ["t/0@6: -"]);
+}
+
+#[test]
+fn a_bounded_topic_ends_once_when_told_and_read() {
+    let mut fixture = Fixture::new(2);
+    fixture.append(0, &[1]);
+    let mut source = fixture.opened(&Start::Earliest);
+    assert!(source.describe().bounded);
+    assert_eq!(drain(&mut source, BUDGET), ["t/0@1: v0"]);
+    fixture.append(0, &[2]);
+    fixture.until.store(true, Ordering::Release);
+    assert_eq!(drain(&mut source, BUDGET), ["end t/1", "t/0@2: v1", "end t/0"]);
+}
+
+#[test]
+fn what_retention_passed_stops_the_job() {
+    let mut fixture = Fixture::new(1);
+    for _ in 0..3 {
+        fixture.append(0, &[1]);
+    }
+    fixture.topic.remove_before(0, 2);
+    let first = drain(&mut fixture.opened(&Start::Earliest), BUDGET)[0].clone();
+    assert_eq!(first, "t/0@2: v1");
+    let seen = drain(&mut fixture.opened(&Start::At(Position::of_number(0))), BUDGET);
+    assert_eq!(seen.len(), 1);
+    assert!(seen[0].starts_with(r#"position 0 of topic partition "t/0" is lost: it begins at 1"#));
+    let partition = Partition { name: "t/0".into(), ordinal: 0 };
+    for (position, expected) in [
+        (Position::of_number(4), r#"position 4 of topic partition "t/0" is lost: it ends at 3"#),
+        (Position(vec![1]), r#"position of "t/0" is no offset: 1 bytes"#),
+    ] {
+        let fault = fixture.source().open(&partition, &Start::At(position)).unwrap_err();
+        assert!(fault.message.starts_with(expected), "{fault}");
+        assert_eq!(fault.retry, engine::error::Retry::Never);
+    }
+}
+
+#[test]
+fn damage_stops_the_job() {
+    let mut fixture = Fixture::new(1);
+    fixture.append(0, &[1, 2]);
+    fixture.topic.disk.flip_bit("topic/t/0/00000000000000000000.log", 70);
+    let seen = drain(&mut fixture.opened(&Start::Earliest), BUDGET);
+    assert!(seen[0].contains("checksum"), "{seen:?}");
+}
