@@ -9,6 +9,7 @@ mod groups;
 mod start;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use self::groups::RunningGroup;
@@ -41,6 +42,8 @@ const EARLY_CLOSE_MS: u64 = 20;
 pub struct EpochSettings {
     /// Milliseconds between two closes; `None` = only when asked.
     pub interval_ms: Option<u64>,
+    /// Records let in by the sources after which the epoch closes.
+    pub rows_max: Option<u64>,
     /// The stamp of all epochs, instead of the clock: for replays.
     pub fixed_stamp_ms: Option<i64>,
     /// End the process when all sources have ended and everything is delivered.
@@ -66,6 +69,7 @@ pub(crate) struct ControllerSetup {
     pub(crate) births: Inbox<Box<dyn Machine>>,
     pub(crate) status: Arc<Mutex<Status>>,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) emitted: Arc<AtomicU64>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) backend: Arc<dyn StateBackend>,
     pub(crate) saved: Saved,
@@ -84,6 +88,8 @@ pub(crate) struct Controller {
     started: bool,
     close_at: u64,
     closed_at: u64,
+    /// Records let in when the last epoch closed.
+    emitted_before: u64,
     faults: Vec<String>,
     stopping: bool,
     finished: bool,
@@ -102,6 +108,7 @@ impl Controller {
             started: false,
             close_at: 0,
             closed_at: 0,
+            emitted_before: 0,
             faults: Vec::new(),
             stopping: false,
             finished: false,
@@ -192,15 +199,23 @@ impl Controller {
 
     /// A stamp for the epoch that begins: never below the last one.
     fn next_stamp(&self, now: Moment) -> i64 {
-        let stamp = self.setup.epoch.fixed_stamp_ms.unwrap_or(now.wall_ms);
-        if stamp < self.stamp_ms { self.stamp_ms + 1 } else { stamp }
+        match self.setup.epoch.fixed_stamp_ms {
+            Some(fixed) => fixed.max(self.stamp_ms),
+            None if now.wall_ms < self.stamp_ms => self.stamp_ms + 1,
+            None => now.wall_ms,
+        }
     }
 
     /// Whether the open epoch should close now, of its own accord.
     fn is_due(&self, now: Moment) -> bool {
         let early =
             self.setup.budget.is_closed() && now.tick_us >= self.closed_at + EARLY_CLOSE_MS * 1000;
-        self.setup.epoch.interval_ms.is_some() && (now.reached(self.close_at) || early)
+        let full = self.setup.epoch.rows_max.is_some_and(|rows| self.rows_of_epoch() >= rows);
+        now.reached(self.close_at) || early || full
+    }
+
+    fn rows_of_epoch(&self) -> u64 {
+        self.setup.emitted.load(Ordering::Relaxed) - self.emitted_before
     }
 
     fn close_now(&mut self, request: CloseRequest, now: Moment) -> u64 {
@@ -237,6 +252,7 @@ impl Controller {
         self.open += 1;
         self.stamp_ms = next_stamp_ms;
         self.closed_at = now.tick_us;
+        self.emitted_before = self.setup.emitted.load(Ordering::Relaxed);
         self.close_at = now.tick_after_ms(self.setup.epoch.interval_ms.unwrap_or(u64::MAX / 2000));
         let cut = Cut { epoch, next: self.open, next_stamp_ms, jobs: jobs.into() };
         self.order(|_worker| Order::Close(cut.clone()));
@@ -314,13 +330,15 @@ impl Controller {
         *self.setup.status.lock().expect("nothing panics under this lock") = status;
     }
 
-    fn next_wake(&self) -> Step {
+    fn next_wake(&self, now: Moment) -> Step {
         if self.finished {
             return Step::Done;
         }
         // With a closed budget the workers wait for an early close.
         let early = self.closed_at + EARLY_CLOSE_MS * 1000;
-        Step::IdleUntil(if self.setup.budget.is_closed() { early } else { self.close_at })
+        let counted = self.setup.epoch.rows_max.map_or(u64::MAX, |_rows| now.tick_after_ms(1));
+        let close_at = if self.setup.budget.is_closed() { early } else { self.close_at };
+        Step::IdleUntil(close_at.min(counted))
     }
 }
 
@@ -354,6 +372,6 @@ impl Machine for Controller {
         self.finish_cancels();
         self.finished = self.stopping && self.groups.iter().all(RunningGroup::is_settled);
         self.publish(now);
-        Ok(self.next_wake())
+        Ok(self.next_wake(now))
     }
 }

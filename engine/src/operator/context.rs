@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use timely::dataflow::operators::Capability;
 use timely::scheduling::Activator;
@@ -24,6 +25,8 @@ pub(crate) struct WorkerContext {
     pub(crate) epochs: RefCell<EpochTable>,
     pub(crate) links: RefCell<LinkTable>,
     pub(crate) budget: Arc<Budget>,
+    /// Records that source operators of this process have let in.
+    pub(crate) emitted: Arc<AtomicU64>,
     pub(crate) writer: WriterInbox,
     /// Operators to wake before each step, and whether they have something to do.
     pub(crate) wakes: RefCell<Vec<Wake>>,

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -138,6 +139,8 @@ impl SourceOperator {
                 let entry = self.partitions.get_mut(&batch.partition);
                 entry.expect("opened before its rows").position = Some(batch.next);
                 self.at_boundary = batch.boundary;
+                let emitted = &self.context.worker.emitted;
+                emitted.fetch_add(batch.rows.len() as u64, Ordering::Relaxed);
                 let rows = batch.rows.counted(&self.context.worker.budget);
                 give(hold, Feed::Rows(batch.partition, Arc::new(rows)));
             }

@@ -4,6 +4,7 @@
 //! (`testing::simulate`), so what is tested is what runs.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use super::step::{Inbox, Machine, Waker};
@@ -45,8 +46,12 @@ pub struct ProcessSettings {
 impl ProcessSettings {
     /// Defaults with `workers` workers and epochs of one second.
     pub fn new(workers: usize, seed: u64) -> Self {
-        let epoch =
-            EpochSettings { interval_ms: Some(1000), fixed_stamp_ms: None, stop_at_end: false };
+        let epoch = EpochSettings {
+            interval_ms: Some(1000),
+            rows_max: None,
+            fixed_stamp_ms: None,
+            stop_at_end: false,
+        };
         Self {
             workers,
             epoch,
@@ -72,6 +77,8 @@ pub struct Process {
     pub topics: TopicMarks,
     /// Gauges of the writer.
     pub gauges: Arc<Mutex<WriterGauges>>,
+    /// Records that source operators have let in.
+    pub emitted: Arc<AtomicU64>,
     /// Whom a birth wakes.
     pub births_waker: Waker,
 }
@@ -102,6 +109,7 @@ impl Process {
             status: Arc::new(Mutex::new(Status::default())),
         };
 
+        let emitted = Arc::<AtomicU64>::default();
         let (mut seats, mut ports) = (Vec::new(), Vec::new());
         for _ in 0..settings.workers {
             let (waker, holds) = (Waker::default(), HoldTable::default());
@@ -112,7 +120,8 @@ impl Process {
                 holds: holds.clone(),
             });
             let (events, writer, budget) = (events.clone(), writer.clone(), budget.clone());
-            seats.push(WorkerSeat { commands, events, writer, budget, holds, waker });
+            let emitted = emitted.clone();
+            seats.push(WorkerSeat { commands, events, writer, budget, emitted, holds, waker });
         }
         let writer_machine = Writer::open(
             WriterSetup {
@@ -141,6 +150,7 @@ impl Process {
             births: births.clone(),
             status: handle.status.clone(),
             budget,
+            emitted: emitted.clone(),
             disk,
             backend,
             saved,
@@ -149,7 +159,7 @@ impl Process {
             source_queue_bytes: settings.source_queue_bytes,
         });
         let machines: Vec<Box<dyn Machine>> = vec![Box::new(controller), Box::new(writer_machine)];
-        Ok(Self { seats, machines, births, handle, topics, gauges, births_waker })
+        Ok(Self { seats, machines, births, handle, topics, gauges, emitted, births_waker })
     }
 }
 

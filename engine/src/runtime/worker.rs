@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use timely::worker::Worker;
@@ -26,6 +27,7 @@ pub struct WorkerSeat {
     pub(crate) events: Inbox<ControlEvent>,
     pub(crate) writer: WriterInbox,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) emitted: Arc<AtomicU64>,
     pub(crate) holds: HoldTable,
     pub(crate) waker: Waker,
 }
@@ -49,6 +51,7 @@ impl WorkerSeat {
             epochs: RefCell::new(EpochTable::default()),
             links: RefCell::new(LinkTable::default()),
             budget: self.budget,
+            emitted: self.emitted,
             writer: self.writer,
             wakes: RefCell::default(),
         };
