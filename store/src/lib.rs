@@ -1,1 +1,3 @@
 //! store: see ARCHITECTURE.md.
+
+pub mod doris;
