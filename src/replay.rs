@@ -138,10 +138,11 @@ fn run(
     if let Some(seed) = request.kill_at {
         kill_at(seed, lines, running.emitted.clone());
     }
-    let mut pacer = timeline.zip(limit).map(|(timeline, limit)| {
-        Pacer::new(timeline, limit, request.epoch, read_before)
-    });
-    let every = if pacer.is_some() { Duration::from_micros(200) } else { Duration::from_millis(50) };
+    let mut pacer = timeline
+        .zip(limit)
+        .map(|(timeline, limit)| Pacer::new(timeline, limit, request.epoch, read_before));
+    let every =
+        if pacer.is_some() { Duration::from_micros(200) } else { Duration::from_millis(50) };
     running.wait(every, |running: &Running| {
         let emitted = read_before + running.emitted.load(Ordering::Relaxed);
         bar.set_position(emitted.min(lines));
@@ -156,12 +157,8 @@ fn process_settings(request: &Request, stamp_ms: i64, paced: bool) -> ProcessSet
         EpochLength::Rows(rows) => (None, Some(rows)),
     };
     let mut settings = ProcessSettings::new(request.workers, random_seed());
-    settings.epoch = EpochSettings {
-        interval_ms,
-        rows_max,
-        fixed_stamp_ms: Some(stamp_ms),
-        stop_at_end: true,
-    };
+    settings.epoch =
+        EpochSettings { interval_ms, rows_max, fixed_stamp_ms: Some(stamp_ms), stop_at_end: true };
     settings
 }
 
@@ -223,8 +220,8 @@ fn kill_at(seed: u64, lines: u64, emitted: Arc<AtomicU64>) {
 
 fn count_lines(path: &Path) -> Result<u64> {
     use std::io::Read as _;
-    let mut file = std::fs::File::open(path)
-        .with_context(|| format!("could not open {}", path.display()))?;
+    let mut file =
+        std::fs::File::open(path).with_context(|| format!("could not open {}", path.display()))?;
     let (mut buffer, mut lines, mut last) = (vec![0; 1 << 20], 0, b'\n');
     loop {
         let read = file.read(&mut buffer)?;
@@ -279,7 +276,9 @@ fn summarise(
         }
     }
     for (name, records) in left_alone {
-        println!("  {records:>10}  records of {name} left alone: their jobs come with a later version");
+        println!(
+            "  {records:>10}  records of {name} left alone: their jobs come with a later version"
+        );
     }
 }
 

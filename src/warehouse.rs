@@ -2,8 +2,8 @@
 //! process over them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,8 +21,9 @@ use engine::runtime::process::{Process, ProcessSettings};
 use engine::runtime::thread::{SystemClock, run};
 use engine::state::backend::StateBackend;
 use engine::state::fjall::{FjallBackend, FjallOptions};
-use std::sync::Mutex;
-use store::doris::{DwsSinkFactory, DwsStore};
+use store::doris::DwsStore;
+use store::doris::sink::DwsSinkFactory;
+use store::doris::table::TableSpec;
 
 /// Partitions of an embedded topic.
 pub(crate) const TOPIC_PARTITIONS: u32 = 4;
@@ -54,8 +55,8 @@ impl Warehouse {
         std::fs::create_dir_all(&state)
             .with_context(|| format!("could not create {}", state.display()))?;
         let lock = DirLock::acquire(&state, purpose)?;
-        let disk = RealDisk::open(data)
-            .with_context(|| format!("could not open {}", data.display()))?;
+        let disk =
+            RealDisk::open(data).with_context(|| format!("could not open {}", data.display()))?;
         let backend = FjallBackend::open(&state.join("db"), FjallOptions::default())?;
         let tables = data.join("store/dws");
         std::fs::create_dir_all(&tables)
@@ -79,7 +80,8 @@ impl Warehouse {
 
     /// The sink of an embedded table.
     pub(crate) fn table_sink(&self, name: &str) -> SinkTarget {
-        SinkTarget::Outside(Arc::new(DwsSinkFactory::new(self.tables.clone(), &[name])))
+        let tables = vec![TableSpec { name: name.to_owned() }];
+        SinkTarget::Outside(Arc::new(DwsSinkFactory { store: self.tables.clone(), tables }))
     }
 
     /// Starts the engine and submits `plans`, which start together.

@@ -40,8 +40,7 @@ pub(crate) fn dump(warehouse: &Warehouse, output: &Path) -> Result<Dumped> {
         let (kind, name) = side.as_deref().map_or(("dwd", &*topic), |name| ("side", name));
         let mut file = Dump::create(output, kind, name)?;
         for ((_, partition), mark) in saved.topics.iter().filter(|((name, _), _)| *name == topic) {
-            let records =
-                read_partition(warehouse.disk.clone(), &topic, *partition, *mark, 0);
+            let records = read_partition(warehouse.disk.clone(), &topic, *partition, *mark, 0);
             for record in records {
                 let record = record?;
                 if kind == "side" {
@@ -91,11 +90,8 @@ fn side_line(record: &TopicRecord) -> Value {
 fn counters(saved: &Saved, output: &Path) -> Result<()> {
     let mut file = Dump::create(output, "", "counters")?;
     for counter in saved.counters() {
-        let labels: Map<String, Value> = counter
-            .labels
-            .into_iter()
-            .map(|(name, value)| (name, Value::String(value)))
-            .collect();
+        let labels: Map<String, Value> =
+            counter.labels.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
         file.line(&json!({ "name": counter.name, "labels": labels, "value": counter.value }))?;
     }
     file.finish().map(|_lines| ())
@@ -174,7 +170,8 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_the_rfc() {
-        let vectors = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
+        let vectors =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
         for (bytes, text) in vectors {
             assert_eq!(base64(bytes.as_bytes()), text);
         }

@@ -135,14 +135,23 @@ impl<'a> Pacer<'a> {
         let mut next = moments.next().copied();
         let mut opened_at = timeline.first_stamp_ms();
         while let Some(moment) = next {
-            let skipped = past(&moment) || (read_before > 0 && matches!(moment, Moment::Barrier { .. }));
+            let skipped =
+                past(&moment) || (read_before > 0 && matches!(moment, Moment::Barrier { .. }));
             if !skipped {
                 break;
             }
             opened_at = moment.at();
             next = moments.next().copied();
         }
-        Self { moments, next, limit, epoch, opened_at, opened_row: read_before, state: State::Feeding }
+        Self {
+            moments,
+            next,
+            limit,
+            epoch,
+            opened_at,
+            opened_row: read_before,
+            state: State::Feeding,
+        }
     }
 
     /// One step; `emitted` records are in the dataflow.
@@ -166,8 +175,7 @@ impl<'a> Pacer<'a> {
                     let Some(epoch) = reply.take() else { return Ok(()) };
                     self.opened_at = *next_stamp;
                     self.opened_row = emitted;
-                    self.state =
-                        if *barrier { State::Delivering(epoch) } else { State::Feeding };
+                    self.state = if *barrier { State::Delivering(epoch) } else { State::Feeding };
                 }
                 State::Delivering(epoch) => {
                     let status = handle.status();
@@ -197,7 +205,9 @@ impl<'a> Pacer<'a> {
             }
             Moment::Records { until, at } => {
                 let due = match self.epoch {
-                    EpochLength::Millis(ms) => at.saturating_sub(self.opened_at) >= ms.cast_signed(),
+                    EpochLength::Millis(ms) => {
+                        at.saturating_sub(self.opened_at) >= ms.cast_signed()
+                    }
                     EpochLength::Rows(rows) => until - 1 - self.opened_row >= rows,
                 };
                 if due && self.opened_row < until - 1 {
@@ -223,9 +233,18 @@ mod tests {
     #[test]
     fn faults_are_named_by_line() {
         let cases = [
-            ("{\"at\":5,\"source\":\"ods_log\",\"line\":2}", "line 1: line 2 of ods_log, but 1 is next"),
-            ("{\"at\":5,\"barrier\":true}\n{\"at\":4,\"barrier\":true}", "line 2: \"at\" 4 is before 5; time does not go back"),
-            ("{\"at\":5,\"source\":\"x\",\"line\":1}", "line 1: a source with a line, or \"barrier\":true, is expected"),
+            (
+                "{\"at\":5,\"source\":\"ods_log\",\"line\":2}",
+                "line 1: line 2 of ods_log, but 1 is next",
+            ),
+            (
+                "{\"at\":5,\"barrier\":true}\n{\"at\":4,\"barrier\":true}",
+                "line 2: \"at\" 4 is before 5; time does not go back",
+            ),
+            (
+                "{\"at\":5,\"source\":\"x\",\"line\":1}",
+                "line 1: a source with a line, or \"barrier\":true, is expected",
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(Timeline::parse(text, 9).expect_err(text).to_string(), expected);
