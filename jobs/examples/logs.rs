@@ -6,9 +6,8 @@ use jobs::generate::{Generator, Settings};
 
 fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut number = |otherwise| {
-        arguments.next().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-    };
+    let mut number =
+        |otherwise| arguments.next().and_then(|text| text.parse().ok()).unwrap_or(otherwise);
     let (records, seed) = (number(1_000), number(1));
     let settings = Settings {
         seed,

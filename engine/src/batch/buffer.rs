@@ -24,6 +24,12 @@ impl Budget {
         self.live.load(Ordering::Relaxed)
     }
 
+    /// Whether the open epoch should close early. What an epoch holds grows several times over when
+    /// its results are encoded, so this comes well before the limit.
+    pub fn is_filling(&self) -> bool {
+        self.live() > self.limit / 4
+    }
+
     /// Whether sources must stop taking.
     pub fn is_closed(&self) -> bool {
         self.live() > self.limit
