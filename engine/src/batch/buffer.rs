@@ -30,9 +30,10 @@ impl Budget {
         self.live() > self.limit / 4
     }
 
-    /// Whether sources must stop taking.
+    /// Whether sources must stop taking. Half of the limit is kept for what the rows that are in
+    /// grow to: log records split into four to five times their bytes.
     pub fn is_closed(&self) -> bool {
-        self.live() > self.limit
+        self.live() > self.limit / 2
     }
 }
 
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn counts_live_bytes_exactly() {
-        let budget = Budget::new(10);
+        let budget = Budget::new(20);
         let first = Arc::new(Buffer::new(vec![0; 8], Some(budget.clone())));
         let shared = first.clone();
         assert_eq!((budget.live(), budget.is_closed()), (8, false));
