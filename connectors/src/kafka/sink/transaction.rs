@@ -260,11 +260,12 @@ impl Transactional {
     }
 }
 
+/// The record without a timestamp of its own: the client sets the time of writing. With the event time
+/// a replay of old days would be gone within a second, because the broker's retention goes by it.
 fn record<'a>(topic: &'a str, row: &RowRef<'a>) -> BaseRecord<'a, [u8], [u8]> {
     let mut record = BaseRecord::to(topic);
     record.key = row.key;
     record.payload = row.value;
-    record.timestamp = (row.time_ms > 0).then_some(row.time_ms);
     let mut headers = row.headers.peekable();
     if headers.peek().is_some() {
         let all = headers.fold(OwnedHeaders::new(), |all, (key, value)| {
