@@ -99,17 +99,23 @@ impl DataDir {
     /// it; one that is just dying is waited for.
     /// `purpose` is what a refused process is told about this one.
     pub(crate) fn own(&self, purpose: &str) -> anyhow::Result<Owned> {
-        let lock = self.lock(purpose)?;
+        self.open(patiently(
+            || self.lock(purpose),
+            |error| matches!(error, LockError::Held { .. }),
+        )?)
+    }
+
+    fn open(&self, lock: DirLock) -> anyhow::Result<Owned> {
         let disk = RealDisk::open(&self.root).map_err(|error| self.disk_fault(error))?;
         let backend = patiently(|| self.open_store(), |error| error.message.contains("Locked"));
         Ok(Owned { disk: Arc::new(disk), backend: Arc::new(backend?), _lock: lock })
     }
 
-    /// As [`DataDir::own`], but only where something has run before; with what the last complete
-    /// checkpoint says.
+    /// As [`DataDir::own`], but only where something has run before, and without waiting; with what
+    /// the last complete checkpoint says.
     pub(crate) fn own_existing(&self, purpose: &str) -> anyhow::Result<(Owned, Saved)> {
         self.check_exists()?;
-        let owned = self.own(purpose)?;
+        let owned = self.open(self.lock(purpose)?)?;
         let saved = Saved::read(owned.backend.as_ref())?;
         Ok((owned, saved))
     }
@@ -134,8 +140,7 @@ impl DataDir {
 
     fn lock(&self, purpose: &str) -> Result<DirLock, LockError> {
         let holder = format!("{purpose}, started {}", now_text());
-        let acquire = || DirLock::acquire(&self.state(), &holder);
-        patiently(acquire, |error| matches!(error, LockError::Held { .. }))
+        DirLock::acquire(&self.state(), &holder)
     }
 
     /// A panic of the store at a damaged journal is an error like others.
@@ -210,9 +215,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let data = DataDir::new(dir.path());
         let owned = data.own("test").expect("free");
-        let error = data.own("test").err().expect("taken");
-        assert!(error.to_string().contains("held by pid"), "{error}");
-        assert_eq!(crate::exit::code_of(&error), 76);
+        for error in [data.own("test").err(), data.own_existing("test").err()] {
+            let error = error.expect("taken");
+            assert!(error.to_string().contains("held by pid"), "{error}");
+            assert_eq!(crate::exit::code_of(&error), 76);
+        }
         drop(owned);
         data.own("test").expect("free again");
     }

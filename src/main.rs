@@ -35,7 +35,7 @@ use engine::error::Fatal;
 use self::cli::{CheckArgs, Cli, Command, DirArgs, FileArgs, ReplayArgs, TopicCommand};
 use self::config::fault::ConfigError;
 use self::data_dir::DataDir;
-use self::socket::Connection;
+use self::socket::Teller;
 use self::status::Report;
 use self::topic::Topics;
 
@@ -118,9 +118,9 @@ fn explain(cli: &Cli, args: &FileArgs) -> Result<()> {
 
 fn status(cli: &Cli, json: bool) -> Result<()> {
     let dir = data_dir(cli, None)?;
-    let report = match Connection::open(&dir)? {
-        Some(mut connection) => connection.status()?,
-        None => Report::saved(&dir.own_existing("watershed status")?.1),
+    let report = match Teller::find(&dir, "watershed status")? {
+        Teller::Running(mut connection) => connection.status()?,
+        Teller::Alone(_owned, saved) => Report::saved(&saved),
     };
     match json {
         true => println!("{}", serde_json::to_string(&report)?),

@@ -19,17 +19,19 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use anyhow::{Context as _, bail};
+use engine::checkpoint::disk::real::LockError;
+use engine::checkpoint::restore::Saved;
 use engine::checkpoint::writer::{TopicMarks, WriterGauges};
 use engine::control::handle::Handle;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::config::nearest::hint;
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Owned};
 use crate::status::{Report, TopicReport};
 
 /// Connections served at a time.
@@ -40,6 +42,9 @@ const REQUEST_BYTES_MAX: u64 = 4096;
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Longest wait of a client for an answer.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a process may have its directory without answering.
+const BIRTH: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
 /// The longest path of a socket, without the zero at its end (`sun_path`, unix(7)).
 const PATH_BYTES_MAX: usize = 107;
 const STACK_BYTES: usize = 256 * 1024;
@@ -149,6 +154,35 @@ fn converse(stream: &UnixStream, live: &Live) -> io::Result<()> {
 
 fn say(mut stream: &UnixStream, answer: &Value) -> io::Result<()> {
     stream.write_all(format!("{answer}\n").as_bytes())
+}
+
+/// Who can tell about a directory.
+pub(crate) enum Teller {
+    /// The process that runs on it.
+    Running(Connection),
+    /// The directory itself, now ours.
+    Alone(Owned, Box<Saved>),
+}
+
+impl Teller {
+    /// Finds out. A process that has the directory and no socket yet is given some time.
+    pub(crate) fn find(dir: &DataDir, purpose: &str) -> anyhow::Result<Self> {
+        let begun = Instant::now();
+        loop {
+            if let Some(connection) = Connection::open(dir)? {
+                return Ok(Self::Running(connection));
+            }
+            match dir.own_existing(purpose) {
+                Err(error) if is_held(&error) && begun.elapsed() < BIRTH => thread::sleep(PAUSE),
+                Err(error) => return Err(error),
+                Ok((owned, saved)) => return Ok(Self::Alone(owned, Box::new(saved))),
+            }
+        }
+    }
+}
+
+fn is_held(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(LockError::Held { .. }))
 }
 
 /// A conversation with the process that runs on a directory.

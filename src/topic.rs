@@ -17,8 +17,8 @@ use crate::cli::{DumpArgs, TailArgs};
 use crate::config::nearest::hint;
 use crate::data_dir::DataDir;
 use crate::signal::Signals;
-use crate::socket::Connection;
-use crate::status::TopicReport;
+use crate::socket::{Connection, Teller};
+use crate::status::{Report, TopicReport};
 
 /// How often a tail asks for new ends.
 const TAIL_PAUSE: Duration = Duration::from_millis(200);
@@ -34,14 +34,17 @@ pub(crate) struct Topics {
 impl Topics {
     /// Finds the topics of a directory, through its process if one runs.
     pub(crate) fn open(dir: &DataDir) -> anyhow::Result<Self> {
-        if let Some(mut connection) = Connection::open(dir)? {
-            let partitions = connection.topics()?;
-            return Ok(Self { disk: dir.shared_disk()?, partitions, connection: Some(connection) });
+        match Teller::find(dir, "watershed topic")? {
+            Teller::Running(mut connection) => {
+                let partitions = connection.topics()?;
+                let disk = dir.shared_disk()?;
+                Ok(Self { disk, partitions, connection: Some(connection) })
+            }
+            Teller::Alone(owned, saved) => {
+                let partitions = Report::saved(&saved).topics;
+                Ok(Self { disk: owned.disk.clone(), partitions, connection: None })
+            }
         }
-        let (owned, saved) = dir.own_existing("watershed topic")?;
-        let topics = saved.topics.iter();
-        let topics = topics.map(|((name, number), mark)| TopicReport::new(name, *number, mark));
-        Ok(Self { disk: owned.disk.clone(), partitions: topics.collect(), connection: None })
     }
 
     /// One line per partition.
