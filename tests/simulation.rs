@@ -158,6 +158,7 @@ fn check(seed: u64, records: u64, crashes: u32, interval_ms: u64) -> u32 {
     let mut simulation = Simulation::new(seed, clock_ms);
     simulation.settings.epoch.interval_ms = Some(interval_ms);
     simulation.run(crashes, &|_, _| plans(&records, &target));
+    assert_eq!(simulation.fatals, [], "seed {seed}: it stopped by itself");
     assert_same(seed, &observed(&simulation, &target), &expected);
     simulation.generations
 }
