@@ -54,6 +54,15 @@ pub(crate) fn register(
                 .push(format!("operator \"{uid}\" has no state (--new-state {}.{uid})", plan.name));
         }
     }
+    for (uid, shape) in plan.shapes() {
+        let before = saved.shapes.get(&(plan.name.clone(), uid.clone()));
+        if before.is_some_and(|before| *before != shape) && !allowed(&options.drop_state, &uid) {
+            differences.push(format!(
+                "keys or kind of \"{uid}\" changed (--drop-state {}.{uid})",
+                plan.name
+            ));
+        }
+    }
     if !differences.is_empty() {
         let reason = format!("it does not fit its saved state: {}", differences.join("; "));
         return Err(JobError { job: plan.name.to_string(), reason });
@@ -68,7 +77,18 @@ pub(crate) fn register(
             next += 1;
         }
     }
-    let restored = saved_ops.keys().filter(|uid| uids.contains(*uid)).cloned().collect();
+    // State that may be dropped is not restored; a changed operator begins with a new id.
+    let dropped: Vec<Arc<str>> = ops
+        .keys()
+        .filter(|uid| saved_ops.contains_key(*uid) && allowed(&options.drop_state, uid))
+        .cloned()
+        .collect();
+    for uid in &dropped {
+        ops.insert(uid.clone(), next);
+        next += 1;
+    }
+    let kept = |uid: &&Arc<str>| uids.contains(*uid) && !dropped.contains(*uid);
+    let restored = saved_ops.keys().filter(kept).cloned().collect();
     Ok(RegisteredJob { plan: plan.clone(), ops, restored })
 }
 
@@ -179,6 +199,11 @@ mod tests {
             SubmitOptions { drop_state: vec!["j.b".to_owned()], new_state: vec!["j.c".to_owned()] };
         let edited = register(&edited, &state, &allowed).expect("allowed");
         assert!(!first.ops.values().any(|op| *op == edited.ops["c"]), "an id is never used again");
+        // The same uid with other keys: its state lies in other key groups.
+        let mut rerouted = state.clone();
+        rerouted.shapes.insert(("j".into(), "a".into()), 1);
+        let error = register(&before, &rerouted, &none).err().expect("refused");
+        assert!(error.reason.contains("keys or kind of \"a\" changed"), "{error}");
     }
 
     #[test]
