@@ -368,16 +368,17 @@ fn a_bad_configuration_is_not_tried_again() {
     assert_eq!(error, "bad.toml:2: watershed.workers = 0 is out of range: 1 to 1024\n");
     assert!(!dir.path().join("watershed-data").exists());
 
-    let service = Service::start("[[job]]\nname = \"log_split\"\n");
+    let alone = "[[job]]\nname = \"unique_visitor\"\n";
+    let service = Service::start(&format!("{alone}[[job]]\nname = \"log_split\"\n"));
     service.until_generation(1);
     service.signal_supervisor(Signal::TERM);
     let (code, _, dir) = service.end();
     assert_eq!(code, Some(0));
-    let unpublished = "[[job]]\nname = \"log_split\"\npublish = false\n";
-    fs::write(dir.path().join("jobs.toml"), unpublished).expect("written");
+    // Without log_split beside it, it would read its topic by a source it never had.
+    fs::write(dir.path().join("jobs.toml"), alone).expect("written");
     let (_, error) = expect(dir.path(), &["run", "jobs.toml"], 2);
-    assert!(error.contains("cannot submit job \"log_split\""), "{error}");
-    assert!(error.contains("--drop-state log_split.topics"), "{error}");
+    assert!(error.contains("cannot submit job \"unique_visitor\""), "{error}");
+    assert!(error.contains("--new-state unique_visitor.page"), "{error}");
     assert!(!error.contains("supervisor"), "{error}");
 }
 

@@ -10,7 +10,7 @@ use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
 use engine::codec::Verbatim;
 use engine::error::exit;
-use engine::graph::plan::{SinkTarget, SourceSpec, StatefulSpec};
+use engine::graph::plan::{Feed, SinkTarget, SourceSpec, StatefulSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::operator::keyed::Codec;
 use engine::operator::window::{Aggregate, PARTIAL_KEY, WindowFinal, WindowPartial};
@@ -104,7 +104,7 @@ fn job(name: &str, records: &Records, target: &Target, idle_timeout_ms: i64) -> 
     );
     let verbatim = Arc::new(Verbatim { key: KEY, value: VALUE });
     let sink = SinkTarget::Outside(Arc::new(target.clone()));
-    job.sink("out", sink, &["windows"], vec![(&total[0], 0, verbatim)]);
+    job.sink("out", sink, &["windows"], vec![(&total[0], Feed::uncounted(0, verbatim))]);
     Arc::new(job.build().expect("a good plan"))
 }
 

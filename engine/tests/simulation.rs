@@ -10,7 +10,7 @@ use engine::batch::schema::{Kind, Schema};
 use engine::checkpoint::writer::TopicMarks;
 use engine::codec::Verbatim;
 use engine::counter::{Counters, StoredCounter};
-use engine::graph::plan::{SinkTarget, SourceSpec, StatefulSpec, TopicSpec};
+use engine::graph::plan::{Feed, SinkTarget, SourceSpec, StatefulSpec, TopicSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::operator::keyed::{Codec, Keyed, KeyedLogic, Slot};
 use engine::operator::ordered::{Event, Ordered, OrderedContext, OrderedLogic};
@@ -197,15 +197,15 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
         }),
         &["numbered", "dead"],
         vec![
-            (&numbered[0], 0, verbatim()),
-            (&source.dead, 1, Arc::new(Verbatim { key: 0, value: 0 })),
+            (&numbered[0], Feed::result(0, verbatim())),
+            (&source.dead, Feed::uncounted(1, Arc::new(Verbatim { key: 0, value: 0 }))),
         ],
     );
     job.sink(
         "target",
         SinkTarget::Outside(Arc::new(target.clone())),
         &["numbered"],
-        vec![(&numbered[0], 0, verbatim())],
+        vec![(&numbered[0], Feed::result(0, verbatim()))],
     );
     job.export("rows", &numbered[0]);
 
@@ -227,7 +227,7 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
         "target",
         SinkTarget::Outside(Arc::new(target.clone())),
         &["_", "first"],
-        vec![(&firsts[0], 1, verbatim())],
+        vec![(&firsts[0], Feed::result(1, verbatim()))],
     );
     first.export("rows", &firsts[0]);
 
@@ -258,7 +258,10 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
         "target",
         SinkTarget::Outside(Arc::new(target.clone())),
         &["_", "_", "w", "late"],
-        vec![(&totals[0], 2, verbatim()), (&partial[PORT_LATE], 3, verbatim())],
+        vec![
+            (&totals[0], Feed::uncounted(2, verbatim())),
+            (&partial[PORT_LATE], Feed::uncounted(3, verbatim())),
+        ],
     );
     [job, first, windows].map(|job| Arc::new(job.build().expect("a good plan"))).to_vec()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use connectors::format::app_log::page::{PAGE_VALUE, PageDecoder};
 use connectors::format::side::{DeadLetter, Refused};
 use engine::codec::{DecoderFactory, Encoder};
-use engine::graph::plan::{SinkTarget, SourceSpec};
+use engine::graph::plan::{Feed, SinkTarget, SourceSpec};
 use engine::graph::{Edge, JobBuilder};
 use engine::source::{SourceFactory, Start};
 
@@ -76,22 +76,58 @@ pub fn future_topic(job: &str) -> String {
 }
 
 /// The encoder of refused page rows.
-pub(crate) fn refused_page() -> Arc<dyn Encoder> {
+fn refused_page() -> Arc<dyn Encoder> {
     Arc::new(Refused { value: PAGE_VALUE, reason: "late" })
 }
 
-/// Adds the sink of a job's side outputs: late rows, and dead letters of sources of its own.
-pub(crate) fn side_outputs(
-    job: &mut JobBuilder,
-    outside: &Outside<'_>,
-    name: &str,
-    late: &Edge,
-    dead: &[(Edge, Arc<dyn Encoder>)],
-) {
-    let (late_name, dead_name) = (late_topic(name), dead_topic(name));
-    let names = [late_name.as_str(), dead_name.as_str()];
-    let names = if dead.is_empty() { &names[..1] } else { &names[..] };
-    let mut feeds = vec![(late, 0, refused_page())];
-    feeds.extend(dead.iter().map(|(edge, encoder)| (edge, 1, encoder.clone())));
-    job.side_sink("side", (outside.topics)(names), names, feeds);
+/// A job's topics under construction: results first, then side outputs, all in one sink.
+pub(crate) struct JobTopics<'a> {
+    names: Vec<String>,
+    feeds: Vec<(&'a Edge, Feed)>,
+}
+
+impl<'a> JobTopics<'a> {
+    /// No topics yet.
+    pub(crate) fn new() -> Self {
+        Self { names: Vec::new(), feeds: Vec::new() }
+    }
+
+    /// Writes `edge` to the topic `name` as a result of the job.
+    pub(crate) fn result(&mut self, name: &str, edge: &'a Edge, encoder: Arc<dyn Encoder>) {
+        let to = self.number_of(name);
+        self.feeds.push((edge, Feed::result(to, encoder)));
+    }
+
+    /// Writes `edge` to the topic `name` as a side output.
+    pub(crate) fn side(&mut self, name: &str, edge: &'a Edge, encoder: Arc<dyn Encoder>) {
+        let to = self.number_of(name);
+        self.feeds.push((edge, Feed::uncounted(to, encoder)));
+    }
+
+    fn number_of(&mut self, name: &str) -> u16 {
+        let number = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.names.push(name.to_owned());
+            self.names.len() - 1
+        });
+        u16::try_from(number).expect("a job has a handful of topics")
+    }
+
+    /// Late rows of job `name`, and dead letters of sources of its own.
+    pub(crate) fn sides(
+        &mut self,
+        name: &str,
+        late: &'a Edge,
+        dead: &'a [(Edge, Arc<dyn Encoder>)],
+    ) {
+        self.side(&late_topic(name), late, refused_page());
+        for (edge, encoder) in dead {
+            self.side(&dead_topic(name), edge, encoder.clone());
+        }
+    }
+
+    /// Adds the sink to `job`.
+    pub(crate) fn build(self, job: &mut JobBuilder, outside: &Outside<'_>) {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        job.sink("topics", (outside.topics)(&names), &names, self.feeds);
+    }
 }

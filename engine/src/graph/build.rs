@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::plan::{
-    Changes, CollectSpec, Edge, JobPlan, Node, NodeKind, Route, SinkTarget, SourceSpec,
+    Changes, CollectSpec, Edge, Feed, JobPlan, Node, NodeKind, Route, SinkTarget, SourceSpec,
     StatefulSpec,
 };
-use crate::codec::Encoder;
 use crate::error::JobError;
 
 /// Builds one job, node by node.
@@ -76,41 +75,19 @@ impl JobBuilder {
         (0..outputs).map(|port| edge(node, port, delay, clocks.clone())).collect()
     }
 
-    /// Encodes `feeds` (edge, topic or table, encoder) for one sink; its rows are the job's result
-    /// and counted as `records_out`.
+    /// Encodes `feeds` for one sink. A job has one sink per outside system: all its topics are
+    /// written together.
     pub fn sink(
         &mut self,
         uid: &str,
         target: SinkTarget,
         names: &[&str],
-        feeds: Vec<(&Edge, u16, Arc<dyn Encoder>)>,
+        feeds: Vec<(&Edge, Feed)>,
     ) {
-        self.collect(uid, target, names, feeds, true);
-    }
-
-    /// The same for side outputs, and for tables whose rows are written again when corrected.
-    pub fn side_sink(
-        &mut self,
-        uid: &str,
-        target: SinkTarget,
-        names: &[&str],
-        feeds: Vec<(&Edge, u16, Arc<dyn Encoder>)>,
-    ) {
-        self.collect(uid, target, names, feeds, false);
-    }
-
-    fn collect(
-        &mut self,
-        uid: &str,
-        target: SinkTarget,
-        names: &[&str],
-        feeds: Vec<(&Edge, u16, Arc<dyn Encoder>)>,
-        counted: bool,
-    ) {
-        let inputs = feeds.iter().map(|(edge, _, _)| ((*edge).clone(), Route::Local)).collect();
-        let feeds = feeds.into_iter().map(|(_, to, encoder)| (to, encoder)).collect();
+        let inputs = feeds.iter().map(|(edge, _)| ((*edge).clone(), Route::Local)).collect();
+        let feeds = feeds.into_iter().map(|(_, feed)| feed).collect();
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        self.push(uid, NodeKind::Collect(CollectSpec { target, feeds, names, counted }), inputs);
+        self.push(uid, NodeKind::Collect(CollectSpec { target, feeds, names }), inputs);
     }
 
     /// The plan, or why it is refused.

@@ -84,13 +84,34 @@ pub struct SourceSpec {
 pub struct CollectSpec {
     /// Where rows go.
     pub target: SinkTarget,
-    /// Per input: which topic or table of the sink, and how rows become bytes.
-    pub feeds: Vec<(u16, Arc<dyn Encoder>)>,
+    /// Per input: where in the sink, and how rows become bytes.
+    pub feeds: Vec<Feed>,
     /// Names of the topics or tables, by their number.
     pub names: Vec<String>,
-    /// Whether its rows are the job's result (counter `records_out`), not side outputs or tables
+}
+
+/// How an input of a sink is written.
+#[derive(Clone)]
+pub struct Feed {
+    /// Number of the topic or table in the sink.
+    pub to: u16,
+    /// Rows to bytes.
+    pub encoder: Arc<dyn Encoder>,
+    /// Whether its rows are the job's result (counter `records_out`), not a side output or a table
     /// whose rows are written again.
     pub counted: bool,
+}
+
+impl Feed {
+    /// A result of the job.
+    pub fn result(to: u16, encoder: Arc<dyn Encoder>) -> Self {
+        Self { to, encoder, counted: true }
+    }
+
+    /// A side output, or a table.
+    pub fn uncounted(to: u16, encoder: Arc<dyn Encoder>) -> Self {
+        Self { to, encoder, counted: false }
+    }
 }
 
 /// Where a sink's rows go.

@@ -24,7 +24,7 @@ use crate::checkpoint::writer::{Destination, OpenBlock, WriterItem};
 use crate::codec::Encoder;
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
-use crate::graph::plan::{CollectSpec, SinkTarget};
+use crate::graph::plan::{CollectSpec, Feed, SinkTarget};
 use crate::outbox::rows::{Op, OutRow, RowWriter};
 
 /// Builds the operator.
@@ -66,18 +66,18 @@ pub(crate) fn collect<'s>(
 struct OpenEpoch {
     hold: Hold,
     blocks: BTreeMap<Destination, RowWriter>,
-    rows: u64,
+    /// Rows that are the job's result.
+    results: u64,
 }
 
 struct CollectStage {
     context: Rc<JobContext>,
     name: OperatorName,
     target: SinkTarget,
-    feeds: Vec<(u16, Arc<dyn Encoder>)>,
+    feeds: Vec<Feed>,
     epochs: BTreeMap<u64, OpenEpoch>,
     key: Vec<u8>,
     value: Vec<u8>,
-    counted: bool,
     counters: Counters,
 }
 
@@ -91,7 +91,6 @@ impl CollectStage {
             epochs: BTreeMap::new(),
             key: Vec::new(),
             value: Vec::new(),
-            counted: spec.counted,
             counters: Counters::new(context.job.clone()),
         }
     }
@@ -104,14 +103,18 @@ impl CollectStage {
         let Self { epochs, context, name, .. } = self;
         epochs.entry(epoch).or_insert_with(|| {
             let hold = context.worker.hold(name, HoldReason::Pending, retain());
-            OpenEpoch { hold, blocks: BTreeMap::new(), rows: 0 }
+            OpenEpoch { hold, blocks: BTreeMap::new(), results: 0 }
         });
     }
 
     fn rows(&mut self, epoch: u64, input: usize, batch: &Batch) {
-        let (target, encoder) = self.feeds[input].clone();
+        let feed = self.feeds[input].clone();
         for row in batch.rows() {
-            self.row(epoch, target, encoder.as_ref(), row);
+            self.row(epoch, feed.to, feed.encoder.as_ref(), row);
+        }
+        if feed.counted {
+            let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
+            open.results += batch.len() as u64;
         }
     }
 
@@ -134,7 +137,6 @@ impl CollectStage {
             headers: &headers,
         };
         let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
-        open.rows += 1;
         let writer = open.blocks.entry(destination).or_default();
         let full = (!writer.has_room_for(&row)).then(|| std::mem::take(writer));
         writer.push(&row);
@@ -168,9 +170,7 @@ impl CollectStage {
         for (destination, writer) in open.blocks {
             self.send(epoch, destination, writer);
         }
-        if self.counted {
-            self.counters.add("records_out", open.rows);
-        }
+        self.counters.add("records_out", open.results);
         let counts = self.counters.take();
         (open.hold, (!counts.is_empty()).then_some(Piece::Counters(counts)))
     }

@@ -21,7 +21,7 @@ use engine::operator::keyed::{Codec, Keyed, KeyedLogic, Slot};
 use engine::operator::stateful::Output;
 use engine::time::zone::{Date, Zone};
 
-use crate::outside::{Outside, dead_topic, future_topic, source_spec};
+use crate::outside::{JobTopics, Outside, dead_topic, future_topic, source_spec};
 use crate::settings::Settings;
 
 /// Name of the job.
@@ -64,20 +64,21 @@ pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobEr
         },
     );
     let (dead, future) = (dead_topic(NAME), future_topic(NAME));
-    let sides = [dead.as_str(), future.as_str()];
+    let mut topics = JobTopics::new();
     if (outside.publish)(NAME) {
-        let feeds = ports.iter().zip(0..).map(|(port, topic)| (port, topic, encoder(topic)));
-        job.sink("topics", (outside.topics)(&TOPICS), &TOPICS, feeds.collect());
+        for (number, (name, port)) in TOPICS.iter().zip(&ports).enumerate() {
+            topics.result(name, port, encoder(number));
+        }
     }
-    let letters = [&logs.dead, &logs.future].into_iter().zip(0..);
-    let feeds = letters.map(|(port, topic)| (port, topic, Arc::new(DeadLetter) as _)).collect();
-    job.side_sink("side", (outside.topics)(&sides), &sides, feeds);
+    topics.side(&dead, &logs.dead, Arc::new(DeadLetter));
+    topics.side(&future, &logs.future, Arc::new(DeadLetter));
+    topics.build(&mut job, outside);
     job.export(PAGE, &ports[PORTS.page]);
     job.build()
 }
 
-fn encoder(topic: u16) -> Arc<dyn Encoder> {
-    if usize::from(topic) == PORTS.page {
+fn encoder(topic: usize) -> Arc<dyn Encoder> {
+    if topic == PORTS.page {
         Arc::new(Verbatim { key: PAGE_KEY, value: PAGE_VALUE })
     } else {
         Arc::new(Verbatim { key: LOG_KEY, value: LOG_VALUE })

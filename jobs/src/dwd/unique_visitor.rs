@@ -24,7 +24,7 @@ use engine::time::zone::{Date, Zone};
 use super::dates::Dates;
 use super::log_split;
 use crate::Job;
-use crate::outside::{Outside, pages_from_topic, side_outputs};
+use crate::outside::{JobTopics, Outside, pages_from_topic};
 use crate::settings::Settings;
 
 /// Name of the job.
@@ -66,12 +66,13 @@ pub fn plan(
             delay_ms: 0,
         },
     );
+    let mut topics = JobTopics::new();
     if (outside.publish)(NAME) {
         let encoder = Arc::new(Verbatim { key: PAGE_KEY, value: PAGE_VALUE });
-        let feeds = vec![(&ports[PORT_FIRST], 0, encoder as _)];
-        job.sink("topic", (outside.topics)(&[TOPIC]), &[TOPIC], feeds);
+        topics.result(TOPIC, &ports[PORT_FIRST], encoder);
     }
-    side_outputs(&mut job, outside, NAME, &ports[PORT_LATE], &dead);
+    topics.sides(NAME, &ports[PORT_LATE], &dead);
+    topics.build(&mut job, outside);
     job.export(VISITORS, &ports[PORT_FIRST]);
     job.build()
 }

@@ -25,7 +25,7 @@ use engine::operator::stateful::Output;
 
 use super::log_split;
 use crate::Job;
-use crate::outside::{Outside, pages_from_topic, side_outputs};
+use crate::outside::{JobTopics, Outside, pages_from_topic};
 use crate::settings::Settings;
 
 /// Name of the job.
@@ -68,16 +68,13 @@ pub fn plan(
             delay_ms: within_ms,
         },
     );
+    let mut topics = JobTopics::new();
     if (outside.publish)(NAME) {
         let encoder = Arc::new(Verbatim { key: PAGE_KEY, value: PAGE_VALUE });
-        job.sink(
-            "topic",
-            (outside.topics)(&[TOPIC]),
-            &[TOPIC],
-            vec![(&ports[PORT_JUMP], 0, encoder as _)],
-        );
+        topics.result(TOPIC, &ports[PORT_JUMP], encoder);
     }
-    side_outputs(&mut job, outside, NAME, &ports[PORT_LATE], &dead);
+    topics.sides(NAME, &ports[PORT_LATE], &dead);
+    topics.build(&mut job, outside);
     job.export(JUMPS, &ports[PORT_JUMP]);
     job.build()
 }

@@ -27,7 +27,7 @@ use crate::Job;
 use crate::dwd::dates::Dates;
 use crate::dwd::log_split;
 use crate::dwd::unique_visitor::KEPT_MS;
-use crate::outside::{Outside, pages_from_topic, side_outputs};
+use crate::outside::{JobTopics, Outside, pages_from_topic};
 use crate::settings::Settings;
 
 /// Name of the job and of its table.
@@ -80,7 +80,9 @@ pub fn plan(
     let target = (&TABLE, (outside.table)(NAME), settings.zone());
     // What the first step has released is never late for the window: its refused rows are none.
     window(&mut job, &[&ports[PORT_FIRST]], &aggregate, windows, target);
-    side_outputs(&mut job, outside, NAME, &ports[PORT_LATE], &dead);
+    let mut topics = JobTopics::new();
+    topics.sides(NAME, &ports[PORT_LATE], &dead);
+    topics.build(&mut job, outside);
     job.build()
 }
 

@@ -21,7 +21,7 @@ use engine::time::window::Tumbling;
 use super::window::{Sums, WindowTable, window};
 use crate::Job;
 use crate::dwd::{log_split, unique_visitor, user_jump};
-use crate::outside::{Outside, pages_from_topic, side_outputs};
+use crate::outside::{JobTopics, Outside, pages_from_topic};
 use crate::settings::Settings;
 
 /// Name of the job and of its table.
@@ -72,7 +72,9 @@ pub fn plan(
     let target = (&TABLE, (outside.table)(NAME), settings.zone());
     let edges: Vec<_> = edges.iter().collect();
     let late = window(&mut job, &edges, &aggregate, windows, target);
-    side_outputs(&mut job, outside, NAME, &late, &dead);
+    let mut topics = JobTopics::new();
+    topics.sides(NAME, &late, &dead);
+    topics.build(&mut job, outside);
     job.build()
 }
 

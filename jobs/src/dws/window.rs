@@ -6,7 +6,7 @@ use connectors::format::json::{JsonKind, JsonMember, JsonRow};
 use engine::batch::build::BatchBuilder;
 use engine::batch::schema::{Kind, Schema};
 use engine::codec::Encoder;
-use engine::graph::plan::{SinkTarget, StatefulSpec};
+use engine::graph::plan::{Feed, SinkTarget, StatefulSpec};
 use engine::graph::{Edge, JobBuilder, Route};
 use engine::operator::keyed::Codec;
 use engine::operator::window::{
@@ -131,7 +131,7 @@ pub(crate) fn window<A: Aggregate + Clone + Send + Sync + 'static>(
         },
     );
     let (table, target, zone) = table;
-    let feeds = vec![(&total[0], 0, table.encoder(zone))];
-    job.side_sink("table", target, &[table.name], feeds);
+    let feed = Feed::uncounted(0, table.encoder(zone));
+    job.sink("table", target, &[table.name], vec![(&total[0], feed)]);
     partial[PORT_LATE].clone()
 }
