@@ -2,4 +2,5 @@
 
 pub mod file;
 pub mod format;
+pub mod kafka;
 pub mod topic;

@@ -210,7 +210,7 @@ impl ProducerContext for Deliveries {
 
 /// Waits for a future on this thread. The admin client works on a thread of its own, so parking is all
 /// that is needed of an executor.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -1,0 +1,187 @@
+//! Kafka topics as targets: exactly once, one transaction per unit.
+//!
+//! ```text
+//!   begin  -->  channel  -->  thread of the shard: begin . rows . progress . commit
+//!   poll   <--  channel  <--  its answer
+//! ```
+//!
+//! librdkafka's transactional calls wait for the broker, so each [`KafkaSink`] has a thread (its
+//! `shard`); the calls here only look at its answer. What a crash leaves behind is settled by the
+//! next instance: `init_transactions` under the same transactional id ends what was open, and the
+//! [progress record](super::progress) says whether the last unit is there.
+//!
+//! Misuse: two sinks of one cluster with the same prefix, job and sink name fence each other.
+
+mod shard;
+mod topics;
+mod transaction;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+
+use engine::clock::Moment;
+use engine::error::Fault;
+use engine::sink::{Delivery, Sink, SinkFactory, SinkPoll, SinkRequest, UnitPolicy};
+
+use super::config::KafkaConfig;
+use shard::Shard;
+
+/// Makes [`KafkaSink`]s, one per shard.
+#[derive(Debug, Clone)]
+pub struct KafkaSinkFactory {
+    config: KafkaConfig,
+    topics: Vec<String>,
+}
+
+impl KafkaSinkFactory {
+    /// A sink whose rows name their topic by its index in `topics`.
+    ///
+    /// # Errors
+    /// No topic is named.
+    pub fn new(config: KafkaConfig, topics: Vec<String>) -> Result<Self, Fault> {
+        if topics.is_empty() {
+            return Err(Fault::never("cannot write to kafka: no topic is named"));
+        }
+        Ok(Self { config, topics })
+    }
+}
+
+impl SinkFactory for KafkaSinkFactory {
+    fn describe(&self) -> String {
+        format!("kafka topic \"{}\" at {}", self.topics.join("\", \""), self.config.bootstrap)
+    }
+
+    fn unit_policy(&self) -> UnitPolicy {
+        self.config.unit_policy
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::ExactlyOnce
+    }
+
+    fn create(&self) -> Result<Box<dyn Sink>, Fault> {
+        Ok(Box::new(KafkaSink::new(self.config.clone(), self.topics.clone())))
+    }
+}
+
+/// Delivers the units of one shard.
+pub struct KafkaSink {
+    /// What the thread is made of, until it is started.
+    setup: Option<(KafkaConfig, Vec<String>)>,
+    stop: Stop,
+    link: Option<Link>,
+    /// Why the thread could not be started.
+    failed: Option<Fault>,
+}
+
+struct Link {
+    requests: Sender<SinkRequest>,
+    answers: Receiver<SinkPoll>,
+}
+
+impl KafkaSink {
+    /// A sink that opens nothing yet.
+    pub fn new(config: KafkaConfig, topics: Vec<String>) -> Self {
+        Self { setup: Some((config, topics)), stop: Stop::default(), link: None, failed: None }
+    }
+
+    fn start(&mut self) -> Result<(), Fault> {
+        let Some((config, topics)) = self.setup.take() else { return Ok(()) };
+        let (requests, asked) = channel();
+        let (answer, answers) = channel();
+        let mut shard = Shard::new(config.clone(), topics.clone(), self.stop.clone());
+        let thread = std::thread::Builder::new().name("kafka sink".to_owned());
+        let started = thread.spawn(move || {
+            for request in asked {
+                if answer.send(shard.serve(request)).is_err() {
+                    break;
+                }
+            }
+        });
+        match started {
+            Ok(_detached) => {
+                self.link = Some(Link { requests, answers });
+                Ok(())
+            }
+            Err(error) => {
+                self.setup = Some((config, topics));
+                Err(Fault::later(format!("could not start a thread: {error}")))
+            }
+        }
+    }
+}
+
+impl Sink for KafkaSink {
+    fn begin(&mut self, request: SinkRequest) {
+        self.failed = self.start().err();
+        if let Some(link) = &self.link {
+            // If the thread has ended, poll says so.
+            drop(link.requests.send(request));
+        }
+    }
+
+    fn poll(&mut self, _now: Moment) -> SinkPoll {
+        if let Some(fault) = self.failed.take() {
+            return SinkPoll::Fault(fault);
+        }
+        let Some(link) = &self.link else { return SinkPoll::Pending };
+        match link.answers.try_recv() {
+            Ok(answer) => answer,
+            Err(TryRecvError::Empty) => SinkPoll::Pending,
+            Err(TryRecvError::Disconnected) => {
+                SinkPoll::Fault(Fault::never("cannot deliver to kafka: the sink's thread ended"))
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.stop.set(StopMode::Abort);
+        self.link = None;
+    }
+}
+
+impl Drop for KafkaSink {
+    /// Without [`Sink::close`] this is what a crash does: an open transaction stays open.
+    fn drop(&mut self) {
+        self.stop.set(StopMode::Leave);
+    }
+}
+
+/// How the thread is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopMode {
+    /// Not at all.
+    Run,
+    /// At once, leaving everything to the next instance.
+    Leave,
+    /// An open transaction is aborted, so that readers need not wait for its time-out.
+    Abort,
+}
+
+/// Tells the thread to end.
+#[derive(Debug, Clone, Default)]
+struct Stop(Arc<AtomicU8>);
+
+impl Stop {
+    fn set(&self, mode: StopMode) {
+        // A sink is dropped after it is closed: the greater word counts.
+        self.0
+            .fetch_max(u8::from(mode != StopMode::Run) + u8::from(mode == StopMode::Abort), ORDER);
+    }
+
+    fn mode(&self) -> StopMode {
+        match self.0.load(ORDER) {
+            0 => StopMode::Run,
+            1 => StopMode::Leave,
+            _ => StopMode::Abort,
+        }
+    }
+
+    fn is_set(&self) -> bool {
+        self.mode() != StopMode::Run
+    }
+}
+
+/// Nothing else is published with the flag.
+const ORDER: Ordering = Ordering::Relaxed;

@@ -1,0 +1,208 @@
+//! The thread side of one sink shard: requests in, answers out.
+//!
+//! Every way a transaction may fail leads to the same place: the request ends with a fault and is
+//! begun again. If the producer was lost with it (fatal error, time-out, no answer to the commit),
+//! the next attempt makes a new one under the same id, which settles what the old one left open,
+//! and then asks the progress record whether the unit is there already.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::error::Fault;
+use engine::outbox::block::Block;
+use engine::sink::{SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::topics;
+use super::transaction::{Broken, Lost, Note, Transactional, Trouble, Undelivered};
+use super::{Stop, StopMode};
+use crate::kafka::config::KafkaConfig;
+use crate::kafka::progress::{self, Progress};
+use crate::kafka::watch::fault_of;
+
+/// A transaction younger than its time-out by this much cannot have been ended by it, however
+/// coarse the broker's clock is.
+const TIMEOUT_MARGIN: Duration = Duration::from_millis(100);
+
+/// One shard of a sink.
+pub(super) struct Shard {
+    config: KafkaConfig,
+    topics: Vec<String>,
+    stop: Stop,
+    /// Tells our progress records from those of another instance.
+    instance: u64,
+    identity: Option<SinkIdentity>,
+    producer: Option<Transactional>,
+    doubt: Option<Doubt>,
+    /// Greatest epoch we know to be delivered.
+    known: Option<u64>,
+}
+
+/// The producer was lost in the middle of a unit.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    /// It may have been fenced by another instance.
+    fenced: bool,
+}
+
+impl Shard {
+    pub(super) fn new(config: KafkaConfig, topics: Vec<String>, stop: Stop) -> Self {
+        Self {
+            config,
+            topics,
+            stop,
+            // Keys of the standard hasher are random.
+            instance: RandomState::new().build_hasher().finish(),
+            identity: None,
+            producer: None,
+            doubt: None,
+            known: None,
+        }
+    }
+
+    /// Carries out one request; waits as long as that takes.
+    pub(super) fn serve(&mut self, request: SinkRequest) -> SinkPoll {
+        let served = match request {
+            SinkRequest::Prepare(identity) => self.prepare(identity),
+            // Topics are made by `Prepare`; they have no columns.
+            SinkRequest::EnsureTable(_) => Ok(SinkReply::TableReady),
+            SinkRequest::LastDelivered => self.last_delivered(),
+            SinkRequest::Deliver(unit, blocks) => self.deliver(&unit, &blocks),
+        };
+        match served {
+            Ok(reply) => SinkPoll::Done(reply),
+            Err(fault) => SinkPoll::Fault(fault),
+        }
+    }
+
+    fn prepare(&mut self, identity: SinkIdentity) -> Result<SinkReply, Fault> {
+        topics::ensure(&self.config, &self.topics, &|| self.stop.is_set())?;
+        self.identity = Some(identity);
+        self.producer = None;
+        self.producer = Some(self.open()?);
+        self.doubt = None;
+        Ok(SinkReply::Prepared)
+    }
+
+    fn last_delivered(&mut self) -> Result<SinkReply, Fault> {
+        let last = self.progress()?.map(|progress| progress.upper);
+        self.known = self.known.max(last);
+        Ok(SinkReply::LastDelivered(last))
+    }
+
+    fn deliver(&mut self, unit: &Unit, blocks: &[Arc<Block>]) -> Result<SinkReply, Fault> {
+        let rows: u64 = blocks.iter().map(|block| u64::from(block.header.rows)).sum();
+        assert_eq!(rows, unit.rows, "a unit is made of its blocks");
+        if self.is_there(unit)? {
+            self.known = self.known.max(Some(unit.upper));
+            return Ok(SinkReply::Delivered);
+        }
+        let progress = Progress::of(unit, self.instance).encode();
+        let key = progress::key(self.identity());
+        let note = Note { topic: &self.config.progress_topic, key: &key, value: &progress };
+        let producer = self.producer.as_ref().expect("made by is_there");
+        match producer.deliver(&self.topics, blocks, &note) {
+            Ok(()) => {
+                self.known = Some(unit.upper);
+                Ok(SinkReply::Delivered)
+            }
+            Err(Broken::Aborted(trouble)) => Err(self.troubled(trouble)),
+            Err(Broken::Lost(lost)) => Err(self.lost(lost)),
+        }
+    }
+
+    /// Has a producer, and knows that the unit is not there yet; true if it is.
+    fn is_there(&mut self, unit: &Unit) -> Result<bool, Fault> {
+        if self.known >= Some(unit.upper) {
+            return Ok(true);
+        }
+        if let Some(Doubt { fenced: true }) = self.doubt {
+            // Looked at before we fence in our turn.
+            self.check_alone()?;
+        }
+        if self.producer.is_none() {
+            self.producer = Some(self.open()?);
+        }
+        if self.doubt.is_none() {
+            return Ok(false);
+        }
+        let there = match self.progress()? {
+            Some(progress) => progress.covers(unit)?,
+            None => false,
+        };
+        self.doubt = None;
+        Ok(there)
+    }
+
+    fn check_alone(&self) -> Result<(), Fault> {
+        match self.progress()? {
+            Some(last) if last.instance != self.instance && Some(last.upper) > self.known => {
+                Err(self.another(&format!("it has delivered epoch {}", last.upper)))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn lost(&mut self, lost: Lost) -> Fault {
+        if self.stop.mode() == StopMode::Leave {
+            return lost.fault;
+        }
+        self.producer = None;
+        self.doubt = Some(Doubt { fenced: lost.fenced });
+        let timeout = Duration::from_millis(self.config.transaction_timeout_ms());
+        // Fenced alone proves nothing: our own lateness looks the same. But we were not late.
+        if lost.fenced && lost.open_for + TIMEOUT_MARGIN < timeout {
+            return self.another("it took over the transactional id");
+        }
+        lost.fault
+    }
+
+    fn another(&self, sign: &str) -> Fault {
+        let id = self.transactional_id();
+        Fault::never(format!("cannot deliver to kafka: another instance is \"{id}\" now, {sign}"))
+            .with_hint("stop one of the two, or set another transactional id prefix")
+    }
+
+    fn troubled(&self, trouble: Trouble) -> Fault {
+        match trouble {
+            Trouble::Fault(fault) => fault,
+            Trouble::Stopped => Fault::later("could not deliver to kafka: the sink is closed"),
+            Trouble::Undelivered(Undelivered { code, topic, bytes }) => {
+                if code == RDKafkaErrorCode::MessageSizeTooLarge {
+                    return self.too_large(&topic, bytes);
+                }
+                fault_of(code, &format!("write to kafka topic \"{topic}\""))
+            }
+        }
+    }
+
+    fn too_large(&self, topic: &str, bytes: usize) -> Fault {
+        let ours = self.config.record_bytes_max();
+        let theirs = topics::record_bytes_max(&self.config, topic);
+        let limit = theirs.map_or(ours, |theirs| theirs.min(ours));
+        Fault::never(format!(
+            "cannot write a record of {bytes} bytes to kafka topic \"{topic}\": \
+             at most {limit} are allowed"
+        ))
+        .with_hint("raise max.message.bytes of the topic, or message.max.bytes of the client")
+    }
+
+    fn open(&self) -> Result<Transactional, Fault> {
+        Transactional::open(&self.config, &self.transactional_id(), &self.stop)
+    }
+
+    fn progress(&self) -> Result<Option<Progress>, Fault> {
+        let key = progress::key(self.identity());
+        progress::last(&self.config, &key, &|| self.stop.is_set())
+    }
+
+    fn transactional_id(&self) -> String {
+        let SinkIdentity { job, sink, shard, .. } = self.identity();
+        format!("{}{job}-{sink}-{shard}", self.config.transactional_id_prefix)
+    }
+
+    fn identity(&self) -> &SinkIdentity {
+        self.identity.as_ref().expect("a sink is prepared before anything else")
+    }
+}

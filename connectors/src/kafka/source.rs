@@ -1,0 +1,442 @@
+//! A Kafka topic as a source: partitions assigned by us, at positions of ours.
+//!
+//! One consumer reads all partitions of a source. Offsets are not dense (transaction markers,
+//! compaction and aborted records take some), so a position is the offset after the last record
+//! given out, never a count. What librdkafka can only answer by waiting is asked on a thread beside
+//! (`inquiry`); every call here returns at once.
+//!
+//! Misuse: a topic that was deleted and made anew *with at least as many records* cannot be told
+//! from the old one by offsets; only a position that lies outside the new range is found out.
+
+mod inquiry;
+mod slot;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::batch::build::{RawBuilder, raw_schema};
+use engine::batch::schema::Schema;
+use engine::clock::Moment;
+use engine::error::Fault;
+use engine::source::{
+    Description, Partition, PollBudget, Polled, Position, Replay, Source, SourceBatch,
+    SourceFactory, Start,
+};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::config::{KafkaConfig, OnLostPosition, bad_setting};
+use super::watch::{Listener, Watch, fault_of_error};
+use inquiry::{Answer, Inquiry, Listed, Place, Question, Range};
+use slot::{Slot, Slots};
+
+/// How long a topic may be missing: brokers learn of a new topic one after the other.
+const MISSING_TOPIC_MS: u64 = 2_000;
+/// How often a missing topic is looked for.
+const LOOK_EVERY_MS: u64 = 50;
+
+/// The consumer of a source.
+pub(super) type Reader = BaseConsumer<Listener>;
+
+/// Makes [`KafkaSource`]s.
+#[derive(Debug, Clone)]
+pub struct KafkaSourceFactory {
+    config: KafkaConfig,
+}
+
+impl KafkaSourceFactory {
+    /// A source of all of `config.topics`.
+    ///
+    /// # Errors
+    /// No topic is named.
+    pub fn new(config: KafkaConfig) -> Result<Self, Fault> {
+        if config.topics.is_empty() {
+            return Err(Fault::never("cannot read kafka: no topic is named"));
+        }
+        Ok(Self { config })
+    }
+}
+
+impl SourceFactory for KafkaSourceFactory {
+    fn describe(&self) -> String {
+        let (topics, bootstrap) = (self.config.topics.join("\", \""), &self.config.bootstrap);
+        format!("kafka topic \"{topics}\" at {bootstrap}")
+    }
+
+    fn create(&self) -> Result<Box<dyn Source>, Fault> {
+        Ok(Box::new(KafkaSource::new(self.config.clone())))
+    }
+}
+
+/// Reads the partitions of one or more topics.
+pub struct KafkaSource {
+    config: KafkaConfig,
+    schema: Arc<Schema>,
+    watch: Watch,
+    slots: Slots,
+    /// Batches of earlier polls, one per partition.
+    ready: VecDeque<SourceBatch>,
+    /// Found while polling; told when everything before it was given out.
+    faults: VecDeque<Fault>,
+    discovery: Discovery,
+    /// A question about positions is under way.
+    checking: bool,
+    client: Option<Client>,
+}
+
+/// The parts that talk to the cluster. The thread beside lets go of the consumer last, so that
+/// closing it never holds up the caller.
+struct Client {
+    consumer: Arc<Reader>,
+    inquiry: Inquiry,
+}
+
+#[derive(Default)]
+struct Discovery {
+    asked: bool,
+    answer: Option<Result<Vec<Listed>, Fault>>,
+    /// Tick at which a missing topic becomes a fault.
+    missing_until: Option<u64>,
+    /// Tick before which nothing is asked.
+    wait_until: u64,
+}
+
+impl KafkaSource {
+    /// A source that opens nothing yet.
+    pub fn new(config: KafkaConfig) -> Self {
+        Self {
+            slots: Slots::new(config.topics.len()),
+            config,
+            schema: raw_schema(),
+            watch: Watch::default(),
+            ready: VecDeque::new(),
+            faults: VecDeque::new(),
+            discovery: Discovery::default(),
+            checking: false,
+            client: None,
+        }
+    }
+
+    fn client(&mut self) -> Result<&Client, Fault> {
+        if self.client.is_none() {
+            let consumer = self.config.consumer();
+            let context = Listener(self.watch.clone());
+            let consumer: Reader =
+                consumer.create_with_context(context).map_err(|error| bad_setting(&error))?;
+            let consumer = Arc::new(consumer);
+            let inquiry = Inquiry::start(consumer.clone(), self.watch.clone())?;
+            self.client = Some(Client { consumer, inquiry });
+        }
+        Ok(self.client.as_ref().expect("made above"))
+    }
+
+    /// Takes what the thread beside has found out.
+    fn take_answers(&mut self) {
+        while let Some(answer) = self.client.as_ref().and_then(|client| client.inquiry.answer()) {
+            match answer {
+                Answer::Listed(listed) => {
+                    self.discovery.asked = false;
+                    self.discovery.answer = Some(listed);
+                }
+                Answer::Resolved(resolved) => self.resolved(resolved),
+                Answer::Ranges(ranges) => self.ranges(ranges),
+            }
+        }
+    }
+
+    fn resolved(&mut self, resolved: Result<Vec<(Place, Offset)>, Fault>) {
+        match resolved {
+            Ok(offsets) => {
+                for (place, offset) in offsets {
+                    self.slots.begin_at(place, offset);
+                }
+            }
+            Err(fault) => {
+                self.slots.ask_again();
+                self.faults.push_back(fault);
+            }
+        }
+    }
+
+    /// Decides about every partition after the broker refused an offset. The refusal does not say
+    /// whose it was, so all are held against what the topic has.
+    fn ranges(&mut self, ranges: Result<Vec<Range>, Fault>) {
+        self.checking = false;
+        let ranges = match ranges {
+            Ok(ranges) => ranges,
+            Err(fault) => {
+                self.faults.push_back(fault);
+                return self.check_positions();
+            }
+        };
+        for range in ranges {
+            let policy = match self.config.on_lost_position {
+                OnLostPosition::Stop => None,
+                OnLostPosition::Earliest => Some(Start::Earliest),
+                OnLostPosition::Latest => Some(Start::Latest),
+            };
+            let slot = self.slots.slot(range.place).expect("asked about open partitions only");
+            if let Some(fault) = slot.hold_against(&range, policy) {
+                self.faults.push_back(fault);
+            }
+        }
+    }
+
+    fn check_positions(&mut self) {
+        if self.checking {
+            return;
+        }
+        let places: Vec<_> = self.slots.running().map(|slot| slot.place).collect();
+        if let Some(client) = self.client.as_ref().filter(|_| !places.is_empty()) {
+            let topics = self.config.topics.clone();
+            self.checking = client.inquiry.ask(Question::Ranges(topics, places));
+        }
+    }
+
+    /// Gives the consumer the partitions whose beginning is known, and asks for the others'.
+    fn assign_opened(&mut self) -> Result<(), Fault> {
+        let Some(client) = &self.client else { return Ok(()) };
+        let asking = self.slots.take_unresolved();
+        if !asking.is_empty() {
+            client.inquiry.ask(Question::Resolve(self.config.topics.clone(), asking));
+        }
+        let topics = &self.config.topics;
+        let (mut assign, mut again) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for slot in self.slots.take_assignable() {
+            let (topic, number) = (topics[slot.place.topic].as_str(), slot.place.number);
+            if slot.assigned {
+                again.add_partition(topic, number);
+            }
+            slot.assigned = true;
+            assign
+                .add_partition_offset(topic, number, slot.begin)
+                .expect("offsets of a slot are never negative or stored ones");
+        }
+        let failed = |error: KafkaError| fault_of_error(&error, "assign kafka partitions");
+        if again.count() > 0 {
+            client.consumer.incremental_unassign(&again).map_err(failed)?;
+        }
+        if assign.count() > 0 {
+            client.consumer.incremental_assign(&assign).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Moves what the consumer holds into batches, up to the budget.
+    fn drain(&mut self, consumer: &Reader, budget: PollBudget) {
+        let (mut rows, mut bytes) = (0, 0);
+        while rows < budget.rows && bytes < budget.bytes {
+            match consumer.poll(Duration::ZERO) {
+                None => break,
+                Some(Ok(message)) => {
+                    rows += 1;
+                    bytes += message.payload_len() + message.key_len();
+                    self.take_record(&message);
+                }
+                Some(Err(error)) => self.failed(&error),
+            }
+        }
+        for slot in self.slots.touched() {
+            self.ready.extend(slot.finish());
+        }
+    }
+
+    fn take_record(&mut self, message: &BorrowedMessage<'_>) {
+        let topic = match self.config.topics.as_slice() {
+            [_only] => Some(0),
+            topics => topics.iter().position(|topic| topic == message.topic()),
+        };
+        let Some(topic) = topic else { return };
+        let place = Place { topic, number: message.partition() };
+        let Ok(offset) = u64::try_from(message.offset()) else { return };
+        let Some(slot) = self.slots.touch(place) else { return };
+        // Left over from before the partition was assigned anew.
+        if slot.next.is_some_and(|next| offset < next) {
+            return;
+        }
+        let ordinal = slot.partition.ordinal;
+        let builder = slot.builder.get_or_insert_with(|| RawBuilder::new(&self.schema, ordinal));
+        builder.push(offset, message.key(), message.payload());
+        slot.next = Some(offset + 1);
+    }
+
+    fn failed(&mut self, error: &KafkaError) {
+        use RDKafkaErrorCode as Code;
+        match error.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => self.check_positions(),
+            // Discovery finds out whether the topic is gone for good.
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+                self.ask_partitions();
+            }
+            // These are told by the watch, with their reasons.
+            Some(
+                Code::AllBrokersDown
+                | Code::BrokerTransportFailure
+                | Code::Resolve
+                | Code::SSL
+                | Code::Authentication
+                | Code::TopicAuthorizationFailed,
+            ) => {}
+            // Our group is never joined; a name the cluster does not allow us does no harm.
+            Some(Code::GroupAuthorizationFailed) => {}
+            _ => self.faults.push_back(fault_of_error(error, "read kafka")),
+        }
+    }
+
+    /// Brings news to the watch before there is anything to poll for.
+    fn hear(&self) {
+        if let Some(client) = self.client.as_ref().filter(|_| self.slots.is_empty()) {
+            while client.consumer.poll(Duration::ZERO).is_some() {}
+        }
+    }
+
+    fn ask_partitions(&mut self) {
+        let topics = self.config.topics.clone();
+        if let Some(client) = self.client.as_ref().filter(|_| !self.discovery.asked) {
+            self.discovery.asked = client.inquiry.ask(Question::Partitions(topics));
+        }
+    }
+
+    /// Turns the listed topics into partitions; `None` while one is missing that may yet come.
+    fn partitions(
+        &mut self,
+        listed: Vec<Listed>,
+        now: Moment,
+    ) -> Result<Option<Vec<Partition>>, Fault> {
+        let mut all = Vec::new();
+        for (topic, listed) in listed.into_iter().enumerate() {
+            let (count, opened) = (listed.partitions, self.slots.count(topic));
+            if count < opened.max(1) {
+                let name = &self.config.topics[topic];
+                // With a policy, what is left of a topic (perhaps nothing yet) goes on.
+                if opened == 0 || self.config.on_lost_position == OnLostPosition::Stop {
+                    return self.discovery.missing(now, || missing(name, opened, count));
+                }
+            }
+            let name = &self.config.topics[topic];
+            all.extend((0..count).map(|number| slot::partition(name, topic, number)));
+        }
+        self.discovery.missing_until = None;
+        Ok(Some(all))
+    }
+}
+
+impl Discovery {
+    /// No partitions yet, or the fault once this has lasted too long.
+    fn missing(
+        &mut self,
+        now: Moment,
+        fault: impl FnOnce() -> Fault,
+    ) -> Result<Option<Vec<Partition>>, Fault> {
+        let limit = now.tick_after_ms(MISSING_TOPIC_MS);
+        let until = *self.missing_until.get_or_insert(limit);
+        self.wait_until = now.tick_after_ms(LOOK_EVERY_MS);
+        if now.reached(until) { Err(fault()) } else { Ok(None) }
+    }
+}
+
+impl Source for KafkaSource {
+    fn describe(&self) -> Description {
+        let name = format!("kafka topic \"{}\"", self.config.topics.join("\", \""));
+        Description { name, replay: Replay::Exact, bounded: false }
+    }
+
+    fn discover(&mut self, now: Moment) -> Result<Option<Vec<Partition>>, Fault> {
+        self.client()?;
+        self.take_answers();
+        self.hear();
+        match self.discovery.answer.take() {
+            Some(Ok(listed)) => self.partitions(listed, now),
+            Some(Err(fault)) => Err(self.watch.explain(fault)),
+            None => {
+                if let Some(denied) = self.watch.denied() {
+                    return Err(denied);
+                }
+                if now.reached(self.discovery.wait_until) {
+                    self.ask_partitions();
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn open(&mut self, partition: &Partition, start: &Start) -> Result<(), Fault> {
+        let place = self.place(partition)?;
+        self.slots.open(Slot::new(place, partition.clone(), start)?);
+        Ok(())
+    }
+
+    fn poll(&mut self, budget: PollBudget, _now: Moment) -> Polled {
+        if let Some(batch) = self.ready.pop_front() {
+            return Polled::Rows(batch);
+        }
+        self.take_answers();
+        if let Some(fault) = self.faults.pop_front() {
+            return Polled::Fault(fault);
+        }
+        if let Err(fault) = self.assign_opened() {
+            return Polled::Fault(fault);
+        }
+        let Some(consumer) = self.client.as_ref().map(|client| client.consumer.clone()) else {
+            return Polled::Idle;
+        };
+        self.drain(&consumer, budget);
+        if let Some(batch) = self.ready.pop_front() {
+            return Polled::Rows(batch);
+        }
+        match self.faults.pop_front().or_else(|| self.watch.take()) {
+            Some(fault) => Polled::Fault(fault),
+            None => Polled::Idle,
+        }
+    }
+
+    fn acknowledge(&mut self, positions: &[(Partition, Position)]) {
+        let Some(client) = self.client.as_ref().filter(|_| self.config.group().is_some()) else {
+            return;
+        };
+        let mut offsets = TopicPartitionList::new();
+        for (partition, position) in positions {
+            let offset = position.as_number().and_then(|offset| i64::try_from(offset).ok());
+            if let (Ok(place), Some(offset)) = (self.place(partition), offset) {
+                let topic = self.config.topics[place.topic].as_str();
+                offsets
+                    .add_partition_offset(topic, place.number, Offset::Offset(offset))
+                    .expect("not negative");
+            }
+        }
+        if offsets.count() > 0 {
+            // Only for tools that show lag: nothing of ours depends on it, so nothing is retried.
+            drop(client.consumer.commit(&offsets, CommitMode::Async));
+        }
+    }
+
+    fn close(&mut self) {
+        self.client = None;
+    }
+}
+
+impl KafkaSource {
+    fn place(&self, partition: &Partition) -> Result<Place, Fault> {
+        let found = partition.name.rsplit_once('/').and_then(|(topic, number)| {
+            let topic = self.config.topics.iter().position(|known| known == topic)?;
+            Some(Place { topic, number: number.parse().ok()? })
+        });
+        found.ok_or_else(|| {
+            let name = &partition.name;
+            Fault::never(format!("cannot read \"{name}\": it is no partition of this source"))
+        })
+    }
+}
+
+fn missing(topic: &str, opened: usize, count: usize) -> Fault {
+    if opened == 0 {
+        return Fault::never(format!("cannot read kafka topic \"{topic}\": it does not exist"))
+            .with_hint("make the topic first, or correct its name");
+    }
+    let text = "partitions left where it had";
+    Fault::never(format!("cannot read kafka topic \"{topic}\": it has {count} {text} {opened}"))
+        .with_hint("it was deleted or made anew, so positions are lost; see on_lost_position")
+}

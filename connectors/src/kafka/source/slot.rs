@@ -1,0 +1,249 @@
+//! What a source knows of each open partition.
+
+use std::sync::Arc;
+
+use engine::batch::build::RawBuilder;
+use engine::error::Fault;
+use engine::source::{Partition, Position, SourceBatch, Start};
+use rdkafka::topic_partition_list::Offset;
+
+use super::inquiry::{Place, Range};
+
+/// Topics of one source at most, and partitions of a topic: an ordinal holds both numbers.
+const PARTITIONS_BITS: u32 = 20;
+
+/// The partition `number` of the topic with index `topic` in its source.
+pub(super) fn partition(name: &str, topic: usize, number: usize) -> Partition {
+    let narrow = |number: usize| u32::try_from(number).expect("a cluster has fewer partitions");
+    let ordinal = (narrow(topic) << PARTITIONS_BITS) + narrow(number);
+    Partition { name: Arc::from(format!("{name}/{number}")), ordinal }
+}
+
+/// How far an open partition is on its way to the consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    /// Its first offset has to be asked for.
+    Unresolved(Start),
+    /// It is being asked for.
+    Resolving(Start),
+    /// Its first offset is known.
+    Assignable,
+    /// The consumer reads it.
+    Running,
+}
+
+/// One open partition.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) place: Place,
+    pub(super) partition: Partition,
+    stage: Stage,
+    /// Whether the consumer has it, perhaps at a former offset.
+    pub(super) assigned: bool,
+    /// Where the consumer is to begin.
+    pub(super) begin: Offset,
+    /// The position: offset after the last record given out, or the saved one before that.
+    pub(super) next: Option<u64>,
+    /// Records of the poll under way.
+    pub(super) builder: Option<RawBuilder>,
+}
+
+impl Slot {
+    /// A partition that is to be read from `start`.
+    pub(super) fn new(place: Place, partition: Partition, start: &Start) -> Result<Self, Fault> {
+        let next = match start {
+            Start::At(position) => match position.as_number() {
+                Some(next) if i64::try_from(next).is_ok() => Some(next),
+                _ => return Err(not_a_position(&partition)),
+            },
+            Start::Earliest | Start::Latest | Start::Timestamp(_) => None,
+        };
+        let mut slot = Self {
+            place,
+            partition,
+            stage: Stage::Assignable,
+            assigned: false,
+            begin: Offset::Beginning,
+            next,
+            builder: None,
+        };
+        slot.restart(start);
+        Ok(slot)
+    }
+
+    /// Begins at `start`, again if it was running.
+    fn restart(&mut self, start: &Start) {
+        self.stage = match start {
+            Start::Latest | Start::Timestamp(_) => Stage::Unresolved(start.clone()),
+            Start::Earliest | Start::At(_) => Stage::Assignable,
+        };
+        self.begin = match self.next {
+            Some(next) => Offset::Offset(i64::try_from(next).expect("checked when it came")),
+            None => Offset::Beginning,
+        };
+    }
+
+    /// Decides after the broker refused some offset: goes on where it was if the topic has that
+    /// position, else as `policy` says.
+    pub(super) fn hold_against(&mut self, range: &Range, policy: Option<Start>) -> Option<Fault> {
+        let Some(next) = self.next else {
+            // Nothing was read yet, so nothing is lost: the oldest record went while we came.
+            self.restart(&Start::Earliest);
+            return None;
+        };
+        if (range.low..=range.high).contains(&next) {
+            self.stage = Stage::Assignable;
+            self.begin = Offset::Offset(i64::try_from(next).expect("checked when it came"));
+            return None;
+        }
+        let Range { low, high, .. } = range;
+        let text =
+            format!("kafka partition \"{}\" has offsets {low} to {high}", self.partition.name);
+        let Some(policy) = policy else {
+            let text = format!("cannot read on at offset {next}: {text}");
+            return Some(Fault::never(text).with_hint(
+                "retention passed the position, or the topic was made anew; \
+                 on_lost_position = earliest or latest goes on without what is missing",
+            ));
+        };
+        self.next = None;
+        self.restart(&policy);
+        let choice = if policy == Start::Latest { "latest" } else { "earliest" };
+        Some(Fault::later(format!(
+            "could not read on at offset {next}: {text}, going on at {choice}"
+        )))
+    }
+
+    /// The records of the poll under way, as a batch.
+    pub(super) fn finish(&mut self) -> Option<SourceBatch> {
+        let rows = self.builder.take()?.finish()?;
+        let next = self.next.expect("set with each record");
+        let next = Position::of_number(next);
+        // Every record of a topic may be the last before a cut.
+        Some(SourceBatch { partition: self.partition.clone(), rows, next, boundary: true })
+    }
+}
+
+fn not_a_position(partition: &Partition) -> Fault {
+    let name = &partition.name;
+    Fault::never(format!("cannot read \"{name}\": its saved position is no kafka offset"))
+}
+
+/// All open partitions, by topic and number.
+#[derive(Debug)]
+pub(super) struct Slots {
+    topics: Vec<Vec<Option<Slot>>>,
+    /// Partitions with records of the poll under way.
+    touched: Vec<Place>,
+    /// Some partition is not running yet.
+    opening: bool,
+}
+
+impl Slots {
+    pub(super) fn new(topics: usize) -> Self {
+        let topics = std::iter::repeat_with(Vec::new).take(topics).collect();
+        Self { topics, touched: Vec::new(), opening: false }
+    }
+
+    /// Whether nothing was opened yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.topics.iter().all(Vec::is_empty)
+    }
+
+    pub(super) fn open(&mut self, slot: Slot) {
+        let of_topic = &mut self.topics[slot.place.topic];
+        let index = index(slot.place);
+        if of_topic.len() <= index {
+            of_topic.resize_with(index + 1, || None);
+        }
+        of_topic[index] = Some(slot);
+        self.opening = true;
+    }
+
+    /// Number of the highest open partition of a topic, plus one.
+    pub(super) fn count(&self, topic: usize) -> usize {
+        self.topics[topic].len()
+    }
+
+    pub(super) fn slot(&mut self, place: Place) -> Option<&mut Slot> {
+        // Whoever asks for one may send it back to the start.
+        self.opening = true;
+        self.topics.get_mut(place.topic)?.get_mut(index(place))?.as_mut()
+    }
+
+    /// The slot a record belongs to.
+    #[inline]
+    pub(super) fn touch(&mut self, place: Place) -> Option<&mut Slot> {
+        let slot = self.topics[place.topic].get_mut(index(place))?.as_mut()?;
+        if slot.builder.is_none() {
+            self.touched.push(place);
+        }
+        Some(slot)
+    }
+
+    /// The slots with records of this poll, once.
+    pub(super) fn touched(&mut self) -> impl Iterator<Item = &mut Slot> {
+        let mut places = std::mem::take(&mut self.touched);
+        places.sort_unstable();
+        places.dedup();
+        let slots = self.topics.iter_mut().flatten().flatten();
+        slots.filter(move |slot| places.binary_search(&slot.place).is_ok())
+    }
+
+    /// Slots the consumer reads.
+    pub(super) fn running(&self) -> impl Iterator<Item = &Slot> {
+        let slots = self.topics.iter().flatten().flatten();
+        slots.filter(|slot| slot.stage == Stage::Running)
+    }
+
+    /// The partitions whose first offset has to be asked for, once.
+    pub(super) fn take_unresolved(&mut self) -> Vec<(Place, Start)> {
+        if !self.opening {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for slot in self.topics.iter_mut().flatten().flatten() {
+            if let Stage::Unresolved(start) = &slot.stage {
+                let start = start.clone();
+                slot.stage = Stage::Resolving(start.clone());
+                found.push((slot.place, start));
+            }
+        }
+        found
+    }
+
+    /// Has the question of [`Slots::take_unresolved`] asked once more.
+    pub(super) fn ask_again(&mut self) {
+        for slot in self.topics.iter_mut().flatten().flatten() {
+            if let Stage::Resolving(start) = &slot.stage {
+                slot.stage = Stage::Unresolved(start.clone());
+                self.opening = true;
+            }
+        }
+    }
+
+    /// Says where a partition begins.
+    pub(super) fn begin_at(&mut self, place: Place, offset: Offset) {
+        if let Some(slot) = self.slot(place) {
+            slot.stage = Stage::Assignable;
+            slot.begin = offset;
+            slot.next = offset.to_raw().and_then(|offset| u64::try_from(offset).ok());
+        }
+    }
+
+    /// The partitions to be given to the consumer, once.
+    pub(super) fn take_assignable(&mut self) -> impl Iterator<Item = &mut Slot> {
+        let opening = std::mem::replace(&mut self.opening, false);
+        let slots = self.topics.iter_mut().filter(move |_| opening).flatten().flatten();
+        slots.filter_map(|slot| {
+            (slot.stage == Stage::Assignable).then(|| {
+                slot.stage = Stage::Running;
+                slot
+            })
+        })
+    }
+}
+
+fn index(place: Place) -> usize {
+    usize::try_from(place.number).expect("partitions are numbered from 0")
+}

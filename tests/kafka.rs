@@ -1,0 +1,16 @@
+//! The Kafka source and sink against a real broker: positions, transactions, crashes, lost topics.
+//!
+//! Both are driven by hand through their traits, as the engine's pump and dispatcher drive them.
+
+#[path = "support/broker.rs"]
+mod broker;
+#[path = "kafka/drive.rs"]
+mod drive;
+#[path = "kafka/sink.rs"]
+mod sink;
+#[path = "kafka/sink_faults.rs"]
+mod sink_faults;
+#[path = "kafka/source.rs"]
+mod source;
+#[path = "kafka/source_faults.rs"]
+mod source_faults;

@@ -1,0 +1,248 @@
+//! Fenced, timed out, refused, too large, and a broker that goes away.
+
+use std::time::{Duration, Instant};
+
+use engine::error::Retry;
+use engine::sink::{Sink as _, SinkReply, SinkRequest};
+use rustix::process::{Pid, Signal, kill_process};
+use xtask::services::kafka::{Broker, Options};
+use xtask::services::offline;
+
+use crate::broker::{read_committed, topic, values};
+use crate::drive::{
+    Delivering, Reading, Waiting, identity, numbered, numbered_values, reading, row, shared, unit,
+    writing,
+};
+
+fn sorted(bootstrap: &str, topic: &str) -> Vec<String> {
+    let mut values = values(&read_committed(bootstrap, topic));
+    values.sort();
+    values
+}
+
+#[test]
+fn a_living_zombie_is_fenced_and_says_so() {
+    let Some(broker) = shared() else { return };
+    let bootstrap = broker.bootstrap();
+    topic(broker, "fenced", 1);
+    let config = writing(&bootstrap, "fenced", &[]);
+    let start = || Delivering::start(config.clone(), &["fenced"], &identity("fenced")).0;
+    let mut zombie = start();
+    zombie.deliver(&numbered(1, 2)).unwrap();
+    let mut successor = start();
+    let fault = zombie.deliver(&numbered(2, 2)).unwrap_err();
+    assert_eq!(fault.retry, Retry::Never);
+    assert!(fault.to_string().contains("another instance is \"fenced-out-0\""), "{fault}");
+    // It has not fenced its successor in turn.
+    for epoch in [2, 3] {
+        successor.deliver(&numbered(epoch, 2)).unwrap();
+    }
+    assert_eq!(successor.faults, []);
+    assert_eq!(sorted(&bootstrap, "fenced"), numbered_values([(1, 2), (2, 2), (3, 2)]));
+}
+
+/// A broker that stands still for longer than the transaction may be open: afterwards it says
+/// "fenced", though nobody else is there.
+#[test]
+fn a_transaction_that_was_open_too_long_is_sent_again() {
+    if offline() {
+        return;
+    }
+    let own = Broker::start(&Options::default()).expect("a broker of our own");
+    let bootstrap = own.bootstrap();
+    topic(&own, "late", 2);
+    let config = writing(&bootstrap, "late", &[("transaction.timeout.ms", "1000")]);
+    let (mut sink, _) = Delivering::start(config, &["late"], &identity("late"));
+    let pid = i32::try_from(own.pid().unwrap()).ok().and_then(Pid::from_raw).unwrap();
+    let mut epoch = 0;
+    // Until it stood still in the middle of a transaction.
+    while sink.faults.is_empty() {
+        epoch += 1;
+        assert!(epoch < 20, "never hit a transaction");
+        let unit = numbered(epoch, 20_000);
+        sink.sink.begin(SinkRequest::Deliver(unit.0.clone(), unit.1.clone()));
+        pass(Duration::from_millis(2 + 2 * epoch));
+        kill_process(pid, Signal::STOP).unwrap();
+        pass(Duration::from_millis(2500));
+        kill_process(pid, Signal::CONT).unwrap();
+        match sink.answer() {
+            Ok(reply) => assert_eq!(reply, SinkReply::Delivered),
+            Err(fault) => {
+                assert_eq!(fault.retry, Retry::Later, "{fault}");
+                sink.faults.push(fault);
+                sink.deliver(&unit).unwrap();
+            }
+        }
+    }
+    sink.deliver(&numbered(epoch + 1, 10)).unwrap();
+    let units = (1..=epoch).map(|epoch| (epoch, 20_000)).chain([(epoch + 1, 10)]);
+    assert_eq!(sorted(&bootstrap, "late"), numbered_values(units), "{:?}", sink.faults);
+}
+
+/// Lets time go by while something outside happens.
+fn pass(time: Duration) {
+    let started = Instant::now();
+    while let Some(left) = time.checked_sub(started.elapsed()) {
+        std::thread::park_timeout(left);
+    }
+}
+
+#[test]
+fn a_broker_that_is_killed_in_mid_delivery_loses_and_doubles_nothing() {
+    if offline() {
+        return;
+    }
+    let mut own = Broker::start(&Options::default()).expect("a broker of our own");
+    let bootstrap = own.bootstrap();
+    topic(&own, "killed", 3);
+    let config = writing(&bootstrap, "killed", &[]);
+    let (mut sink, _) = Delivering::start(config, &["killed"], &identity("killed"));
+    for epoch in 1..=4 {
+        let unit = numbered(epoch, 30_000);
+        sink.sink.begin(SinkRequest::Deliver(unit.0.clone(), unit.1.clone()));
+        pass(Duration::from_millis(15 * epoch));
+        own.kill().unwrap();
+        own.restart().unwrap();
+        if let Err(fault) = sink.answer() {
+            assert_eq!(fault.retry, Retry::Later, "{fault}");
+            sink.deliver(&unit).unwrap();
+        }
+    }
+    sink.deliver(&numbered(5, 10)).unwrap();
+    let units = (1..=4).map(|epoch| (epoch, 30_000)).chain([(5, 10)]);
+    assert_eq!(sorted(&bootstrap, "killed"), numbered_values(units), "{:?}", sink.faults);
+}
+
+#[test]
+fn a_record_that_is_too_large_is_named_and_the_next_unit_goes_on() {
+    let Some(broker) = shared() else { return };
+    let bootstrap = broker.bootstrap();
+    topic(broker, "large", 1);
+    let (mut sink, _) =
+        Delivering::start(writing(&bootstrap, "large", &[]), &["large"], &identity("large"));
+    // The broker's limit is 1 MiB, the client's 20 MiB.
+    for (bytes, limit) in [(3 << 20, "1048588"), (21 << 20, "1048588")] {
+        let large = "x".repeat(bytes);
+        let rows = [row(None, Some("small")), row(Some("k"), Some(&large))];
+        let fault = sink.deliver(&unit(1, 1, &rows)).unwrap_err();
+        assert_eq!(fault.retry, Retry::Never);
+        let text = fault.to_string();
+        for part in ["\"large\"", &(bytes + 1).to_string(), limit] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+    sink.deliver(&numbered(1, 2)).unwrap();
+    assert_eq!(sorted(&bootstrap, "large"), numbered_values([(1, 2)]));
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_the_start() {
+    let Some(broker) = shared() else { return };
+    let bootstrap = broker.bootstrap();
+    topic(broker, "broad-progress", 2);
+    let broad = writing(&bootstrap, "broad", &[]);
+    let mut replicated = writing(&bootstrap, "replicated", &[]);
+    replicated.replication = 3;
+    let patient = writing(&bootstrap, "patient", &[("transaction.timeout.ms", "900001")]);
+    let misspelt = writing(&bootstrap, "misspelt", &[("linger", "5")]);
+    for (config, part) in [
+        (broad, "\"broad-progress\" for progress: it must have one partition"),
+        (replicated, "cannot make kafka topic \"refused\": InvalidReplicationFactor"),
+        (patient, "\"patient-out-0\""),
+        (misspelt, "\"linger\""),
+    ] {
+        let job = config.progress_topic.trim_end_matches("-progress").to_owned();
+        let target = if job == "replicated" { "refused" } else { "refusing" };
+        let fault = Delivering::new(config, &[target]).prepare(&identity(&job)).unwrap_err();
+        assert_eq!(fault.retry, Retry::Never, "{fault}");
+        assert!(fault.to_string().contains(part), "{fault}");
+    }
+}
+
+#[test]
+fn closing_ends_an_open_transaction_for_its_readers() {
+    let Some(broker) = shared() else { return };
+    let bootstrap = broker.bootstrap();
+    topic(broker, "closed", 1);
+    // Records wait so long to be sent that the transaction is certainly open.
+    let config = writing(&bootstrap, "closed", &[("linger.ms", "30000")]);
+    let (mut sink, _) = Delivering::start(config, &["closed"], &identity("closed"));
+    let unit = numbered(1, 10);
+    sink.sink.begin(SinkRequest::Deliver(unit.0, unit.1));
+    pass(Duration::from_millis(300));
+    sink.sink.close();
+    crate::broker::produce(&bootstrap, "closed", [(None, b"behind".to_vec())]);
+    let waiting = Waiting::new();
+    while values(&read_committed(&bootstrap, "closed")) != ["behind"] {
+        waiting.turn("readers to be free");
+    }
+}
+
+/// A broker that asks for a password besides its open port; the address that asks.
+fn guarded() -> (Broker, xtask::services::ports::Port, String) {
+    let mut broker = Broker::start(&Options::default()).expect("a broker of our own");
+    broker.stop().expect("stopped");
+    let port = xtask::services::ports::Port::take().expect("a free port");
+    let file = broker.log().with_file_name("server.properties");
+    let guarded = format!("SASL_PLAINTEXT://127.0.0.1:{}", port.number());
+    let text: String = std::fs::read_to_string(&file)
+        .expect("its properties")
+        .lines()
+        .map(|line| match line.split_once('=') {
+            Some(("listeners" | "advertised.listeners", _)) => format!("{line},{guarded}\n"),
+            Some(("listener.security.protocol.map", _)) => {
+                format!("{line},SASL_PLAINTEXT:SASL_PLAINTEXT\n")
+            }
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required";
+    let users = format!(
+        "sasl.enabled.mechanisms=PLAIN\n\
+         listener.name.sasl_plaintext.plain.sasl.jaas.config={login} user_bob=\"bob-secret\";\n"
+    );
+    std::fs::write(&file, text + &users).expect("written");
+    broker.restart().expect("a restart");
+    let address = format!("127.0.0.1:{}", port.number());
+    (broker, port, address)
+}
+
+/// Such errors come by a callback only; what waits for the broker would time out after a minute.
+#[test]
+fn a_wrong_password_is_told_soon_and_never_shown() {
+    if offline() {
+        return;
+    }
+    let (broker, _port, address) = guarded();
+    topic(&broker, "guarded", 1);
+    crate::broker::produce(&broker.bootstrap(), "guarded", [(None, b"inside".to_vec())]);
+    let login = |password| {
+        [
+            ("security.protocol", "SASL_PLAINTEXT"),
+            ("sasl.mechanism", "PLAIN"),
+            ("sasl.username", "bob"),
+            ("sasl.password", password),
+        ]
+    };
+    let started = Instant::now();
+    let mut wrong = writing(&address, "guarded", &login("not-the-secret"));
+    wrong.topics = vec!["guarded".to_owned()];
+    let refused = [
+        Reading::new(wrong.clone()).partitions().unwrap_err(),
+        Delivering::new(wrong, &["guarded"]).prepare(&identity("guarded")).unwrap_err(),
+    ];
+    for fault in refused {
+        assert_eq!(fault.retry, Retry::Never, "{fault}");
+        assert!(fault.to_string().contains("Authentication failed"), "{fault}");
+        assert!(!fault.to_string().contains("not-the-secret"), "{fault}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+
+    let mut right = writing(&address, "guarded", &login("bob-secret"));
+    right.topics = reading(&address, &["guarded"]).topics;
+    let (mut sink, _) = Delivering::start(right.clone(), &["guarded"], &identity("guarded"));
+    sink.deliver(&unit(1, 1, &[row(None, Some("ours"))])).unwrap();
+    let mut read = Reading::from(right, &engine::source::Start::Earliest);
+    read.until(2).unwrap();
+    assert_eq!(read.values(), ["inside", "ours"]);
+}

@@ -1,0 +1,180 @@
+//! Lost positions, lost topics, lost brokers.
+
+use std::time::Instant;
+
+use connectors::kafka::config::OnLostPosition;
+use engine::error::Retry;
+use engine::source::{Position, Start};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use xtask::services::kafka::{Broker, Options};
+use xtask::services::offline;
+
+use crate::broker::{self, LIMIT, block_on, topic};
+use crate::drive::{Reading, reading, shared};
+
+fn admin(broker: &Broker) -> (AdminClient<DefaultClientContext>, AdminOptions) {
+    let admin = broker::config(&broker.bootstrap()).create().expect("an admin client");
+    (admin, AdminOptions::new().operation_timeout(Some(LIMIT)))
+}
+
+/// Gives a topic more partitions.
+pub(crate) fn grow(broker: &Broker, topic: &str, partitions: usize) {
+    let (admin, options) = admin(broker);
+    let more = NewPartitions::new(topic, partitions);
+    let made = block_on(admin.create_partitions([&more], &options)).expect("an answer");
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+}
+
+fn delete(broker: &Broker, topic: &str) {
+    let (admin, options) = admin(broker);
+    let gone = block_on(admin.delete_topics(&[topic], &options)).expect("an answer");
+    assert!(gone.iter().all(Result::is_ok), "{gone:?}");
+}
+
+/// Takes the records before `offset` away, as retention does.
+fn retain_from(broker: &Broker, topic: &str, offset: i64) {
+    let (admin, options) = admin(broker);
+    let mut before = TopicPartitionList::new();
+    before.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("a valid offset");
+    block_on(admin.delete_records(&before, &options)).expect("an answer");
+}
+
+fn numbers(count: usize) -> impl Iterator<Item = (Option<Vec<u8>>, Vec<u8>)> {
+    (0..count).map(|number| (None, number.to_string().into_bytes()))
+}
+
+#[test]
+fn a_position_that_retention_passed_is_named() {
+    let Some(broker) = shared() else { return };
+    topic(broker, "retained", 1);
+    broker::produce(&broker.bootstrap(), "retained", numbers(100));
+    retain_from(broker, "retained", 60);
+    let mut config = reading(&broker.bootstrap(), &["retained"]);
+    let saved = Start::At(Position::of_number(17));
+    let fault = Reading::from(config.clone(), &saved).until_refused();
+    let text = fault.to_string();
+    assert_eq!(fault.retry, Retry::Never);
+    for part in ["\"retained/0\"", "offset 17", "60 to 100", "on_lost_position"] {
+        assert!(text.contains(part), "{text}");
+    }
+    // A position inside goes on, whatever the policy.
+    let mut inside = Reading::from(config.clone(), &Start::At(Position::of_number(99)));
+    inside.until(1).unwrap();
+    assert_eq!(inside.values(), ["99"]);
+
+    config.on_lost_position = OnLostPosition::Earliest;
+    let mut read = Reading::from(config.clone(), &saved);
+    read.until(40).unwrap();
+    assert_eq!(read.values()[0], "60");
+    assert_eq!(read.faults.len(), 1, "the choice is told once: {:?}", read.faults);
+    assert!(read.faults[0].to_string().contains("going on at earliest"), "{:?}", read.faults);
+
+    config.on_lost_position = OnLostPosition::Latest;
+    let mut read = Reading::from(config, &saved);
+    while read.faults.is_empty() {
+        read.poll().unwrap();
+    }
+    read.nothing_more();
+    broker::produce(&broker.bootstrap(), "retained", [(None, b"new".to_vec())]);
+    read.until(1).unwrap();
+    assert_eq!(read.values(), ["new"]);
+}
+
+/// The loss of one partition must not disturb the others, which the refusal does not name.
+#[test]
+fn other_partitions_go_on() {
+    let Some(broker) = shared() else { return };
+    topic(broker, "one-of-three", 3);
+    let mut config = reading(&broker.bootstrap(), &["one-of-three"]);
+    config.on_lost_position = OnLostPosition::Earliest;
+    let keyed = (0..3000).map(|n: usize| (Some(n.to_string().into_bytes()), b"v".to_vec()));
+    broker::produce(&broker.bootstrap(), "one-of-three", keyed);
+    let mut whole = Reading::from(config.clone(), &Start::Earliest);
+    whole.until(3000).unwrap();
+    let half = whole.got["one-of-three/0"][500].0;
+    retain_from(broker, "one-of-three", i64::try_from(half).unwrap());
+    let zero = Position::of_number(0);
+    let saved = (0..3).map(|number| (format!("one-of-three/{number}"), zero.clone())).collect();
+    let mut read = Reading::resume(config, &saved);
+    read.until(2500).unwrap();
+    read.nothing_more();
+    whole.got.get_mut("one-of-three/0").unwrap().drain(..500);
+    assert_eq!(read.got, whole.got);
+}
+
+#[test]
+fn a_topic_made_anew_with_fewer_records_is_found_out() {
+    let Some(broker) = shared() else { return };
+    topic(broker, "anew", 1);
+    broker::produce(&broker.bootstrap(), "anew", numbers(10));
+    let mut read = Reading::from(reading(&broker.bootstrap(), &["anew"]), &Start::Earliest);
+    read.until(10).unwrap();
+    let saved = read.next.clone();
+    drop(read);
+    delete(broker, "anew");
+    topic(broker, "anew", 1);
+    broker::produce(&broker.bootstrap(), "anew", numbers(3));
+    let fault = Reading::resume(reading(&broker.bootstrap(), &["anew"]), &saved).until_refused();
+    assert!(fault.to_string().contains("offset 10"), "{fault}");
+    assert!(fault.to_string().contains("0 to 3"), "{fault}");
+}
+
+#[test]
+fn a_topic_that_vanishes_stops_the_job() {
+    let Some(broker) = shared() else { return };
+    topic(broker, "vanishing", 2);
+    let mut read = Reading::from(reading(&broker.bootstrap(), &["vanishing"]), &Start::Earliest);
+    broker::produce(&broker.bootstrap(), "vanishing", numbers(1));
+    read.until(1).unwrap();
+    delete(broker, "vanishing");
+    let fault = loop {
+        match read.partitions() {
+            Ok(_) => {}
+            Err(fault) => break fault,
+        }
+    };
+    assert_eq!(fault.retry, Retry::Never);
+    assert!(fault.to_string().contains("\"vanishing\""), "{fault}");
+}
+
+#[test]
+fn an_unknown_topic_is_named_soon() {
+    let Some(broker) = shared() else { return };
+    let started = Instant::now();
+    let fault = Reading::new(reading(&broker.bootstrap(), &["mispelt"])).partitions().unwrap_err();
+    assert_eq!(fault.retry, Retry::Never);
+    assert!(fault.to_string().contains("\"mispelt\": it does not exist"), "{fault}");
+    assert!(started.elapsed().as_secs() < 15, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_cluster_that_is_not_there_may_come() {
+    let port = xtask::services::ports::Port::take().expect("a free port");
+    let address = format!("127.0.0.1:{}", port.number());
+    let fault = Reading::new(reading(&address, &["any"])).partitions().unwrap_err();
+    assert_eq!(fault.retry, Retry::Later, "{fault}");
+    assert!(fault.to_string().contains("Connection refused"), "{fault}");
+}
+
+#[test]
+fn reading_goes_on_after_a_broker_was_killed() {
+    if offline() {
+        return;
+    }
+    let mut own = Broker::start(&Options::default()).expect("a broker of our own");
+    topic(&own, "survivor", 2);
+    broker::produce(&own.bootstrap(), "survivor", numbers(1000));
+    let mut read = Reading::from(reading(&own.bootstrap(), &["survivor"]), &Start::Earliest);
+    read.until(1000).unwrap();
+    own.kill().unwrap();
+    while read.faults.is_empty() {
+        read.poll().unwrap();
+    }
+    assert!(read.faults[0].to_string().contains("could not reach any"), "{:?}", read.faults);
+    own.restart().unwrap();
+    broker::produce(&own.bootstrap(), "survivor", numbers(1000));
+    read.until(2000).unwrap();
+    read.nothing_more();
+}
