@@ -165,7 +165,8 @@ fn process_settings(request: &Request, stamp_ms: i64, paced: bool) -> ProcessSet
 /// Seed of what may differ between two runs: the family id of a new directory.
 pub(crate) fn random_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Random::new(now.as_nanos() as u64 ^ u64::from(std::process::id())).next_u64()
+    let nanos = now.as_secs() << 30 | u64::from(now.subsec_nanos());
+    Random::new(nanos ^ u64::from(std::process::id())).next_u64()
 }
 
 /// The time a replay without timeline was first started: later runs use the same.

@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use connectors::kafka::murmur2;
 use engine::checkpoint::disk::Disk;
-use engine::checkpoint::disk::real::{DirLock, RealDisk};
 use engine::checkpoint::writer::{TopicMarks, WriterGauges};
 use engine::control::handle::{Handle, Reply};
 use engine::control::registry::SubmitOptions;
@@ -25,6 +24,9 @@ use store::doris::DwsStore;
 use store::doris::sink::DwsSinkFactory;
 use store::doris::table::TableSpec;
 
+use crate::crash;
+use crate::data_dir::{DataDir, Owned};
+
 /// Partitions of an embedded topic.
 pub(crate) const TOPIC_PARTITIONS: u32 = 4;
 
@@ -36,7 +38,8 @@ pub(crate) struct Warehouse {
     pub(crate) backend: Arc<dyn StateBackend>,
     pub(crate) topics: TopicMarks,
     pub(crate) tables: DwsStore,
-    _lock: DirLock,
+    /// Freed last.
+    _owned: Owned,
 }
 
 /// A warehouse whose engine runs on threads of its own.
@@ -51,24 +54,20 @@ pub(crate) struct Running {
 impl Warehouse {
     /// Opens the directory for writing; refused while another process holds it.
     pub(crate) fn open(data: &Path, purpose: &str) -> Result<Self> {
-        let state = data.join("state");
-        std::fs::create_dir_all(&state)
-            .with_context(|| format!("could not create {}", state.display()))?;
-        let lock = DirLock::acquire(&state, purpose)?;
-        let disk =
-            RealDisk::open(data).with_context(|| format!("could not open {}", data.display()))?;
-        let backend = FjallBackend::open(&state.join("db"), FjallOptions::default())?;
-        let tables = data.join("store/dws");
+        let dir = DataDir::new(data);
+        let owned = dir.own(purpose)?;
+        let tables = dir.dws();
         std::fs::create_dir_all(&tables)
             .with_context(|| format!("could not create {}", tables.display()))?;
-        let tables = FjallBackend::open(&tables, FjallOptions::default())?;
+        let open = || FjallBackend::open(&tables, FjallOptions::default());
+        let tables = crash::letting_unwind(open)?;
         Ok(Self {
             data: data.to_owned(),
-            disk: Arc::new(disk),
-            backend: Arc::new(backend),
+            disk: owned.disk.clone(),
+            backend: owned.backend.clone(),
             topics: TopicMarks::default(),
             tables: DwsStore::new(Arc::new(tables))?,
-            _lock: lock,
+            _owned: owned,
         })
     }
 

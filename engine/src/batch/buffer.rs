@@ -24,9 +24,16 @@ impl Budget {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// Whether sources must stop taking.
+    /// Whether the open epoch should close early. What an epoch holds grows several times over when
+    /// its results are encoded, so this comes well before the limit.
+    pub fn is_filling(&self) -> bool {
+        self.live() > self.limit / 4
+    }
+
+    /// Whether sources must stop taking. Half of the limit is kept for what the rows that are in
+    /// grow to: log records split into four to five times their bytes.
     pub fn is_closed(&self) -> bool {
-        self.live() > self.limit
+        self.live() > self.limit / 2
     }
 }
 
@@ -92,7 +99,7 @@ mod tests {
 
     #[test]
     fn counts_live_bytes_exactly() {
-        let budget = Budget::new(10);
+        let budget = Budget::new(20);
         let first = Arc::new(Buffer::new(vec![0; 8], Some(budget.clone())));
         let shared = first.clone();
         assert_eq!((budget.live(), budget.is_closed()), (8, false));

@@ -34,7 +34,7 @@ use crate::state::backend::StateBackend;
 
 /// Faults kept for `status`.
 const FAULTS_KEPT: usize = 32;
-/// A closed in-flight budget closes the epoch, but not more often than this.
+/// A filling in-flight budget closes the epoch, but not more often than this.
 const EARLY_CLOSE_MS: u64 = 20;
 
 /// How epochs are closed.
@@ -334,11 +334,10 @@ impl Controller {
         if self.finished {
             return Step::Done;
         }
-        // With a closed budget the workers wait for an early close.
-        let early = self.closed_at + EARLY_CLOSE_MS * 1000;
-        let counted = self.setup.epoch.rows_max.map_or(u64::MAX, |_rows| now.tick_after_ms(1));
-        let close_at = if self.setup.budget.is_closed() { early } else { self.close_at };
-        Step::IdleUntil(close_at.min(counted))
+        // Rows and bytes are counted by others: look again soon where they decide.
+        let watched = self.setup.epoch.rows_max.map_or(EARLY_CLOSE_MS, |_rows| 1);
+        let close_at = if now.reached(self.close_at) { u64::MAX } else { self.close_at };
+        Step::IdleUntil(close_at.min(now.tick_after_ms(watched)))
     }
 }
 
@@ -366,7 +365,10 @@ impl Machine for Controller {
         }
         if !self.stopping && self.is_due(now) {
             let (names, stamp) = (self.closable(), self.next_stamp(now));
-            self.close(&names, stamp, false, now);
+            // With every group withheld the epoch stays open; a completion wakes us.
+            if !names.is_empty() || self.groups.is_empty() {
+                self.close(&names, stamp, false, now);
+            }
         }
         self.finish_ended(now);
         self.finish_cancels();

@@ -1,8 +1,8 @@
 //! Retained capabilities, each with its reason.
 //!
 //! Anything that holds a capability stops the epoch from completing. No operator may retain a bare
-//! one: [`Hold`] enters it into the worker's [`HoldTable`], which the stall detector and
-//! `watershed status` read, so that "nothing comes out" always has an answer.
+//! one: `Hold` enters it into the worker's [`HoldTable`], which `watershed status` reads (and later a
+//! stall detector), so that "nothing comes out" always has an answer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -91,7 +91,14 @@ pub struct Ordered<L: OrderedLogic> {
     key: Route,
     buffer: BTreeMap<Place, Waiting>,
     timers: BTreeSet<(i64, Box<[u8]>)>,
-    states: Map<Box<[u8]>, Option<L::State>>,
+    states: Map<Box<[u8]>, Kept<L::State>>,
+}
+
+/// The state of a key; emptied, it stays until the epoch closes.
+struct Kept<S> {
+    state: Option<S>,
+    /// Part of the checkpoint: only then must its end be told to it.
+    saved: bool,
 }
 
 /// First byte of a state key: which of the three maps the entry belongs to.
@@ -157,6 +164,19 @@ struct Changes {
     timers: BTreeMap<(i64, Box<[u8]>), bool>,
 }
 
+impl Changes {
+    fn set_timer(&mut self, timer: (i64, Box<[u8]>)) {
+        self.timers.insert(timer, true);
+    }
+
+    /// A timer that came and went within the epoch was never in the checkpoint.
+    fn end_timer(&mut self, timer: (i64, Box<[u8]>)) {
+        if self.timers.remove(&timer) != Some(true) {
+            self.timers.insert(timer, false);
+        }
+    }
+}
+
 impl<L: OrderedLogic> Ordered<L> {
     /// Takes out rows and timers up to the watermark, in time order; a row before a timer of the
     /// same instant.
@@ -189,7 +209,7 @@ impl<L: OrderedLogic> Ordered<L> {
 
     fn take_timer(&mut self, close: &mut Close<'_>, changes: &mut Changes) {
         let (at, key) = self.timers.pop_first().expect("release saw it");
-        changes.timers.insert((at, key.clone()), false);
+        changes.end_timer((at, key.clone()));
         self.turn(&key, close, changes, |logic, state, context| logic.timer(at, state, context));
     }
 
@@ -201,21 +221,21 @@ impl<L: OrderedLogic> Ordered<L> {
         act: impl FnOnce(&mut L, Slot<'_, L::State>, &mut OrderedContext<'_>),
     ) {
         let (mut changed, mut timers) = (false, Vec::new());
-        let state = match self.states.get_mut(key) {
-            Some(state) => state,
-            None => self.states.entry(key.into()).or_insert(None),
+        let kept = match self.states.get_mut(key) {
+            Some(kept) => kept,
+            None => self.states.entry(key.into()).or_insert(Kept { state: None, saved: false }),
         };
         let mut context =
             OrderedContext { output: close.output, counters: close.counters, timers: &mut timers };
-        act(&mut self.logic, Slot::new(state, &mut changed), &mut context);
+        act(&mut self.logic, Slot::new(&mut kept.state, &mut changed), &mut context);
         if changed {
             changes.states.insert(key.into());
-        } else if state.is_none() {
+        } else if kept.state.is_none() && !kept.saved {
             self.states.remove(key);
         }
         for at in timers {
             if self.timers.insert((at, key.into())) {
-                changes.timers.insert((at, key.into()), true);
+                changes.set_timer((at, key.into()));
             }
         }
     }
@@ -237,13 +257,17 @@ impl<L: OrderedLogic> Ordered<L> {
             close.deltas.push(timer_delta(at, &key, set.then(Vec::new)));
         }
         for key in changes.states {
-            let state = self.states.get(&key).and_then(Option::as_ref);
-            let value = state.map(encoded);
+            // Set and emptied within the epoch: it was never in the checkpoint.
+            let Some(kept) = self.states.get_mut(&key) else { continue };
+            let value = kept.state.as_ref().map(encoded);
+            let was_saved = std::mem::replace(&mut kept.saved, value.is_some());
             if value.is_none() {
                 self.states.remove(&key);
             }
-            let group = key_group(&key);
-            close.deltas.push(Delta { group, key: tagged(tag::STATE, &[&key]), value });
+            if value.is_some() || was_saved {
+                let group = key_group(&key);
+                close.deltas.push(Delta { group, key: tagged(tag::STATE, &[&key]), value });
+            }
         }
     }
 }
@@ -262,7 +286,7 @@ impl<L: OrderedLogic> Stateful for Ordered<L> {
         match *tag {
             tag::STATE => {
                 let state = L::State::decode(value).expect(broken);
-                self.states.insert(rest.into(), Some(state));
+                self.states.insert(rest.into(), Kept { state: Some(state), saved: true });
             }
             tag::TIMER => {
                 let (at, key) = rest.split_first_chunk::<8>().expect(broken);

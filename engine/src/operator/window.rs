@@ -118,6 +118,8 @@ struct Open<S> {
     fired: bool,
     /// Changed since it was written.
     dirty: bool,
+    /// Part of the checkpoint: only then must its end be told to it.
+    saved: bool,
 }
 
 /// The second step.
@@ -142,6 +144,7 @@ impl<A: Aggregate> WindowFinal<A> {
                 sum: A::Sum::default(),
                 fired: false,
                 dirty: true,
+                saved: false,
             });
             self.aggregate.merge(&mut entry.sum, &sum);
             entry.dirty = true;
@@ -175,7 +178,12 @@ impl<A: Aggregate> WindowFinal<A> {
             if !self.windows.is_late(window_start(entry.key()), close.watermark) {
                 return;
             }
-            touched.insert(entry.remove_entry().0);
+            let (place, window) = entry.remove_entry();
+            if window.saved {
+                touched.insert(place);
+            } else {
+                touched.remove(&place);
+            }
         }
     }
 }
@@ -186,7 +194,8 @@ impl<A: Aggregate> Stateful for WindowFinal<A> {
         self.fire(close, &mut touched);
         self.purge(close, &mut touched);
         for place in touched {
-            let value = self.open.get(&place).map(|entry| {
+            let value = self.open.get_mut(&place).map(|entry| {
+                entry.saved = true;
                 let mut bytes = vec![u8::from(entry.fired) | u8::from(entry.dirty) << 1];
                 entry.sum.encode(&mut bytes);
                 bytes
@@ -198,7 +207,10 @@ impl<A: Aggregate> Stateful for WindowFinal<A> {
     fn load(&mut self, _group: u16, key: &[u8], value: &[u8]) {
         let (flags, sum) = value.split_first().expect("written by this operator");
         let sum = A::Sum::decode(sum).expect("written by this operator");
-        self.open.insert(key.to_vec(), Open { sum, fired: flags & 1 != 0, dirty: flags & 2 != 0 });
+        self.open.insert(
+            key.to_vec(),
+            Open { sum, fired: flags & 1 != 0, dirty: flags & 2 != 0, saved: true },
+        );
     }
 
     fn entries(&self) -> usize {

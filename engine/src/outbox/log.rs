@@ -43,7 +43,7 @@ pub struct LogOptions {
 
 impl Default for LogOptions {
     fn default() -> LogOptions {
-        LogOptions { file_bytes: 256 << 20, compress: true }
+        LogOptions { file_bytes: 256 << 20, compress: false }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The store behind checkpoints: named ordered key spaces with atomic batches over all of them.
 //!
 //! Hot state lives in memory with its operator; the backend is written once per epoch and read only
-//! at restore (and by `inspect`). Implementations: [`fjall`] and
-//! [`memory`], the latter for simulation, where it loses what was not synced.
+//! at restore (and by `inspect`). Implementations: [`fjall`](super::fjall) and
+//! [`memory`](super::memory), the latter for simulation, where it loses what was not synced.
 
 use std::fmt;
 

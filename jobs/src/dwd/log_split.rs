@@ -30,7 +30,7 @@ pub const NAME: &str = "log_split";
 pub const ODS_LOG: &str = "ods_log";
 /// Stream of page records that other jobs read in process.
 pub const PAGE: &str = "page";
-/// Topics it writes, in the order of [`PORTS`].
+/// Topics it writes, in the order of `PORTS`.
 pub const TOPICS: [&str; 5] = [
     "dwd_traffic_page_log",
     "dwd_traffic_start_log",

@@ -50,7 +50,7 @@ fn collect_tolerant(
 }
 
 /// Walks to the end of the file and keeps the last close mark of every group. `own` is set once a
-/// block follows the carried ones.
+/// good block follows the carried ones: a torn one may look like anything.
 pub(super) fn collect(
     disk: &dyn Disk,
     cursor: &mut Cursor,
@@ -58,13 +58,15 @@ pub(super) fn collect(
     own: &mut bool,
 ) -> Result<(), LogError> {
     while let Some(header) = cursor.peek(disk)? {
-        *own |= !header.is_carried();
         if header.is_close() {
             let mark = cursor.close_mark(disk, &header)?;
             marks.insert(mark.group.clone(), mark);
-        } else {
+        } else if *own {
             cursor.skip(&header);
+        } else {
+            cursor.block(disk, &header)?;
         }
+        *own |= !header.is_carried();
     }
     Ok(())
 }

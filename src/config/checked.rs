@@ -1,0 +1,180 @@
+//! A configuration that can be run: every value is in range, every combination makes sense.
+//!
+//! Nothing outside this module builds a [`Checked`], so whoever has one need not ask again.
+
+mod job;
+mod judge;
+mod place;
+mod switch;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use engine::limit::{INFLIGHT_BYTES_MAX, SOURCE_QUEUE_BYTES};
+use engine::outbox::log::LogOptions;
+use engine::source::Start;
+use engine::time::zone::Zone;
+use jobs::Settings;
+
+use self::judge::Judge;
+use super::fault::ConfigError;
+use super::raw::{Engine, Given, Raw, Watershed};
+
+pub(crate) use self::job::JobChoice;
+pub(crate) use self::place::{SourcePlace, TopicPlace, TopicTarget};
+
+/// Most worker threads.
+pub(crate) const WORKERS_MAX: usize = 1024;
+const DEFAULT_DATA: &str = "./watershed-data";
+const DEFAULT_ZONE: &str = "Asia/Shanghai";
+
+/// What flags say; it goes before file and environment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Overrides {
+    /// `--data`.
+    pub(crate) data: Option<PathBuf>,
+    /// `--workers`, already in range.
+    pub(crate) workers: Option<usize>,
+}
+
+/// A configuration that can be run.
+#[derive(Debug, Clone)]
+pub(crate) struct Checked {
+    /// What messages call it: its file.
+    pub(crate) name: String,
+    /// Directory of state, topics and tables.
+    pub(crate) data: PathBuf,
+    /// Worker threads.
+    pub(crate) workers: usize,
+    /// How the engine runs.
+    pub(crate) engine: EngineSettings,
+    /// What the warehouse means.
+    pub(crate) settings: Settings,
+    /// Where app logs come from.
+    pub(crate) ods_log: SourcePlace,
+    /// Where topics go.
+    pub(crate) topics: TopicTarget,
+    /// What runs, each job after those it reads. At least one.
+    pub(crate) jobs: Vec<JobChoice>,
+}
+
+/// How the engine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EngineSettings {
+    /// Milliseconds between two closes.
+    pub(crate) epoch_interval_ms: u64,
+    /// Live bytes above which sources stop.
+    pub(crate) inflight_bytes_max: u64,
+    /// Bytes a source reads ahead, per worker.
+    pub(crate) source_queue_bytes: u64,
+    /// Size at which a log file is full.
+    pub(crate) segment_bytes: u64,
+    /// Failures in 10 minutes after which the supervisor gives up.
+    pub(crate) restart_max: usize,
+    /// Milliseconds a stop may take.
+    pub(crate) shutdown_limit_ms: u64,
+}
+
+impl Checked {
+    /// Judges what [`Raw::read`] found in `text`; all faults at once.
+    pub(super) fn read(
+        name: &str,
+        text: &str,
+        environment: &BTreeMap<String, String>,
+        overrides: &Overrides,
+    ) -> Result<Self, ConfigError> {
+        let (raw, faults) = Raw::read(name, text, environment);
+        let mut judge = Judge::new(environment, faults);
+        generation(raw.watershed.generation.as_ref(), &mut judge);
+        judge.choice(raw.dws.connector.as_ref(), &[("embedded", ())], &["doris"]);
+        let zone = time_zone(raw.watershed.time_zone.as_ref(), &mut judge);
+        let checked = Self {
+            name: name.to_owned(),
+            data: data(&raw.watershed, overrides, &mut judge),
+            workers: workers(&raw.watershed, overrides, &mut judge),
+            engine: engine(&raw.engine, &mut judge),
+            settings: switch::check(&raw.switch, zone, &mut judge),
+            ods_log: place::source(&raw.ods_log, &raw.switch, &mut judge),
+            topics: place::topics(&raw.topics, &mut judge),
+            jobs: job::check(&raw.jobs, &mut judge),
+        };
+        ConfigError::check(judge.faults).map(|()| checked)
+    }
+
+    /// Reads every source from its beginning where no position is saved.
+    pub(crate) fn begin_at_the_start(&mut self) {
+        match &mut self.ods_log {
+            SourcePlace::Embedded { start, .. } | SourcePlace::Kafka { start, .. } => {
+                *start = Start::Earliest;
+            }
+            SourcePlace::File { .. } => {}
+        }
+    }
+
+    /// Takes out jobs that keep failing, and those that need them. May leave nothing.
+    pub(crate) fn quarantine(&mut self, jobs: &[String]) {
+        job::without(&mut self.jobs, jobs);
+    }
+}
+
+fn data(raw: &Watershed, overrides: &Overrides, judge: &mut Judge<'_>) -> PathBuf {
+    let given = judge.text(raw.data.as_ref()).map(PathBuf::from);
+    if let (Some(setting), true) =
+        (&raw.data, given.as_ref().is_some_and(|d| d.as_os_str().is_empty()))
+    {
+        judge.fault(setting, ": a directory has a name");
+    }
+    overrides.data.clone().or(given).unwrap_or_else(|| DEFAULT_DATA.into())
+}
+
+fn workers(raw: &Watershed, overrides: &Overrides, judge: &mut Judge<'_>) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
+    let default = i64::try_from(cores).expect("at most 1024");
+    let most = i64::try_from(WORKERS_MAX).expect("1024");
+    let given = judge.integer(raw.workers.as_ref(), default, 1..=most);
+    overrides.workers.unwrap_or(usize::try_from(given).expect("judged to be positive"))
+}
+
+fn generation(given: Option<&Given>, judge: &mut Judge<'_>) {
+    if let (2023, Some(given)) = (judge.integer(given, 2022, 2022..=2023), given) {
+        judge.fault(given, " is not available yet; what is: 2022");
+    }
+}
+
+fn time_zone(given: Option<&Given>, judge: &mut Judge<'_>) -> String {
+    let Some(name) = judge.text(given) else { return DEFAULT_ZONE.to_owned() };
+    if let (Some(given), Err(error)) = (given, Zone::named(&name)) {
+        judge.fault(given, format!(": {error}; write a name such as \"{DEFAULT_ZONE}\""));
+    }
+    name
+}
+
+fn engine(raw: &Engine, judge: &mut Judge<'_>) -> EngineSettings {
+    const SECOND: i64 = 1000;
+    const MIB: i64 = 1 << 20;
+    let bytes = |limit: u64| i64::try_from(limit).expect("a limit of some MiB");
+    let unsigned = |value: i64| u64::try_from(value).expect("judged to be positive");
+    let interval = judge.duration(raw.epoch_interval.as_ref(), SECOND, 1..=3600 * SECOND);
+    let inflight =
+        judge.size(raw.memory_inflight_max.as_ref(), bytes(INFLIGHT_BYTES_MAX), 16 * MIB..=1 << 50);
+    let queue =
+        judge.size(raw.source_queue_bytes.as_ref(), bytes(SOURCE_QUEUE_BYTES), MIB..=1024 * MIB);
+    let segment = judge.size(
+        raw.outbox_segment_bytes.as_ref(),
+        bytes(LogOptions::default().file_bytes),
+        MIB..=4096 * MIB,
+    );
+    let restarts = judge.integer(raw.restart_max.as_ref(), 10, 1..=1000);
+    let shutdown = judge.duration(raw.shutdown_limit.as_ref(), 30 * SECOND, SECOND..=600 * SECOND);
+    EngineSettings {
+        epoch_interval_ms: unsigned(interval),
+        inflight_bytes_max: unsigned(inflight),
+        source_queue_bytes: unsigned(queue),
+        segment_bytes: unsigned(segment),
+        restart_max: usize::try_from(restarts).expect("judged to be at most 1000"),
+        shutdown_limit_ms: unsigned(shutdown),
+    }
+}
+
+#[cfg(test)]
+mod tests;

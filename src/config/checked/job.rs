@@ -1,0 +1,80 @@
+//! Which jobs run.
+
+use jobs::Job;
+
+use super::judge::Judge;
+use crate::config::fault::Place;
+use crate::config::later::LATER_JOBS;
+use crate::config::nearest::hint;
+use crate::config::raw::RawJob;
+
+/// Whose streams a job reads in process, where they run beside it.
+fn reads(job: Job) -> &'static [Job] {
+    match job {
+        Job::LogSplit => &[],
+        Job::UniqueVisitor | Job::UserJump | Job::PageView => &[Job::LogSplit],
+        Job::Traffic => &[Job::LogSplit, Job::UniqueVisitor, Job::UserJump],
+    }
+}
+
+/// Whether a job writes a table instead of topics.
+fn has_table(job: Job) -> bool {
+    matches!(job, Job::Traffic | Job::PageView)
+}
+
+/// A job that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct JobChoice {
+    /// Which.
+    pub(crate) job: Job,
+    /// Whether its topics are written.
+    pub(crate) publish: bool,
+}
+
+/// Judges the list. In the order of [`Job::ALL`]: each job after those it reads.
+pub(super) fn check(raw: &[(Place, RawJob)], judge: &mut Judge<'_>) -> Vec<JobChoice> {
+    if raw.is_empty() {
+        return Job::ALL.map(|job| JobChoice { job, publish: true }).into();
+    }
+    let mut listed: Vec<JobChoice> = Vec::new();
+    for (place, raw) in raw {
+        let publish = judge.flag(raw.publish.as_ref(), true);
+        let Some(job) = named(place, raw, judge) else { continue };
+        if listed.iter().any(|choice| choice.job == job) {
+            judge.fault_at(place, format!("job \"{}\" is listed twice", job.name()));
+        }
+        if let (Some(given), true, false) = (&raw.publish, has_table(job), publish) {
+            judge.fault(given, ": a job that writes a table is of no use without it");
+        }
+        listed.push(JobChoice { job, publish });
+    }
+    listed.sort_by_key(|choice| choice.job);
+    listed
+}
+
+fn named(place: &Place, raw: &RawJob, judge: &mut Judge<'_>) -> Option<Job> {
+    let Some(given) = &raw.name else {
+        judge.fault_at(place, "[[job]] needs a name".to_owned());
+        return None;
+    };
+    let name = judge.text(Some(given))?;
+    let job = Job::named(&name);
+    if job.is_none() {
+        let message = match LATER_JOBS.iter().find(|(later, _)| *later == name) {
+            Some((_, what)) => format!(" is not available yet: it belongs to {what}"),
+            None => {
+                let near = hint(&name, Job::ALL.iter().map(|job| job.name()));
+                format!(" is no job{near}")
+            }
+        };
+        judge.fault(given, message);
+    }
+    job
+}
+
+/// Takes out `quarantined`, and what reads its streams: on its own such a job would go on from a
+/// topic instead, with other operators than those its state belongs to.
+pub(super) fn without(choices: &mut Vec<JobChoice>, quarantined: &[String]) {
+    let gone = |job: Job| quarantined.iter().any(|name| name == job.name());
+    choices.retain(|choice| !gone(choice.job) && !reads(choice.job).iter().any(|job| gone(*job)));
+}

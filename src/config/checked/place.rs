@@ -1,0 +1,266 @@
+//! Where records come from and where they go, as values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use connectors::kafka::config::{KafkaConfig, OnLostPosition};
+use engine::source::Start;
+
+use super::judge::Judge;
+use super::switch::start;
+use crate::config::raw::{Given, OdsLog, Switch, Topics};
+
+/// Kafka's limit on the name of a topic; ours too, because the name is a directory.
+const TOPIC_NAME_MAX: usize = 249;
+/// The property whose value may also be `embedded`.
+const SERVERS: &str = "bootstrap.servers";
+/// Partitions of a new topic unless told otherwise.
+const PARTITIONS: i64 = 4;
+
+/// Where a source reads, and where it begins without a saved position.
+#[derive(Debug, Clone)]
+pub(crate) enum SourcePlace {
+    /// A topic of the embedded log.
+    Embedded {
+        /// Its name.
+        topic: String,
+        /// Where to begin.
+        start: Start,
+    },
+    /// A topic of a Kafka cluster.
+    Kafka {
+        /// The cluster and the topic.
+        config: KafkaConfig,
+        /// Where to begin.
+        start: Start,
+    },
+    /// A file, read from its beginning to its end.
+    File {
+        /// Where it is.
+        path: PathBuf,
+    },
+}
+
+/// Where topics are written.
+#[derive(Debug, Clone)]
+pub(crate) enum TopicPlace {
+    /// The embedded log.
+    Embedded {
+        /// Partitions of a new topic.
+        partitions: u32,
+    },
+    /// A Kafka cluster.
+    Kafka(KafkaConfig),
+}
+
+/// Where topics are written, and what is put before their names.
+#[derive(Debug, Clone)]
+pub(crate) struct TopicTarget {
+    /// The system.
+    pub(crate) place: TopicPlace,
+    /// The text before every name.
+    pub(crate) prefix: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Connector {
+    Embedded,
+    Kafka,
+    File,
+}
+
+/// Judges `[source.ods_log]`.
+pub(super) fn source(raw: &OdsLog, switch: &Switch, judge: &mut Judge<'_>) -> SourcePlace {
+    let words =
+        [("embedded", Connector::Embedded), ("kafka", Connector::Kafka), ("file", Connector::File)];
+    let chosen = judge.choice(raw.connector.as_ref(), &words, &[]);
+    let topic = topic_name(raw.topic.as_ref(), "ods_log", judge);
+    let start = start(
+        switch.source_start.as_ref(),
+        raw.scan_startup_mode.as_ref(),
+        raw.scan_startup_timestamp_millis.as_ref(),
+        judge,
+    );
+    let address = address(chosen, raw.connector.as_ref(), &raw.properties, judge);
+    let lost_words = [
+        ("stop", OnLostPosition::Stop),
+        ("earliest", OnLostPosition::Earliest),
+        ("latest", OnLostPosition::Latest),
+    ];
+    let on_lost_position = judge.choice(raw.on_lost_position.as_ref(), &lost_words, &[]);
+    if let (Some(given), false) = (&raw.on_lost_position, matches!(address, Address::Kafka(_))) {
+        judge.fault(given, ": only connector \"kafka\" loses positions");
+    }
+    match address {
+        Address::Kafka(mut config) => {
+            config.topics = vec![topic];
+            config.on_lost_position = on_lost_position;
+            SourcePlace::Kafka { config, start }
+        }
+        Address::File => file(raw, judge),
+        Address::Embedded => SourcePlace::Embedded { topic, start },
+    }
+}
+
+fn file(raw: &OdsLog, judge: &mut Judge<'_>) -> SourcePlace {
+    let path = judge.text(raw.path.as_ref());
+    if let (Some(connector), None) = (&raw.connector, &raw.path) {
+        judge.fault(connector, " needs path");
+    }
+    if let Some(topic) = &raw.topic {
+        judge.fault(topic, ": a file has no topic");
+    }
+    SourcePlace::File { path: path.unwrap_or_default().into() }
+}
+
+/// Judges `[topics]`.
+pub(super) fn topics(raw: &Topics, judge: &mut Judge<'_>) -> TopicTarget {
+    let words = [("embedded", Connector::Embedded), ("kafka", Connector::Kafka)];
+    let chosen = judge.choice(raw.connector.as_ref(), &words, &["upsert-kafka"]);
+    let prefix = raw.prefix.as_ref().map(|given| topic_name(Some(given), "", judge));
+    let partitions = judge.integer(raw.topic_partitions.as_ref(), PARTITIONS, 1..=1024);
+    let partitions = u16::try_from(partitions).expect("judged to be at most 1024");
+    let replication = judge.integer(raw.topic_replication.as_ref(), 1, 1..=32);
+    let place = match address(chosen, raw.connector.as_ref(), &raw.properties, judge) {
+        Address::Kafka(mut config) => {
+            config.partitions = partitions;
+            config.replication = u16::try_from(replication).expect("judged to be at most 32");
+            if let Some(prefix) = judge.text(raw.transactional_id_prefix.as_ref()) {
+                config.transactional_id_prefix = prefix;
+            }
+            if let Some(given) = &raw.progress_topic {
+                config.progress_topic = topic_name(Some(given), "", judge);
+            }
+            TopicPlace::Kafka(config)
+        }
+        Address::Embedded | Address::File => {
+            let of_kafka =
+                [&raw.topic_replication, &raw.transactional_id_prefix, &raw.progress_topic];
+            for given in of_kafka.into_iter().flatten() {
+                judge.fault(given, ": only connector \"kafka\" takes it");
+            }
+            TopicPlace::Embedded { partitions: partitions.into() }
+        }
+    };
+    TopicTarget { place, prefix: prefix.unwrap_or_default() }
+}
+
+/// A connector with all it needs to find its system.
+enum Address {
+    Embedded,
+    Kafka(KafkaConfig),
+    File,
+}
+
+/// What connector and properties mean together: Kafka at the address `embedded` is the embedded
+/// log. A cluster without an address is a fault, and taken for the embedded log.
+fn address(
+    chosen: Connector,
+    given: Option<&Given>,
+    raw: &BTreeMap<String, Given>,
+    judge: &mut Judge<'_>,
+) -> Address {
+    let mut properties: BTreeMap<String, String> = BTreeMap::new();
+    for (name, given) in raw {
+        properties.extend(judge.text(Some(given)).map(|text| (name.clone(), text)));
+    }
+    let servers = properties.remove(SERVERS);
+    match (chosen, raw.values().next(), given) {
+        (Connector::Embedded, ..) if servers.as_deref() == Some("embedded") => Address::Embedded,
+        (Connector::Embedded | Connector::File, Some(property), _) => {
+            judge.fault(property, ": only connector \"kafka\" takes properties");
+            Address::Embedded
+        }
+        (Connector::Embedded, None, _) => Address::Embedded,
+        (Connector::File, None, _) => Address::File,
+        (Connector::Kafka, _, given) => {
+            kafka(servers, properties, given.expect("Kafka is no default"), raw, judge)
+        }
+    }
+}
+
+fn kafka(
+    servers: Option<String>,
+    properties: BTreeMap<String, String>,
+    connector: &Given,
+    raw: &BTreeMap<String, Given>,
+    judge: &mut Judge<'_>,
+) -> Address {
+    let servers = match servers.as_deref() {
+        Some("embedded") => return Address::Embedded,
+        Some(servers) => servers,
+        None => {
+            // One that is given but cannot be read has a fault of its own.
+            if !raw.contains_key(SERVERS) {
+                judge.fault(connector, " needs properties.bootstrap.servers");
+            }
+            return Address::Embedded;
+        }
+    };
+    match KafkaConfig::new(servers, properties) {
+        Ok(config) => Address::Kafka(config),
+        Err(fault) => {
+            // The connector quotes the property it does not take.
+            let text = fault.to_string();
+            let blamed = raw.iter().find(|(name, _)| text.contains(&format!("\"{name}\"")));
+            let place = blamed.map_or(&connector.place, |(_, given)| &given.place);
+            judge.fault_at(place, text);
+            Address::Embedded
+        }
+    }
+}
+
+/// A name that Kafka and the file system take.
+fn topic_name(given: Option<&Given>, default: &str, judge: &mut Judge<'_>) -> String {
+    let Some(name) = judge.text(given) else { return default.to_owned() };
+    let letters = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    let good = (1..=TOPIC_NAME_MAX).contains(&name.len())
+        && name.chars().all(letters)
+        && ![".", ".."].contains(&name.as_str());
+    if let (Some(given), false) = (given, good) {
+        let message = " is no name of a topic: 1 to 249 of the letters a-z, A-Z, 0-9, '.', '_', \
+                       '-', not '.' or '..' alone";
+        judge.fault(given, message);
+    }
+    name
+}
+
+impl fmt::Display for SourcePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded { topic, start } => {
+                write!(f, "embedded topic \"{topic}\", from {}", start_text(start))
+            }
+            Self::Kafka { config, start } => {
+                let (topic, servers) = (config.topics.join(", "), &config.bootstrap);
+                write!(f, "kafka topic \"{topic}\" at {servers}, from {}", start_text(start))
+            }
+            Self::File { path } => write!(f, "file {}", path.display()),
+        }
+    }
+}
+
+fn start_text(start: &Start) -> String {
+    match start {
+        Start::Earliest => "the earliest record".to_owned(),
+        Start::Latest => "the latest record".to_owned(),
+        Start::Timestamp(ms) => format!("the first record at or after {ms} ms"),
+        Start::At(_) => "a saved position".to_owned(),
+    }
+}
+
+impl fmt::Display for TopicTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            TopicPlace::Embedded { partitions } => write!(f, "embedded, {partitions} partitions")?,
+            TopicPlace::Kafka(config) => {
+                write!(f, "kafka at {}, exactly once", config.bootstrap)?;
+            }
+        }
+        match self.prefix.as_str() {
+            "" => Ok(()),
+            prefix => write!(f, ", names begin with \"{prefix}\""),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Words of the specification that this version does not act on yet: known, and refused as such.
+//!
+//! A setting that is accepted and ignored is worse than one that is refused, because results would
+//! differ from what the file says.
+
+/// Sections, and what they wait for.
+pub(super) const LATER_SECTIONS: &[(&str, &str)] = &[
+    ("source.ods_db", "the jobs on the business database"),
+    ("source.table_process", "the dimension jobs"),
+    ("store.dim", "the dimension jobs"),
+];
+
+const DIM: &str = "the dimension jobs";
+const DB: &str = "the jobs on the business database";
+const SQL: &str = "SQL jobs";
+const DWS: &str = "the DWS jobs of later versions";
+const TUNING: &str = "later tuning; it has a fixed value now";
+
+/// Keys by section, and what they wait for.
+pub(super) const LATER_KEYS: &[(&str, &str, &str)] = &[
+    ("switch", "number_text", SQL),
+    ("switch", "dim.delete", DIM),
+    ("switch", "dim.config_update", DIM),
+    ("switch", "dim.config_late", DIM),
+    ("switch", "dim.backfill", DIM),
+    ("switch", "dim.backfill_reconcile", DIM),
+    ("switch", "dim.shared_sink", DIM),
+    ("switch", "dim.schema", DIM),
+    ("switch", "lookup.wait_for_row_ms", DIM),
+    ("switch", "lookup.timeout_ms", DIM),
+    ("switch", "lookup.from_cdc", DIM),
+    ("switch", "dwd.ts_type", DB),
+    ("switch", "dwd.facts_from_bootstrap", DB),
+    ("switch", "dwd.order_detail.sink", DB),
+    ("switch", "dwd_route.add_ts", DB),
+    ("switch", "favor.refavour", DB),
+    ("switch", "refund.keep_unmatched", DB),
+    ("switch", "refund.retention", DB),
+    ("switch", "upsert_kafka.tombstones", SQL),
+    ("switch", "sink.changelog", SQL),
+    ("switch", "ods_db.ts_unit", DB),
+    ("switch", "json.on_error", SQL),
+    ("switch", "join.transaction_slack", DB),
+    ("switch", "order.lifetime", DB),
+    ("switch", "order.slack", DB),
+    ("switch", "keyword.source", DWS),
+    ("switch", "keyword.filter", DWS),
+    ("switch", "keyword.distinct", DWS),
+    ("switch", "keyword.tokenizer", DWS),
+    ("switch", "province_order.input", DWS),
+    ("switch", "on_missing_partition", "the Doris connector"),
+    ("engine", "epoch.inflight_max", TUNING),
+    ("engine", "operator.budget", TUNING),
+    ("engine", "batch.rows_target", TUNING),
+    ("engine", "batch.bytes_target", TUNING),
+    ("engine", "row.bytes_max", TUNING),
+    ("engine", "source.transaction_bytes_max", DB),
+    ("engine", "state.memory_max", TUNING),
+    ("engine", "outbox.bytes_max", TUNING),
+    ("engine", "outbox.units_max", TUNING),
+    ("engine", "checkpoint.manifests_kept", TUNING),
+    ("engine", "stall.warn", TUNING),
+    ("engine", "stall.error", TUNING),
+    ("engine", "stall.restart", TUNING),
+    ("source.ods_log", "topic-pattern", TUNING),
+    ("source.ods_log", "scan.startup.specific-offsets", TUNING),
+    ("source.ods_log", "scan.topic-partition-discovery.interval", TUNING),
+];
+
+/// Jobs of the warehouse that come later, and what they wait for.
+pub(super) const LATER_JOBS: &[(&str, &str)] = &[
+    ("dimensions", DIM),
+    ("cart_add", DB),
+    ("order_pre_process", DB),
+    ("order_detail", DB),
+    ("cancel_detail", DB),
+    ("pay_detail_suc", DB),
+    ("order_refund", DB),
+    ("refund_pay_suc", DB),
+    ("dws_traffic_source_keyword_page_view_window", DWS),
+    ("dws_user_user_login_window", DWS),
+    ("dws_user_user_register_window", DWS),
+    ("dws_trade_cart_add_uu_window", DWS),
+    ("dws_trade_payment_suc_window", DWS),
+    ("dws_trade_order_window", DWS),
+    ("dws_trade_sku_order_window", DWS),
+    ("dws_trade_province_order_window", DWS),
+    ("dws_trade_trademark_category_user_refund_window", DWS),
+];

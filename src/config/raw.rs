@@ -1,0 +1,485 @@
+//! A job file as typed: every setting there is, with the text that explains it.
+//!
+//! The lines below are the only list of settings. A key that is not here is refused with the
+//! nearest one that is; the comments are printed by `watershed check --keys` and are the text of
+//! `docs/config.md`. Nothing is judged here: values, ranges and sense are for
+//! [`checked`](super::checked).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::document::{Document, Entry, Known, Value, read};
+use super::fault::{ConfigFault, Place};
+use super::later::{LATER_KEYS, LATER_SECTIONS};
+use super::nearest::{hint, nearest};
+use super::secret;
+
+/// A setting as given.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// Section and key, for messages.
+    pub(super) name: String,
+    /// The value as typed.
+    pub(super) value: Value,
+    /// Where.
+    pub(crate) place: Place,
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match secret::is_secret(&self.name) {
+            true => write!(f, "{} = (not shown)", self.name),
+            false => write!(f, "{} = {:?}", self.name, self.value),
+        }
+    }
+}
+
+/// A setting that exists.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// Its name in its section.
+    pub(crate) name: &'static str,
+    /// What it means, its default and its range; one line each.
+    pub(crate) about: &'static [&'static str],
+}
+
+/// A section that exists.
+#[derive(Debug)]
+pub(crate) struct Section {
+    /// Its path.
+    pub(crate) path: &'static str,
+    /// What it is about.
+    pub(crate) about: &'static [&'static str],
+    /// Whether it takes any `properties.…` of a client library.
+    pub(crate) open: bool,
+    /// Its settings.
+    pub(crate) keys: &'static [Key],
+}
+
+/// Makes, per section, a struct of what was given and a row of [`SECTIONS`].
+macro_rules! sections {
+    ($(
+        $(#[doc = $about:literal])+
+        $kind:ident $path:literal open: $open:literal {
+            $( $(#[doc = $doc:literal])+ $key:literal $field:ident, )+
+        }
+    )+) => {
+        $(
+            $(#[doc = $about])+
+            #[derive(Debug, Default)]
+            pub(crate) struct $kind {
+                $( $(#[doc = $doc])+ pub(crate) $field: Option<Given>, )+
+                /// What is handed to a client library, by name without `properties.`.
+                pub(crate) properties: BTreeMap<String, Given>,
+            }
+
+            impl SectionValues for $kind {
+                fn slot(&mut self, key: &str) -> Option<&mut Option<Given>> {
+                    match key {
+                        $( $key => Some(&mut self.$field), )+
+                        _ => None,
+                    }
+                }
+
+                fn properties(&mut self) -> &mut BTreeMap<String, Given> {
+                    &mut self.properties
+                }
+            }
+        )+
+
+        /// All sections with all their settings.
+        pub(crate) const SECTIONS: &[Section] = &[$(
+            Section {
+                path: $path,
+                about: &[$($about),+],
+                open: $open,
+                keys: &[$( Key { name: $key, about: &[$($doc),+] } ),+],
+            }
+        ),+];
+    };
+}
+
+/// What the sections have in common.
+trait SectionValues {
+    fn slot(&mut self, key: &str) -> Option<&mut Option<Given>>;
+    fn properties(&mut self) -> &mut BTreeMap<String, Given>;
+}
+
+sections! {
+    /// The process as a whole.
+    Watershed "watershed" open: false {
+        /// Directory that holds state, topics and tables. Default `./watershed-data`.
+        /// The flag `--data` goes before it.
+        "data" data,
+        /// Worker threads. Default: the cores of the machine; 1 to 1024.
+        /// The flag `--workers` goes before it.
+        "workers" workers,
+        /// Form of the business database: 2022.
+        "generation" generation,
+        /// Zone of all dates and times in results. Default `Asia/Shanghai`.
+        "time_zone" time_zone,
+    }
+
+    /// How the engine runs. No setting here changes a result.
+    Engine "engine" open: false {
+        /// Time between two checkpoints; results become visible at this pace.
+        /// Default `1s`; `1ms` to `1h`.
+        "epoch.interval" epoch_interval,
+        /// Bytes of batches under way above which sources stop. Default `64MiB`; from `16MiB`.
+        "memory.inflight_max" memory_inflight_max,
+        /// Bytes a source reads ahead, per worker. Default `4MiB`; `1MiB` to `1GiB`.
+        "source.queue_bytes" source_queue_bytes,
+        /// Size at which a file of the outbox or of an embedded topic is full.
+        /// Default `256MiB`; `1MiB` to `4GiB`.
+        "outbox.segment_bytes" outbox_segment_bytes,
+        /// Failures within 10 minutes after which the supervisor gives up. Default 10; 1 to 1000.
+        "restart.max" restart_max,
+        /// Longest time a stop may take. Default `30s`; `1s` to `10m`.
+        "shutdown.limit" shutdown_limit,
+    }
+
+    /// What the warehouse means by its words; each of these changes results.
+    Switch "switch" open: false {
+        /// Form of display and action records: `nested` (default), `wrapped`, `flat`.
+        "log_split.shape" log_split_shape,
+        /// Who wins where an element and its page have a member of one name; only with shape `flat`:
+        /// `element` (default), `page`.
+        "log_split.flat_clash" log_split_flat_clash,
+        /// What an error record holds: `whole` (default), `sub_object`, `sub_object_ts`.
+        "log_split.err" log_split_err,
+        /// Time of an action record: `own` (default), `page`, `none`.
+        "log_split.action_ts" log_split_action_ts,
+        /// How long a device's first visit is remembered: `none` (default, for ever).
+        "is_new.ttl" is_new_ttl,
+        /// How far ahead of the clock a record may be and still move the watermark.
+        /// Default `10m`; up to `365d`.
+        "source.future_hold" source_future_hold,
+        /// How far ahead of the clock a record may be at all; others go to the side output `future`.
+        /// Default `1d`; up to `36500d`, not below `source.future_hold`.
+        "source.future_skew" source_future_skew,
+        /// How much later than a younger record an older one may come and be on time.
+        /// Default `3s`; up to `1h`.
+        "source.bound" source_bound,
+        /// Silence after which a partition no longer holds back the others. Default `30s`; up to
+        /// `1d`, `0` = never.
+        "source.idle_timeout" source_idle_timeout,
+        /// Where a source begins that has neither a saved position nor a startup mode:
+        /// `earliest` (default), `latest`, `timestamp`.
+        "source.start" source_start,
+        /// Time within which a second page must follow, or the visit was a jump.
+        /// Default `10s`; `1ms` to `1h`.
+        "user_jump.within" user_jump_within,
+        /// Disorder that user jump sorts out. Default `3s`; up to `1h`.
+        "user_jump.out_of_orderness" user_jump_out_of_orderness,
+        /// Length of a window. Default `10s`; `1s` to `1d`, a divisor of the day.
+        "dws.window" dws_window,
+        /// How long after its end a window takes late rows. Default `0s`; up to `1d`.
+        "dws.lateness" dws_lateness,
+        /// Date of a result row: `window` (default).
+        "dws.cur_date" dws_cur_date,
+        /// Whether time goes on when all inputs are silent: `off` (default).
+        "time.advance_when_idle" time_advance_when_idle,
+    }
+
+    /// Where app logs come from.
+    OdsLog "source.ods_log" open: true {
+        /// `embedded` (default), `kafka`, `file`. Kafka with the address `embedded` is embedded.
+        "connector" connector,
+        /// Name of the topic. Default `ods_log`.
+        "topic" topic,
+        /// The file to read, for connector `file`.
+        "path" path,
+        /// Where to begin without a saved position: `earliest-offset`, `latest-offset`,
+        /// `timestamp`. Default: as `source.start` says.
+        "scan.startup.mode" scan_startup_mode,
+        /// For mode `timestamp`: milliseconds since 1970.
+        "scan.startup.timestamp-millis" scan_startup_timestamp_millis,
+        /// What to do when Kafka no longer has the saved position: `stop` (default), `earliest`,
+        /// `latest`.
+        "on-lost-position" on_lost_position,
+    }
+
+    /// Where the topics of the DWD layer go.
+    Topics "topics" open: true {
+        /// `embedded` (default), `kafka`. Kafka with the address `embedded` is embedded.
+        "connector" connector,
+        /// Partitions of a topic that is not there yet. Default 4; 1 to 1024.
+        "sink.topic.partitions" topic_partitions,
+        /// Replicas of a Kafka topic that is not there yet. Default 1; 1 to 32.
+        "sink.topic.replication" topic_replication,
+        /// Text before the name of every topic written. Default: none.
+        "prefix" prefix,
+        /// Text before Kafka's transactional ids; two watersheds on one cluster must differ in it.
+        /// Default: none.
+        "sink.transactional-id-prefix" transactional_id_prefix,
+        /// Kafka topic that says how much has been delivered. Default `__watershed_progress`.
+        "sink.progress-topic" progress_topic,
+    }
+
+    /// Where the tables of the DWS layer are.
+    Dws "store.dws" open: false {
+        /// `embedded` (default).
+        "connector" connector,
+    }
+
+    /// One job; repeated. Without any `[[job]]` all jobs run.
+    RawJob "job" open: false {
+        /// Which: `log_split`, `unique_visitor`, `user_jump`,
+        /// `dws_traffic_vc_ch_ar_is_new_page_view_window`, `dws_traffic_page_view_window`.
+        "name" name,
+        /// Whether its topics are written: `true` (default), `false`. What it computes is there for
+        /// other jobs in either case.
+        "publish" publish,
+    }
+}
+
+/// A configuration as typed, file and environment together.
+#[derive(Debug, Default)]
+pub(crate) struct Raw {
+    pub(crate) watershed: Watershed,
+    pub(crate) engine: Engine,
+    pub(crate) switch: Switch,
+    pub(crate) ods_log: OdsLog,
+    pub(crate) topics: Topics,
+    pub(crate) dws: Dws,
+    /// Each with the place where it begins.
+    pub(crate) jobs: Vec<(Place, RawJob)>,
+}
+
+impl Raw {
+    /// Reads `text`, which messages call `file`, and lets `environment` override it.
+    pub(super) fn read(
+        file: &str,
+        text: &str,
+        environment: &BTreeMap<String, String>,
+    ) -> (Self, Vec<ConfigFault>) {
+        let sections = SECTIONS.iter().map(|section| section.path).collect();
+        let Document { entries, jobs, mut faults } =
+            read(file, text, &Known { sections, later: LATER_SECTIONS });
+        let mut raw = Self::default();
+        for entry in entries {
+            let place = entry.place.clone();
+            let outcome = raw.section(&entry.section).map(|values| put(values, entry));
+            if let Some(Err(message)) = outcome {
+                faults.push(ConfigFault { place, message });
+            }
+        }
+        for (place, entries) in jobs {
+            let mut job = RawJob::default();
+            for entry in entries {
+                let place = entry.place.clone();
+                if let Err(message) = put(&mut job, entry) {
+                    faults.push(ConfigFault { place, message });
+                }
+            }
+            raw.jobs.push((place, job));
+        }
+        raw.override_by(environment, &mut faults);
+        (raw, faults)
+    }
+
+    fn section(&mut self, path: &str) -> Option<&mut dyn SectionValues> {
+        Some(match path {
+            "watershed" => &mut self.watershed,
+            "engine" => &mut self.engine,
+            "switch" => &mut self.switch,
+            "source.ods_log" => &mut self.ods_log,
+            "topics" => &mut self.topics,
+            "store.dws" => &mut self.dws,
+            _ => return None,
+        })
+    }
+
+    /// Variables named `WATERSHED__<SECTION>__<KEY>`, dots as two underscores, dashes as one.
+    fn override_by(
+        &mut self,
+        environment: &BTreeMap<String, String>,
+        faults: &mut Vec<ConfigFault>,
+    ) {
+        for (name, value) in environment {
+            let Some(tail) = name.strip_prefix("WATERSHED__") else { continue };
+            let place = Place::Environment(name.clone());
+            let Some((section, key)) = setting_of(tail) else {
+                let names: Vec<String> = all_settings().map(|(s, k)| variable(s, k)).collect();
+                let near = hint(tail, names.iter().map(String::as_str));
+                faults.push(ConfigFault { place, message: format!("names no setting{near}") });
+                continue;
+            };
+            let given = Given {
+                name: format!("{section}.{key}"),
+                value: Value::Text(value.clone()),
+                place,
+            };
+            let values = self.section(section).expect("a section that has variables");
+            if let Some(property) = key.strip_prefix("properties.") {
+                values.properties().insert(property.to_owned(), given);
+            } else if let Some(slot) = values.slot(&key) {
+                *slot = Some(given);
+            }
+        }
+    }
+}
+
+/// Puts a setting into its place, or says why there is none.
+fn put(values: &mut dyn SectionValues, entry: Entry) -> Result<(), String> {
+    let Entry { section, key, value, place } = entry;
+    let given = Given { name: format!("{section}.{key}"), value, place };
+    let open = section_of(&section).is_some_and(|section| section.open);
+    if let (true, Some(property)) = (open, key.strip_prefix("properties.")) {
+        return match values.properties().insert(property.to_owned(), given) {
+            None => Ok(()),
+            Some(first) => Err(twice(&first)),
+        };
+    }
+    match values.slot(&key) {
+        Some(slot @ None) => {
+            *slot = Some(given);
+            Ok(())
+        }
+        Some(Some(first)) => Err(twice(first)),
+        None => Err(unknown(&section, &key)),
+    }
+}
+
+/// Only `"a.b"` beside `a.b` comes here; the TOML parser sees the rest.
+fn twice(first: &Given) -> String {
+    format!("\"{}\" is given twice, first at {}", first.name, first.place)
+}
+
+/// Why `key` is not in `section`: it is in another one, comes with a later version, or is a typo.
+fn unknown(section: &str, key: &str) -> String {
+    if let Some((_, _, what)) =
+        LATER_KEYS.iter().find(|(path, name, _)| *path == section && *name == key)
+    {
+        return format!("\"{key}\" is not available yet: it belongs to {what}");
+    }
+    let keys = section_of(section).map_or(&[][..], |section| section.keys);
+    let elsewhere = || all_settings().find(|(_, name)| *name == key);
+    let near = match nearest(key, keys.iter().map(|key| key.name)) {
+        Some(near) => format!("; did you mean \"{near}\"?"),
+        None => elsewhere()
+            .map_or_else(String::new, |(path, _)| format!("; it belongs in section [{path}]")),
+    };
+    format!("unknown key \"{key}\" in [{section}]{near}")
+}
+
+fn section_of(path: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|section| section.path == path)
+}
+
+/// Settings that stand once in a file: all but those of jobs.
+fn all_settings() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let single = SECTIONS.iter().filter(|section| section.path != "job");
+    single.flat_map(|section| section.keys.iter().map(|key| (section.path, key.name)))
+}
+
+/// The variable of a setting, without the prefix.
+fn variable(section: &str, key: &str) -> String {
+    format!("{section}.{key}").replace('.', "__").replace('-', "_").to_uppercase()
+}
+
+/// The setting of a variable whose prefix is off.
+fn setting_of(tail: &str) -> Option<(&'static str, String)> {
+    let known = all_settings().find(|(section, key)| variable(section, key) == tail);
+    if let Some((section, key)) = known {
+        return Some((section, key.to_owned()));
+    }
+    let open = SECTIONS.iter().filter(|section| section.open);
+    open.filter_map(|section| {
+        let name = tail.strip_prefix(&variable(section.path, "properties."))?;
+        let name = name.to_lowercase().replace("__", ".");
+        (!name.is_empty()).then(|| (section.path, format!("properties.{name}")))
+    })
+    .next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+        let environment =
+            environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Raw::read("f", text, &environment).1.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_the_nearest() {
+        let cases = [
+            (
+                "[watershed]\nworker = 2",
+                "f:2: unknown key \"worker\" in [watershed]; did you mean \"workers\"?",
+            ),
+            (
+                "[switch]\n\nlog_split.shpe = \"flat\"",
+                "f:3: unknown key \"log_split.shpe\" in [switch]; did you mean \"log_split.shape\"?",
+            ),
+            ("[switch]\ncolour = 1", "f:2: unknown key \"colour\" in [switch]"),
+            (
+                "[engine]\nuser_jump.within = \"1s\"",
+                "f:2: unknown key \"user_jump.within\" in [engine]; it belongs in section [switch]",
+            ),
+            (
+                "[switch]\n\"dim.delete\" = \"ignore\"",
+                "f:2: \"dim.delete\" is not available yet: it belongs to the dimension jobs",
+            ),
+            ("[switch]\nproperties.a = \"b\"", "f:2: unknown key \"properties.a\" in [switch]"),
+            (
+                "[[job]]\nnam = \"log_split\"",
+                "f:2: unknown key \"nam\" in [job]; did you mean \"name\"?",
+            ),
+            (
+                "[topics]\nproperties.a = \"x\"\n\"properties.a\" = \"y\"",
+                "f:3: \"topics.properties.a\" is given twice, first at f:2",
+            ),
+            (
+                "[switch]\ndws.window = \"x\"\n\"dws.window\" = \"y\"",
+                "f:3: \"switch.dws.window\" is given twice, first at f:2",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(faults(text, &[]), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn the_environment_goes_before_the_file() {
+        let text = "[switch]\nuser_jump.within = \"1s\"\n";
+        let variables = [
+            ("WATERSHED__SWITCH__USER_JUMP__WITHIN", "7s"),
+            ("WATERSHED__SOURCE__ODS_LOG__SCAN__STARTUP__TIMESTAMP_MILLIS", "12"),
+            ("WATERSHED__TOPICS__PROPERTIES__BOOTSTRAP__SERVERS", "b:1"),
+            ("OTHER", "x"),
+        ];
+        let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let (raw, faults) = Raw::read("f", text, &environment);
+        assert_eq!(faults, []);
+        let text = |given: &Option<Given>| given.as_ref().map(|given| given.value.clone());
+        assert_eq!(text(&raw.switch.user_jump_within), Some(Value::Text("7s".into())));
+        let millis = text(&raw.ods_log.scan_startup_timestamp_millis);
+        assert_eq!(millis, Some(Value::Text("12".into())));
+        assert!(raw.topics.properties.contains_key("bootstrap.servers"));
+    }
+
+    #[test]
+    fn a_variable_that_names_nothing_is_refused() {
+        let found = faults("", &[("WATERSHED__SWITCH__USER_JUMP__WITHN", "7s")]);
+        let expected = "environment variable WATERSHED__SWITCH__USER_JUMP__WITHN: names no \
+                        setting; did you mean \"SWITCH__USER_JUMP__WITHIN\"?";
+        assert_eq!(found, [expected]);
+    }
+
+    /// Else the macro could list a section that [`Raw::section`] does not know.
+    #[test]
+    fn every_setting_has_a_place() {
+        let mut raw = Raw::default();
+        for (section, key) in all_settings() {
+            let values = raw.section(section).expect("listed");
+            assert!(values.slot(key).is_some(), "{section} {key}");
+            assert_eq!(setting_of(&variable(section, key)), Some((section, key.to_owned())));
+        }
+        for (section, key, _) in LATER_KEYS {
+            assert!(all_settings().all(|known| known != (*section, *key)), "{section} {key}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The data directory: what lies where, who owns it, and how it is opened.
+//!
+//! ```text
+//!  <data>/state/lock      held by the process that runs on the directory
+//!        /state/db        the state store       /state/outbox   what is not yet delivered
+//!        /state/crash     why processes died    /topic          the embedded topic log
+//!        /store/dws       the embedded tables   /control.sock   the way to ask the process
+//! ```
+//!
+//! Every opener takes the lock first, also one that only reads: the state store lets one process in
+//! and replays its journal when opened.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use engine::checkpoint::disk::Disk;
+use engine::checkpoint::disk::real::{DirLock, LockError, RealDisk};
+use engine::checkpoint::restore::Saved;
+use engine::error::Fatal;
+use engine::state::fjall::{FjallBackend, FjallOptions};
+use engine::time::zone::Zone;
+
+use crate::crash;
+
+/// How long an opener waits for an owner that is just dying: the kernel frees the lock only after
+/// it has freed the memory.
+const DYING: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A data directory, which need not exist yet.
+#[derive(Debug, Clone)]
+pub(crate) struct DataDir {
+    root: PathBuf,
+}
+
+/// A directory that this process owns for as long as the value lives, with its checkpoint.
+pub(crate) struct Owned {
+    /// The directory's files.
+    pub(crate) disk: Arc<dyn Disk>,
+    /// Its state store.
+    pub(crate) backend: Arc<FjallBackend>,
+    /// Freed last: fields are dropped in this order.
+    _lock: DirLock,
+}
+
+impl DataDir {
+    /// The directory `root`; nothing is made or opened.
+    pub(crate) fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// As named on the command line of `verify` and `inspect`: the directory, or its `state`.
+    pub(crate) fn named(path: PathBuf) -> Self {
+        match path.parent() {
+            Some(parent) if path.join("db").is_dir() => Self::new(match parent.as_os_str() {
+                name if name.is_empty() => Path::new("."),
+                _ => parent,
+            }),
+            _ => Self::new(path),
+        }
+    }
+
+    /// The directory itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Records of crashes.
+    pub(crate) fn crash(&self) -> PathBuf {
+        self.root.join("state/crash")
+    }
+
+    /// The embedded tables.
+    pub(crate) fn dws(&self) -> PathBuf {
+        self.root.join("store/dws")
+    }
+
+    /// The embedded topics.
+    pub(crate) fn topics(&self) -> PathBuf {
+        self.root.join("topic")
+    }
+
+    /// The socket of the running process.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.root.join("control.sock")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
+    fn db(&self) -> PathBuf {
+        self.root.join("state/db")
+    }
+
+    /// Makes the directory if it is absent, takes and opens it. Refused while another process owns
+    /// it; one that is just dying is waited for.
+    /// `purpose` is what a refused process is told about this one.
+    pub(crate) fn own(&self, purpose: &str) -> anyhow::Result<Owned> {
+        self.open(patiently(
+            || self.lock(purpose),
+            |error| matches!(error, LockError::Held { .. }),
+        )?)
+    }
+
+    fn open(&self, lock: DirLock) -> anyhow::Result<Owned> {
+        let disk = RealDisk::open(&self.root).map_err(|error| self.disk_fault(error))?;
+        let backend = patiently(|| self.open_store(), |error| error.message.contains("Locked"));
+        Ok(Owned { disk: Arc::new(disk), backend: Arc::new(backend?), _lock: lock })
+    }
+
+    /// As [`DataDir::own`], but only where something has run before, and without waiting; with what
+    /// the last complete checkpoint says.
+    pub(crate) fn own_existing(&self, purpose: &str) -> anyhow::Result<(Owned, Saved)> {
+        self.check_exists()?;
+        let owned = self.open(self.lock(purpose)?)?;
+        let saved = Saved::read(owned.backend.as_ref())?;
+        Ok((owned, saved))
+    }
+
+    /// The files of a directory that another process may own.
+    pub(crate) fn shared_disk(&self) -> anyhow::Result<Arc<dyn Disk>> {
+        self.check_exists()?;
+        Ok(Arc::new(RealDisk::open(&self.root).map_err(|error| self.disk_fault(error))?))
+    }
+
+    /// Whether there is a state store.
+    pub(crate) fn has_state(&self) -> bool {
+        self.db().is_dir()
+    }
+
+    fn check_exists(&self) -> anyhow::Result<()> {
+        if !self.has_state() {
+            bail!("nothing has run in \"{}\" yet: it has no state", self.root.display());
+        }
+        Ok(())
+    }
+
+    fn lock(&self, purpose: &str) -> Result<DirLock, LockError> {
+        let holder = format!("{purpose}, started {}", now_text());
+        DirLock::acquire(&self.state(), &holder)
+    }
+
+    /// A panic of the store at a damaged journal is an error like others.
+    fn open_store(&self) -> Result<FjallBackend, Fatal> {
+        let open = || FjallBackend::open(&self.db(), FjallOptions::default());
+        crash::letting_unwind(open).map_err(Fatal::disk)
+    }
+
+    fn disk_fault(&self, error: std::io::Error) -> anyhow::Error {
+        let fault = Fatal::disk(error);
+        Err::<(), _>(fault)
+            .with_context(|| format!("cannot open data directory \"{}\"", self.root.display()))
+            .expect_err("it is an error")
+    }
+}
+
+/// Tries again for a while where the answer is one that passes.
+fn patiently<T, E>(
+    mut attempt: impl FnMut() -> Result<T, E>,
+    passes: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let begun = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if passes(&error) && begun.elapsed() < DYING => std::thread::sleep(PAUSE),
+            other => return other,
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn now_text() -> String {
+    let mut text = String::new();
+    let zone = Zone::named("UTC").expect("in every zone database");
+    zone.write_time(now_ms(), &mut text).expect("a string takes anything");
+    text + " UTC"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_directory_stands_for_its_data_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = dir.path().join("state");
+        assert_eq!(DataDir::named(state.clone()).root(), state);
+        std::fs::create_dir_all(state.join("db")).expect("made");
+        assert_eq!(DataDir::named(state).root(), dir.path());
+        assert_eq!(DataDir::named(dir.path().into()).root(), dir.path());
+    }
+
+    #[test]
+    fn only_what_has_run_is_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let data = DataDir::new(dir.path().join("none"));
+        let error = data.own_existing("test").err().expect("refused");
+        assert!(error.to_string().contains("nothing has run in"), "{error}");
+        assert!(!data.root().exists(), "reading makes nothing");
+        drop(data.own("test").expect("made"));
+        let (_owned, saved) = data.own_existing("test").expect("it is there now");
+        assert_eq!(saved.generation, 0);
+    }
+
+    #[test]
+    fn there_is_one_owner() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let data = DataDir::new(dir.path());
+        let owned = data.own("test").expect("free");
+        for error in [data.own("test").err(), data.own_existing("test").err()] {
+            let error = error.expect("taken");
+            assert!(error.to_string().contains("held by pid"), "{error}");
+            assert_eq!(crate::exit::code_of(&error), 76);
+        }
+        drop(owned);
+        data.own("test").expect("free again");
+    }
+}

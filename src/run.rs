@@ -1,0 +1,113 @@
+//! `watershed run`: the jobs of a job file, until somebody stops them.
+//!
+//! The process that is started is the supervisor; the engine runs in its child. The file is checked
+//! by both: by the first so that a fault is told before anything starts, by the child because it is
+//! the one that needs it.
+
+mod lost;
+pub(crate) mod outside;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use engine::checkpoint::restore::Saved;
+use engine::control::controller::EpochSettings;
+use engine::control::registry::SubmitOptions;
+use engine::error::exit;
+use engine::outbox::log::LogOptions;
+use engine::runtime::process::ProcessSettings;
+
+use self::outside::{Inside, plans_over};
+use crate::cli::{Cli, RunArgs};
+use crate::config::checked::{Checked, SourcePlace};
+use crate::data_dir::DataDir;
+use crate::replay::random_seed;
+use crate::socket::{Live, serve};
+use crate::supervise::{Policy, enter_child, supervise};
+use crate::warehouse::Warehouse;
+use crate::{config, crash, exit as code, signal};
+
+/// How often the end of the engine is looked for; it takes longer to stop than this.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs the jobs; answers the exit code.
+pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<u8> {
+    if let Some(supervisor) = cli.child_of {
+        enter_child(supervisor)?;
+    }
+    let mut checked = config::load(Some(&args.file), &cli.overrides(Some(&args.workers)))?;
+    if args.from_start {
+        checked.begin_at_the_start();
+    }
+    let dir = DataDir::new(&checked.data);
+    if cli.child_of.is_none() {
+        lost::check(&checked, &dir, args.from_start)?;
+        return supervise(&Policy {
+            failures_max: checked.engine.restart_max,
+            shutdown_limit: Duration::from_millis(checked.engine.shutdown_limit_ms),
+            crash_dir: dir.crash(),
+        });
+    }
+    crash::record_into(dir.crash());
+    checked.quarantine(&cli.quarantine);
+    let outcome = work(&checked, &dir, cli, args);
+    if let Err(error) = &outcome {
+        record(error);
+    }
+    outcome.map(|()| exit::STOPPED)
+}
+
+/// Records what ended the engine. A refusal is no crash; and where another process owns the
+/// directory, it is not ours to write in.
+fn record(error: &anyhow::Error) {
+    let code = code::code_of(error);
+    if ![exit::CONFIGURATION, exit::IN_USE].contains(&code) {
+        // The error itself is printed; that it could not be recorded adds nothing.
+        let _unwritten = crash::record_error(&format!("{error:#}"), code);
+    }
+}
+
+/// The engine, from opening the directory to the end.
+fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<()> {
+    if checked.jobs.is_empty() {
+        bail!("no job is left to run; in quarantine: {}", cli.quarantine.join(", "));
+    }
+    let warehouse = Warehouse::open(dir.root(), "watershed run")?;
+    crash::set_generation(Saved::read(warehouse.backend.as_ref())?.generation + 1);
+    let plans = plans_over(checked, &Inside::of(&warehouse))?;
+    let options =
+        SubmitOptions { drop_state: args.drop_state.clone(), new_state: args.new_state.clone() };
+    let running = warehouse.start(&settings(checked), plans, options)?;
+    serve(
+        dir,
+        Live {
+            handle: running.handle.clone(),
+            topics: warehouse.topics.clone(),
+            gauges: running.gauges.clone(),
+            quarantined: cli.quarantine.clone(),
+        },
+    )?;
+    let handle = running.handle.clone();
+    signal::on_stop(move || {
+        // Busy: the supervisor's patience, or a second signal, ends what does not end.
+        let _busy = handle.stop();
+    })?;
+    running.wait(LOOK, |_running| Ok(()))
+}
+
+fn settings(checked: &Checked) -> ProcessSettings {
+    let engine = &checked.engine;
+    let bounded = matches!(checked.ods_log, SourcePlace::File { .. });
+    ProcessSettings {
+        epoch: EpochSettings {
+            interval_ms: Some(engine.epoch_interval_ms),
+            rows_max: None,
+            fixed_stamp_ms: None,
+            stop_at_end: bounded,
+        },
+        inflight_bytes_max: engine.inflight_bytes_max,
+        source_queue_bytes: engine.source_queue_bytes,
+        log: LogOptions { file_bytes: engine.segment_bytes, ..LogOptions::default() },
+        ..ProcessSettings::new(checked.workers, random_seed())
+    }
+}

@@ -1,0 +1,135 @@
+//! Where the names of the jobs lead: sources, topics and tables of a checked configuration.
+//!
+//! A topic that another job of the list makes is read in process; one that comes from elsewhere is
+//! read where topics are written, under the name it has there.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use connectors::file::lines::LinesSourceFactory;
+use connectors::kafka::config::KafkaConfig;
+use connectors::kafka::murmur2;
+use connectors::kafka::sink::KafkaSinkFactory;
+use connectors::kafka::source::KafkaSourceFactory;
+use connectors::topic::source::TopicSourceFactory;
+use engine::checkpoint::disk::Disk;
+use engine::checkpoint::disk::real::RealDisk;
+use engine::checkpoint::writer::TopicMarks;
+use engine::graph::JobPlan;
+use engine::graph::plan::{SinkTarget, TopicSpec};
+use engine::source::{SourceFactory, Start};
+use engine::state::memory::MemoryBackend;
+use jobs::dwd::log_split::ODS_LOG;
+use jobs::{Job, Outside};
+use store::doris::DwsStore;
+use store::doris::sink::DwsSinkFactory;
+use store::doris::table::TableSpec;
+
+use crate::config::checked::{Checked, SourcePlace, TopicPlace};
+use crate::warehouse::{TOPIC_PARTITIONS, Warehouse};
+
+/// The systems inside the process that plans lean on.
+pub(crate) struct Inside {
+    disk: Arc<dyn Disk>,
+    topics: TopicMarks,
+    tables: DwsStore,
+}
+
+impl Inside {
+    /// Those of an open warehouse.
+    pub(crate) fn of(warehouse: &Warehouse) -> Self {
+        Self {
+            disk: warehouse.disk.clone(),
+            topics: warehouse.topics.clone(),
+            tables: warehouse.tables.clone(),
+        }
+    }
+
+    /// Stand-ins for plans that are looked at and never run.
+    fn to_look_at() -> Result<Self> {
+        let disk = RealDisk::open(Path::new("/")).context("cannot read the root directory")?;
+        let tables = DwsStore::new(Arc::new(MemoryBackend::new()))?;
+        Ok(Self { disk: Arc::new(disk), topics: TopicMarks::default(), tables })
+    }
+}
+
+/// The plans of a configuration, to be looked at: nothing is opened or made.
+pub(crate) fn plans(checked: &Checked) -> Result<Vec<Arc<JobPlan>>> {
+    plans_over(checked, &Inside::to_look_at()?)
+}
+
+/// The plans of a configuration, to be run.
+pub(crate) fn plans_over(checked: &Checked, inside: &Inside) -> Result<Vec<Arc<JobPlan>>> {
+    let jobs: Vec<Job> = checked.jobs.iter().map(|choice| choice.job).collect();
+    let hidden =
+        |name: &str| checked.jobs.iter().any(|choice| choice.job.name() == name && !choice.publish);
+    let outside = Outside {
+        source: &|name| source(checked, inside, name),
+        topics: &|names| topics(checked, names),
+        table: &|name| table(inside, name),
+        publish: &|name| !hidden(name),
+    };
+    Ok(jobs::plans(&jobs, &checked.settings, &outside)?)
+}
+
+fn source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn SourceFactory>, Start) {
+    if name != ODS_LOG {
+        return dwd_source(checked, inside, name);
+    }
+    match &checked.ods_log {
+        SourcePlace::Embedded { topic, start } => {
+            (embedded(inside, topic.clone(), TOPIC_PARTITIONS), start.clone())
+        }
+        SourcePlace::Kafka { config, start } => (kafka(config.clone()), start.clone()),
+        SourcePlace::File { path } => {
+            (Arc::new(LinesSourceFactory { path: path.clone(), limit: None }), Start::Earliest)
+        }
+    }
+}
+
+/// A topic of the DWD layer that a job outside this process makes.
+fn dwd_source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn SourceFactory>, Start) {
+    let topic = prefixed(checked, name);
+    let factory = match &checked.topics.place {
+        TopicPlace::Embedded { partitions } => embedded(inside, topic, *partitions),
+        TopicPlace::Kafka(config) => {
+            let mut config = config.clone();
+            config.topics = vec![topic];
+            kafka(config)
+        }
+    };
+    (factory, Start::Earliest)
+}
+
+fn embedded(inside: &Inside, topic: String, partitions: u32) -> Arc<dyn SourceFactory> {
+    let (disk, marks) = (inside.disk.clone(), inside.topics.clone());
+    Arc::new(TopicSourceFactory { topic, partitions, disk, marks, until: None })
+}
+
+fn kafka(config: KafkaConfig) -> Arc<dyn SourceFactory> {
+    Arc::new(KafkaSourceFactory::new(config).expect("it names a topic"))
+}
+
+fn topics(checked: &Checked, names: &[&str]) -> SinkTarget {
+    let names: Vec<String> = names.iter().map(|name| prefixed(checked, name)).collect();
+    match &checked.topics.place {
+        TopicPlace::Embedded { partitions } => {
+            let spec = |name| TopicSpec { name, partitions: *partitions };
+            SinkTarget::Topics(names.into_iter().map(spec).collect(), murmur2::partition_of)
+        }
+        TopicPlace::Kafka(config) => {
+            let factory = KafkaSinkFactory::new(config.clone(), names);
+            SinkTarget::Outside(Arc::new(factory.expect("a job's sink has topics")))
+        }
+    }
+}
+
+fn table(inside: &Inside, name: &str) -> SinkTarget {
+    let tables = vec![TableSpec { name: name.to_owned() }];
+    SinkTarget::Outside(Arc::new(DwsSinkFactory { store: inside.tables.clone(), tables }))
+}
+
+fn prefixed(checked: &Checked, name: &str) -> String {
+    format!("{}{name}", checked.topics.prefix)
+}

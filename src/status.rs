@@ -1,0 +1,413 @@
+//! `watershed status`: what a process is doing, or what the last one left behind.
+//!
+//! One report serves both: a running process answers it through its socket, otherwise it is made of
+//! the last complete checkpoint, where much is absent because nothing is under way.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use engine::checkpoint::restore::Saved;
+use engine::checkpoint::writer::WriterGauges;
+use engine::control::status::Status;
+use engine::counter::StoredCounter;
+use engine::outbox::log::Mark;
+use serde::{Deserialize, Serialize};
+
+/// What can be said about a directory and the process on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// Whether a process runs on the directory.
+    pub(crate) running: bool,
+    /// Its id.
+    pub(crate) pid: Option<u32>,
+    /// Number of the incarnation.
+    pub(crate) generation: u64,
+    /// Worker threads.
+    pub(crate) workers: usize,
+    /// The epoch that is open.
+    pub(crate) open_epoch: Option<u64>,
+    /// All bounded sources have ended and everything is delivered.
+    pub(crate) finished: bool,
+    /// Jobs that run in step.
+    pub(crate) groups: Vec<GroupReport>,
+    /// What keeps epochs from completing.
+    pub(crate) holds: Vec<HoldReport>,
+    /// Faults of the outside, newest last.
+    pub(crate) faults: Vec<String>,
+    /// Jobs that are not run because they kept failing.
+    pub(crate) quarantined: Vec<String>,
+    /// Bytes of batches and blocks under way.
+    pub(crate) inflight_bytes: u64,
+    /// Bytes in the outbox.
+    pub(crate) outbox_bytes: Option<u64>,
+    /// Units not yet delivered.
+    pub(crate) units: usize,
+    /// Partitions of embedded topics.
+    pub(crate) topics: Vec<TopicReport>,
+    /// Counters.
+    pub(crate) counters: Vec<CounterReport>,
+}
+
+/// A group of jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GroupReport {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its jobs.
+    pub(crate) jobs: Vec<String>,
+    /// Whether its sources have been opened.
+    pub(crate) running: bool,
+    /// Last epoch ordered to close.
+    pub(crate) closed: Option<u64>,
+    /// Last complete epoch.
+    pub(crate) complete: u64,
+    /// Last epoch with nothing undelivered at or below.
+    pub(crate) settled: Option<u64>,
+    /// Milliseconds since the oldest closed and incomplete epoch was closed; 0 if there is none.
+    pub(crate) epoch_age_ms: u64,
+    /// Milliseconds since the last completion.
+    pub(crate) checkpoint_age_ms: Option<u64>,
+}
+
+/// A retained capability.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HoldReport {
+    /// Worker.
+    pub(crate) worker: usize,
+    /// Job.
+    pub(crate) job: String,
+    /// Operator.
+    pub(crate) uid: String,
+    /// Epoch held.
+    pub(crate) epoch: u64,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+/// A partition of an embedded topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TopicReport {
+    /// Topic.
+    pub(crate) topic: String,
+    /// Partition.
+    pub(crate) partition: u32,
+    /// The offset the next record will have.
+    pub(crate) next_offset: u64,
+    /// Where the visible part ends: base number of the last file, and its bytes.
+    pub(crate) file: u64,
+    /// See `file`.
+    pub(crate) length: u64,
+}
+
+/// A counter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CounterReport {
+    /// Name.
+    pub(crate) name: String,
+    /// Labels.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Value.
+    pub(crate) value: u64,
+}
+
+impl TopicReport {
+    /// The partition's visible end as the engine knows it.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { file: self.file, length: self.length, next_base: self.next_offset }
+    }
+
+    pub(crate) fn new(topic: &str, partition: u32, mark: &Mark) -> Self {
+        let (file, length, next_offset) = (mark.file, mark.length, mark.next_base);
+        Self { topic: topic.to_owned(), partition, next_offset, file, length }
+    }
+}
+
+impl From<StoredCounter> for CounterReport {
+    fn from(counter: StoredCounter) -> Self {
+        let labels = counter.labels.into_iter().collect();
+        Self { name: counter.name, labels, value: counter.value }
+    }
+}
+
+impl Report {
+    /// Of this running process.
+    pub(crate) fn running(status: Status, gauges: &WriterGauges, topics: Vec<TopicReport>) -> Self {
+        let counters = gauges.counters.iter();
+        let counters = counters.filter_map(|(key, value)| StoredCounter::decode(key, *value));
+        let hold = |hold: &engine::epoch::hold::HoldEntry| HoldReport {
+            worker: hold.worker,
+            job: hold.job.to_string(),
+            uid: hold.uid.to_string(),
+            epoch: hold.epoch,
+            reason: hold.reason.as_str().to_owned(),
+        };
+        Self {
+            running: true,
+            pid: Some(std::process::id()),
+            generation: status.generation,
+            workers: status.workers,
+            open_epoch: Some(status.open_epoch),
+            finished: status.finished,
+            holds: status.holds.iter().map(hold).collect(),
+            groups: status.groups.into_iter().map(GroupReport::from).collect(),
+            faults: status.faults,
+            quarantined: Vec::new(),
+            inflight_bytes: status.inflight_bytes,
+            outbox_bytes: Some(gauges.outbox_bytes),
+            units: gauges.units,
+            topics,
+            counters: counters.map(CounterReport::from).collect(),
+        }
+    }
+
+    /// Of a directory on which nothing runs.
+    pub(crate) fn saved(saved: &Saved) -> Self {
+        let group = |(name, complete): (&std::sync::Arc<str>, &u64)| GroupReport {
+            name: name.to_string(),
+            jobs: Vec::new(),
+            running: false,
+            closed: None,
+            complete: *complete,
+            settled: None,
+            epoch_age_ms: 0,
+            checkpoint_age_ms: None,
+        };
+        let topics = saved.topics.iter();
+        let topics = topics.map(|((name, number), mark)| TopicReport::new(name, *number, mark));
+        Self {
+            generation: saved.generation,
+            groups: saved.complete.iter().map(group).collect(),
+            units: saved.units.values().map(BTreeMap::len).sum(),
+            topics: topics.collect(),
+            counters: saved.counters().into_iter().map(CounterReport::from).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The report as text.
+    pub(crate) fn text(&self) -> String {
+        let mut out = String::new();
+        self.write_head(&mut out);
+        self.groups.iter().for_each(|group| group.write(&mut out));
+        self.write_trouble(&mut out);
+        write_topics(&self.topics, &mut out);
+        if !self.counters.is_empty() {
+            let _infallible = writeln!(out, "\ncounters");
+        }
+        for counter in &self.counters {
+            let labels = counter.labels.iter().map(|(name, value)| format!("{name}={value}"));
+            let name = format!("{}{{{}}}", counter.name, labels.collect::<Vec<_>>().join(","));
+            let _infallible = writeln!(out, "  {name:<60} {:>14}", counter.value);
+        }
+        out
+    }
+
+    fn write_head(&self, out: &mut String) {
+        let _infallible = match self.pid {
+            Some(pid) => writeln!(
+                out,
+                "running as pid {pid}, generation {}, {} workers, epoch {} open{}",
+                self.generation,
+                self.workers,
+                self.open_epoch.unwrap_or(0),
+                if self.finished { ", all input is through" } else { "" },
+            ),
+            None => writeln!(out, "not running; the last generation was {}", self.generation),
+        };
+        if self.running {
+            let _infallible = writeln!(
+                out,
+                "{} under way, {} in the outbox, {} units undelivered",
+                bytes_text(self.inflight_bytes),
+                bytes_text(self.outbox_bytes.unwrap_or(0)),
+                self.units,
+            );
+        } else if self.units > 0 {
+            // Marks of delivery ride on the next epoch: after a clean end some are due.
+            let _infallible = writeln!(out, "{} units not marked as delivered", self.units);
+        }
+    }
+
+    fn write_trouble(&self, out: &mut String) {
+        let mut section = |title: &str, lines: Vec<String>| {
+            if !lines.is_empty() {
+                let _infallible = writeln!(out, "\n{title}\n  {}", lines.join("\n  "));
+            }
+        };
+        let hold = |hold: &HoldReport| {
+            let HoldReport { worker, job, uid, epoch, reason } = hold;
+            format!("epoch {epoch} by {job}.{uid} on worker {worker}: {reason}")
+        };
+        section("holds", self.holds.iter().map(hold).collect());
+        section("faults", self.faults.clone());
+        section("in quarantine", self.quarantined.clone());
+    }
+}
+
+impl From<engine::control::status::GroupStatus> for GroupReport {
+    fn from(group: engine::control::status::GroupStatus) -> Self {
+        Self {
+            name: group.name.to_string(),
+            jobs: group.jobs.iter().map(ToString::to_string).collect(),
+            running: group.running,
+            closed: Some(group.closed),
+            complete: group.complete,
+            settled: Some(group.settled),
+            epoch_age_ms: group.epoch_age_ms,
+            checkpoint_age_ms: Some(group.checkpoint_age_ms),
+        }
+    }
+}
+
+impl GroupReport {
+    fn write(&self, out: &mut String) {
+        let Self { name, complete, .. } = self;
+        let _infallible = match (self.closed, self.settled) {
+            (Some(closed), Some(settled)) => writeln!(
+                out,
+                "\ngroup {name}: {}, epochs closed {closed}, complete {complete}, settled {settled}",
+                if self.running { "running" } else { "starting" },
+            ),
+            _ => writeln!(out, "\ngroup {name}: complete up to epoch {complete}"),
+        };
+        if self.epoch_age_ms > 0 {
+            let _infallible = writeln!(
+                out,
+                "  oldest incomplete epoch closed {} ago",
+                ms_text(self.epoch_age_ms)
+            );
+        }
+        if let Some(age) = self.checkpoint_age_ms {
+            let _infallible = writeln!(out, "  last checkpoint {} ago", ms_text(age));
+        }
+        if !self.jobs.is_empty() {
+            let _infallible = writeln!(out, "  jobs {}", self.jobs.join(", "));
+        }
+    }
+}
+
+/// Topics with the next offset of each partition.
+pub(crate) fn write_topics(topics: &[TopicReport], out: &mut String) {
+    if !topics.is_empty() {
+        let _infallible = writeln!(out, "\ntopics: next offset of each partition");
+    }
+    let mut by_name: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for topic in topics {
+        let partition = format!("{}: {}", topic.partition, topic.next_offset);
+        by_name.entry(&topic.topic).or_default().push(partition);
+    }
+    for (name, partitions) in by_name {
+        let _infallible = writeln!(out, "  {name:<50} {}", partitions.join("  "));
+    }
+}
+
+/// Bytes in a unit that leaves few digits.
+pub(crate) fn bytes_text(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    for (shift, unit) in units {
+        if bytes >> shift > 0 {
+            let tenths = (u128::from(bytes) * 10) >> shift;
+            return format!("{}.{} {unit}", tenths / 10, tenths % 10);
+        }
+    }
+    format!("{bytes} B")
+}
+
+/// An age, exact below a second, else in tenths of one.
+fn ms_text(ms: u64) -> String {
+    if ms < 1000 {
+        return format!("{ms}ms");
+    }
+    format!("{}.{}s", ms / 1000, ms % 1000 / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_survives_the_socket() {
+        let report = example();
+        let text = serde_json::to_string(&report).expect("plain data");
+        assert!(!text.contains('\n'), "a report is one line");
+        assert_eq!(serde_json::from_str::<Report>(&text).expect("ours"), report);
+    }
+
+    #[test]
+    fn the_text_says_all() {
+        let text = example().text();
+        for part in [
+            "running as pid 12, generation 3, 2 workers, epoch 42 open",
+            "3.0 MiB under way, 0 B in the outbox, 7 units undelivered",
+            "group log_split: running, epochs closed 41, complete 40, settled 39",
+            "oldest incomplete epoch closed 1.2s ago",
+            "last checkpoint 5ms ago",
+            "jobs log_split, user_jump",
+            "epoch 41 by log_split.ods_log on worker 1: source",
+            "faults\n  the broker is gone",
+            "in quarantine\n  bad_job",
+            "dwd_traffic_page_log                               0: 5  1: 7",
+            "dirty{job=log_split,reason=no_mid}",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        assert!(Report::default().text().starts_with("not running; the last generation was 0"));
+    }
+
+    #[test]
+    fn sizes() {
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (5 << 30, "5.0 GiB"),
+            (u64::MAX, "17179869183.9 GiB"),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(bytes_text(bytes), expected);
+        }
+    }
+
+    fn example() -> Report {
+        let mark = |next_base| Mark { file: 0, length: 100, next_base };
+        let topic =
+            |partition, next| TopicReport::new("dwd_traffic_page_log", partition, &mark(next));
+        let labels = [("job", "log_split"), ("reason", "no_mid")];
+        Report {
+            running: true,
+            pid: Some(12),
+            generation: 3,
+            workers: 2,
+            open_epoch: Some(42),
+            finished: false,
+            groups: vec![GroupReport {
+                name: "log_split".to_owned(),
+                jobs: vec!["log_split".to_owned(), "user_jump".to_owned()],
+                running: true,
+                closed: Some(41),
+                complete: 40,
+                settled: Some(39),
+                epoch_age_ms: 1234,
+                checkpoint_age_ms: Some(5),
+            }],
+            holds: vec![HoldReport {
+                worker: 1,
+                job: "log_split".to_owned(),
+                uid: "ods_log".to_owned(),
+                epoch: 41,
+                reason: "source".to_owned(),
+            }],
+            faults: vec!["the broker is gone".to_owned()],
+            quarantined: vec!["bad_job".to_owned()],
+            inflight_bytes: 3 << 20,
+            outbox_bytes: Some(0),
+            units: 7,
+            topics: vec![topic(0, 5), topic(1, 7)],
+            counters: vec![CounterReport {
+                name: "dirty".to_owned(),
+                labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+                value: 9,
+            }],
+        }
+    }
+}

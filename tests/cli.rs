@@ -1,0 +1,414 @@
+//! The real binary, driven as a person or a script drives it: what it says, and how it ends.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The binary, in an environment without settings of ours.
+fn watershed(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watershed"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WATERSHED__") {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(dir).args(args);
+    command
+}
+
+fn ended(dir: &Path, args: &[&str]) -> Output {
+    watershed(dir, args).output().expect("the binary starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs to the end, expects this code, and gives standard output and error.
+fn expect(dir: &Path, args: &[&str], code: i32) -> (String, String) {
+    let output = ended(dir, args);
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{args:?}\n{out}\n{error}");
+    (out, error)
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+#[test]
+fn check_says_what_would_run_or_everything_that_is_wrong() {
+    let dir = folder();
+    let (out, _) = expect(dir.path(), &["check"], 0);
+    assert!(out.starts_with("the embedded preset is good\n"), "{out}");
+    assert!(out.contains("jobs       log_split\n"), "{out}");
+
+    let file = "[swtch]\n[switch]\nlog_split.shap = \"flat\"\nuser_jump.within = \"1x\"\n";
+    fs::write(dir.path().join("jobs.toml"), file).expect("written");
+    let (out, error) = expect(dir.path(), &["check", "jobs.toml"], 2);
+    assert_eq!(out, "");
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "jobs.toml:1: unknown section [swtch]; did you mean [switch]?",
+            "jobs.toml:3: unknown key \"log_split.shap\" in [switch]; did you mean \
+             \"log_split.shape\"?",
+            "jobs.toml:4: switch.user_jump.within = \"1x\": expects a duration: a whole number and \
+             one of ms, s, m, h, d, such as \"10s\"",
+        ]
+    );
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let dir = folder();
+    let mut command = watershed(dir.path(), &["check"]);
+    command.env("WATERSHED__SWITCH__USER_JUMP__WITHIN", "7s");
+    command.env("WATERSHED__WATERSHED__WORKERS", "3");
+    let out = text(&command.output().expect("the binary starts").stdout);
+    assert!(out.contains("within 7s"), "{out}");
+    assert!(out.contains("workers    3"), "{out}");
+    let (out, _) = expect(dir.path(), &["check", "--data", "elsewhere"], 0);
+    assert!(out.contains("data       elsewhere"), "{out}");
+}
+
+/// Code 2 for everything that somebody has to correct on the command line or in a file.
+#[test]
+fn wrong_usage_ends_with_code_2() {
+    let dir = folder();
+    let cases: &[(&[&str], &str)] = &[
+        (&["chek"], "a similar subcommand exists: 'check'"),
+        (&["check", "none.toml"], "cannot read job file \"none.toml\": No such file"),
+        (&["replay", "in"], "--out <OUT>"),
+        (&["replay", "in", "--out", "out", "--epoch", "2h"], "2h"),
+        (&["replay", "in", "--out", "out", "--workers", "0"], "expects 1 to 1024"),
+        (&["topic"], "Usage: watershed topic"),
+    ];
+    for (args, expected) in cases {
+        let (_, error) = expect(dir.path(), args, 2);
+        assert!(error.contains(expected), "{args:?}: {error}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 0, "nothing was made");
+}
+
+#[test]
+fn help_shows_an_example_of_every_command() {
+    let dir = folder();
+    let (out, _) = expect(dir.path(), &["--help"], 0);
+    let commands = out.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next());
+    let names: Vec<&str> = commands
+        .expect("a list")
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(names.contains(&"check") && names.contains(&"topic"), "{names:?}");
+    for name in names {
+        let (out, _) = expect(dir.path(), &[name, "--help"], 0);
+        assert!(out.contains("Example:  watershed "), "{name}: {out}");
+    }
+}
+
+#[test]
+fn a_directory_without_state_is_named() {
+    let dir = folder();
+    for command in ["status", "inspect", "verify"] {
+        let (_, error) = expect(dir.path(), &[command], 1);
+        assert!(error.contains("nothing has run in \"./watershed-data\" yet"), "{error}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 0, "nothing was made");
+}
+
+/// A directory as a replay of two visits leaves it.
+fn replayed(dir: &Path) {
+    let line = |mid: u32, ts: u64| {
+        format!(
+            "{{\"common\":{{\"ar\":\"110000\",\"ch\":\"oppo\",\"is_new\":\"1\",\"mid\":\"m{mid}\",\
+             \"vc\":\"v1\"}},\"page\":{{\"page_id\":\"home\",\"during_time\":5}},\"ts\":{ts}}}\n"
+        )
+    };
+    let lines: String = (0..20).map(|mid| line(mid, 1_651_287_600_000 + u64::from(mid))).collect();
+    fs::create_dir(dir.join("in")).expect("made");
+    fs::write(dir.join("in/ods_log.jsonl"), lines).expect("written");
+    expect(dir, &["replay", "in", "--out", "out", "--workers", "2"], 0);
+}
+
+#[test]
+fn what_a_run_left_behind_can_be_looked_at() {
+    let dir = folder();
+    replayed(dir.path());
+    let data = ["--data", "out/.watershed"];
+    let (out, _) = expect(dir.path(), &["status", data[0], data[1]], 0);
+    assert!(out.starts_with("not running; the last generation was 1\n"), "{out}");
+    let (out, _) = expect(dir.path(), &["status", "--json", data[0], data[1]], 0);
+    let status: Value = serde_json::from_str(&out).expect("one object");
+    assert_eq!(status["running"], false);
+    let counters = status["counters"].as_array().expect("a list");
+    let read = counters
+        .iter()
+        .find(|counter| counter["name"] == "records_in" && counter["labels"]["job"] == "log_split");
+    assert_eq!(read.expect("counted")["value"], 20);
+
+    let (out, _) = expect(dir.path(), &["inspect", "out/.watershed"], 0);
+    assert!(out.contains("job log_split (plan "), "{out}");
+    assert_eq!(expect(dir.path(), &["inspect", "out/.watershed/state"], 0).0, out);
+}
+
+#[test]
+fn topics_are_listed_and_dumped() {
+    let dir = folder();
+    replayed(dir.path());
+    let topic = |args: &[&str], code| {
+        let args = [&["topic", "--data", "out/.watershed"], args].concat();
+        expect(dir.path(), &args, code)
+    };
+    let (out, _) = topic(&["list", "--json"], 0);
+    let list: Value = serde_json::from_str(&out).expect("a list");
+    let pages = list.as_array().expect("a list").iter();
+    let pages = pages.filter(|row| row["topic"] == "dwd_traffic_page_log");
+    let records: u64 = pages.map(|row| row["records"].as_u64().expect("a number")).sum();
+    assert_eq!(records, 20);
+
+    let (out, _) = topic(&["dump", "dwd_traffic_page_log"], 0);
+    let mut dumped: Vec<&str> = out.lines().collect();
+    dumped.sort_unstable();
+    let replayed = fs::read_to_string(dir.path().join("out/dwd/dwd_traffic_page_log.jsonl"));
+    let replayed = replayed.expect("written by the replay");
+    let mut expected: Vec<&str> = replayed.lines().collect();
+    expected.sort_unstable();
+    assert_eq!(dumped, expected);
+
+    // Nothing runs, so a tail ends with what there is.
+    let (out, _) = topic(&["tail", "dwd_traffic_page_log", "--from-start"], 0);
+    assert_eq!(out.lines().count(), 20);
+    let line: Value = serde_json::from_str(out.lines().next().expect("twenty")).expect("JSON");
+    assert_eq!(line["key"], line["value"]["common"]["mid"]);
+
+    let (_, error) = topic(&["dump", "dwd_traffic_page_lgo"], 1);
+    assert!(error.contains("did you mean \"dwd_traffic_page_log\"?"), "{error}");
+    let (_, error) = topic(&["dump", "dwd_traffic_page_log", "--partition", "9"], 1);
+    assert!(error.contains("has nothing in partition 9; it has "), "{error}");
+}
+
+#[test]
+fn verify_finds_a_flipped_bit() {
+    let dir = folder();
+    replayed(dir.path());
+    let (out, _) = expect(dir.path(), &["verify", "out/.watershed"], 0);
+    assert!(!out.contains("DAMAGED") && out.contains("good     outbox: "), "{out}");
+
+    let topic = dir.path().join("out/.watershed/topic/dwd_traffic_page_log");
+    let partition = fs::read_dir(topic).expect("there").next().expect("one").expect("readable");
+    let file = fs::read_dir(partition.path()).expect("there").next().expect("one").expect("fine");
+    let mut bytes = fs::read(file.path()).expect("readable");
+    *bytes.last_mut().expect("not empty") ^= 1;
+    fs::write(file.path(), bytes).expect("written");
+    let (out, error) = expect(dir.path(), &["verify", "out/.watershed"], 74);
+    assert!(out.contains("DAMAGED  topic dwd_traffic_page_log/"), "{out}");
+    assert!(out.contains(" at byte "), "{out}");
+    assert!(error.contains("is damaged in 1 places"), "{error}");
+}
+
+/// A reader that has enough is no error.
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let dir = folder();
+    replayed(dir.path());
+    let mut child = watershed(dir.path(), &["topic", "dump", "dwd_traffic_page_log"])
+        .args(["--data", "out/.watershed"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}
+
+/// A supervised engine on an embedded job file.
+struct Service {
+    dir: TempDir,
+    supervisor: Child,
+}
+
+/// Longest wait for anything here; it takes a fraction of it even on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Service {
+    fn start(settings: &str) -> Self {
+        let dir = folder();
+        fs::write(dir.path().join("jobs.toml"), settings).expect("written");
+        let supervisor = Self::launch(&dir);
+        Self { dir, supervisor }
+    }
+
+    fn launch(dir: &TempDir) -> Child {
+        let mut command = watershed(dir.path(), &["run", "jobs.toml", "--workers", "1"]);
+        command.stderr(Stdio::piped()).spawn().expect("the binary starts")
+    }
+
+    /// Asks until the running engine is in this generation and has completed an epoch of it.
+    fn until_generation(&self, generation: u64) -> Value {
+        let begun = Instant::now();
+        loop {
+            let output = ended(self.dir.path(), &["status", "--json"]);
+            let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let epochs = status["groups"][0]["complete"].as_u64().unwrap_or(0);
+            let running = status["running"] == true && status["generation"] == generation;
+            if running && epochs > 0 && status["groups"][0]["closed"] != 0 {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{}{status}", text(&output.stderr));
+        }
+    }
+
+    fn signal(pid: u64, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("not zero");
+        kill_process(pid, signal).expect("it lives");
+    }
+
+    fn signal_supervisor(&self, signal: Signal) {
+        Self::signal(self.supervisor.id().into(), signal);
+    }
+
+    /// The supervisor's end: code and what it said.
+    fn end(mut self) -> (Option<i32>, String, TempDir) {
+        let mut said = String::new();
+        let stream = self.supervisor.stderr.as_mut().expect("piped");
+        stream.read_to_string(&mut said).expect("text");
+        (self.supervisor.wait().expect("it ends").code(), said, self.dir)
+    }
+}
+
+/// The engine's process id.
+fn pid_of(status: &Value) -> u64 {
+    status["pid"].as_u64().expect("it runs")
+}
+
+#[test]
+fn a_killed_engine_is_started_again_and_stops_as_asked() {
+    let service = Service::start("");
+    for generation in 1..4 {
+        let status = service.until_generation(generation);
+        assert_ne!(pid_of(&status), u64::from(service.supervisor.id()));
+        Service::signal(pid_of(&status), Signal::KILL);
+    }
+    service.until_generation(4);
+    service.signal_supervisor(Signal::TERM);
+    let (code, said, dir) = service.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches("was ended by signal 9").count(), 3, "{said}");
+    assert!(said.contains("signal 9; starting it again\n"), "{said}");
+    assert!(said.contains("starting it again in 2s"), "{said}");
+    let (out, _) = expect(dir.path(), &["status"], 0);
+    assert!(out.starts_with("not running; the last generation was 4"), "{out}");
+    let (out, _) = expect(dir.path(), &["verify"], 0);
+    assert!(!out.contains("DAMAGED"), "{out}");
+}
+
+#[test]
+fn the_engine_dies_with_its_supervisor() {
+    let mut service = Service::start("");
+    let engine = pid_of(&service.until_generation(1));
+    service.signal_supervisor(Signal::KILL);
+    service.supervisor.wait().expect("it ends");
+    let begun = Instant::now();
+    let alive = || {
+        let stat = fs::read_to_string(format!("/proc/{engine}/stat")).unwrap_or_default();
+        // Whoever adopts it may leave it a zombie.
+        let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+        state.is_some_and(|state| state != "Z")
+    };
+    while alive() {
+        assert!(begun.elapsed() < PATIENCE, "the engine outlives its supervisor");
+    }
+    service.supervisor = Service::launch(&service.dir);
+    service.until_generation(2);
+    service.signal_supervisor(Signal::INT);
+    assert_eq!(service.end().0, Some(0));
+}
+
+#[test]
+fn a_directory_has_one_engine() {
+    let service = Service::start("");
+    let engine = pid_of(&service.until_generation(1));
+    let (_, error) = expect(service.dir.path(), &["run", "jobs.toml"], 76);
+    assert!(error.contains(&format!("held by pid {engine}, watershed run, started ")), "{error}");
+    assert!(!error.contains("supervisor"), "it is not tried again: {error}");
+    let (_, error) = expect(service.dir.path(), &["verify"], 76);
+    assert!(error.contains(&format!("held by pid {engine}")), "{error}");
+    service.signal_supervisor(Signal::TERM);
+    assert_eq!(service.end().0, Some(0));
+}
+
+#[test]
+fn the_supervisor_gives_up() {
+    let service = Service::start("[engine]\nrestart.max = 2\n");
+    for generation in [1, 2] {
+        Service::signal(pid_of(&service.until_generation(generation)), Signal::KILL);
+    }
+    let (code, said, _) = service.end();
+    assert_eq!(code, Some(75), "{said}");
+    assert!(said.contains("giving up after 2 failures in 10m"), "{said}");
+}
+
+/// A bad file is told by the supervisor, before anything is made; an operator that lost its state
+/// is told by the engine. Neither is tried again.
+#[test]
+fn a_bad_configuration_is_not_tried_again() {
+    let dir = folder();
+    fs::write(dir.path().join("bad.toml"), "[watershed]\nworkers = 0\n").expect("written");
+    let (_, error) = expect(dir.path(), &["run", "bad.toml"], 2);
+    assert_eq!(error, "bad.toml:2: watershed.workers = 0 is out of range: 1 to 1024\n");
+    assert!(!dir.path().join("watershed-data").exists());
+
+    let service = Service::start("[[job]]\nname = \"log_split\"\n");
+    service.until_generation(1);
+    service.signal_supervisor(Signal::TERM);
+    let (code, _, dir) = service.end();
+    assert_eq!(code, Some(0));
+    let unpublished = "[[job]]\nname = \"log_split\"\npublish = false\n";
+    fs::write(dir.path().join("jobs.toml"), unpublished).expect("written");
+    let (_, error) = expect(dir.path(), &["run", "jobs.toml"], 2);
+    assert!(error.contains("cannot submit job \"log_split\""), "{error}");
+    assert!(error.contains("--drop-state log_split.topics"), "{error}");
+    assert!(!error.contains("supervisor"), "{error}");
+}
+
+#[test]
+fn a_lost_state_is_refused() {
+    let service = Service::start("");
+    service.until_generation(1);
+    service.signal_supervisor(Signal::TERM);
+    let (_, _, dir) = service.end();
+    let data = dir.path().join("watershed-data");
+    fs::remove_dir_all(data.join("state")).expect("removed");
+    let (_, error) = expect(dir.path(), &["run", "jobs.toml", "--from-start"], 2);
+    assert!(
+        error.contains("the embedded topic \"ods_log\", which cannot be read again"),
+        "{error}"
+    );
+
+    let kafka = "[source.ods_log]\nconnector = \"kafka\"\n\
+                 properties.bootstrap.servers = \"127.0.0.1:1\"\n";
+    fs::write(dir.path().join("jobs.toml"), kafka).expect("written");
+    let (_, error) = expect(dir.path(), &["run", "jobs.toml"], 2);
+    assert!(error.contains("--from-start"), "{error}");
+    assert!(data.join("store/dws").exists());
+}
+
+/// `docs/config.md` is made of the comments in `src/config/raw.rs`. To make it anew:
+/// `cargo run -- check --keys > docs/config.md`.
+#[test]
+fn the_reference_of_settings_is_current() {
+    let written = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.md");
+    let written = fs::read_to_string(written).expect("it is in the repository");
+    let (out, _) = expect(folder().path(), &["check", "--keys"], 0);
+    assert_eq!(out, written, "make docs/config.md anew");
+}
