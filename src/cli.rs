@@ -15,7 +15,8 @@ use crate::replay::EpochLength;
 #[command(
     name = "watershed",
     version,
-    after_help = "Exit codes:  0 stopped as asked, 1 failed, 2 wrong usage or configuration, \
+    after_help = "Start with:  watershed demo\n\
+                  Exit codes:  0 stopped as asked, 1 failed, 2 wrong usage or configuration, \
                   74 disk, 75 gave up restarting, 76 directory in use, 101 panic",
     disable_help_subcommand = true
 )]
@@ -37,6 +38,9 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Generate app logs and watch them flow through all layers
+    #[command(after_help = "Example:  watershed demo --records 1000000 --exit-when-done --json")]
+    Demo(DemoArgs),
     /// Send recorded files through the warehouse, to the end and as fast as it goes
     #[command(after_help = "Example:  watershed replay recorded/ --out result/ --epoch 1s")]
     Replay(ReplayArgs),
@@ -61,6 +65,31 @@ pub(crate) enum Command {
     /// List, tail or dump embedded topics
     #[command(subcommand, after_help = "Example:  watershed topic tail dwd_traffic_page_log")]
     Topic(TopicCommand),
+}
+
+/// Flags of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Records to generate, as fast as it goes [default: no end, at the pace of the clock]
+    #[arg(long, value_name = "N")]
+    pub(crate) records: Option<u64>,
+    /// End when all records are through, with a summary
+    #[arg(long, requires = "records")]
+    pub(crate) exit_when_done: bool,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What makes the records; the same seed makes the same ones
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Days the records are spread over; they end at the first start [default: 1]
+    #[arg(long, value_name = "N", requires = "records", value_parser = clap::value_parser!(u32).range(1..=366))]
+    pub(crate) days: Option<u32>,
+    /// Records per second; 0 makes none [default: 2000]
+    #[arg(long, value_name = "R", conflicts_with = "records", value_parser = clap::value_parser!(u64).range(..=1_000_000))]
+    pub(crate) rate: Option<u64>,
+    #[command(flatten)]
+    pub(crate) workers: WorkersArgs,
 }
 
 /// Flags of `replay`.

@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod crash;
 mod data_dir;
+mod demo;
 mod exit;
 mod inspect;
 mod replay;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: &Cli) -> Result<u8> {
     match &cli.command {
+        Command::Demo(args) => return demo::start::start(cli, args),
         Command::Run(args) => return run::run(cli, args),
         Command::Replay(args) => replay(args),
         Command::Check(args) => check(cli, args),

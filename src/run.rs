@@ -59,7 +59,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<u8> {
 
 /// Records what ended the engine. A refusal is no crash; and where another process owns the
 /// directory, it is not ours to write in.
-fn record(error: &anyhow::Error) {
+pub(crate) fn record(error: &anyhow::Error) {
     let code = code::code_of(error);
     if ![exit::CONFIGURATION, exit::IN_USE].contains(&code) {
         // The error itself is printed; that it could not be recorded adds nothing.

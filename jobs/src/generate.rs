@@ -16,10 +16,12 @@
 
 mod device;
 mod fault;
+pub mod job;
 mod line;
 mod page;
 mod random;
 mod schedule;
+pub mod source;
 mod visit;
 
 use std::ops::Range;

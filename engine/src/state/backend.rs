@@ -78,6 +78,9 @@ pub trait StateView: Send {
         after: &[u8],
         limit: usize,
     ) -> Result<Vec<Entry>, StateError>;
+    /// The last `limit` entries whose key starts with `prefix`, in key order; costs what they cost,
+    /// however many there are before them.
+    fn last(&self, space: &str, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, StateError>;
 }
 
 /// The store itself.

@@ -253,6 +253,17 @@ impl StateView for FjallView {
         }
         Ok(entries)
     }
+
+    fn last(&self, space: &str, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, StateError> {
+        let Some(space) = self.spaces.get(space) else { return Ok(Vec::new()) };
+        let mut entries = Vec::new();
+        for guard in self.snapshot.prefix(space, prefix).rev().take(limit) {
+            let (key, value) = guard.into_inner().map_err(failed("read"))?;
+            entries.push((key.to_vec(), value.to_vec()));
+        }
+        entries.reverse();
+        Ok(entries)
+    }
 }
 
 #[cfg(test)]

@@ -157,6 +157,20 @@ impl StateView for MemoryView {
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect())
     }
+
+    fn last(&self, space: &str, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, StateError> {
+        let Some(entries) = self.spaces.get(space) else { return Ok(Vec::new()) };
+        let mut entries: Vec<Entry> = entries
+            .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
+            .rev()
+            .skip_while(|(key, _)| !key.starts_with(prefix))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .take(limit)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        entries.reverse();
+        Ok(entries)
+    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 //!
 //! Rows come in the order of their key bytes, which is the order of the key columns
 //! ([`engine::batch::key`]); the tables of the warehouse begin their key with the window's start, so
-//! the last rows are the newest. Reading walks the table: it is meant for dumps, inspection and small
-//! views, not for queries. A read sees whole units only.
+//! the last rows are the newest. All but [`DwsStore::newest`] walks the table: it is meant for dumps
+//! and inspection, not for queries. A read sees whole units only.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use engine::hash::hash_bytes;
@@ -64,20 +63,14 @@ impl DwsStore {
         Ok(rows)
     }
 
-    /// The last `count` rows by key, the last one last. Walks the whole table.
+    /// The last `count` rows by key, the last one last. Reads no others.
     ///
     /// # Errors
     ///
     /// If the store fails.
     pub fn newest(&self, table: &str, count: usize) -> Result<Vec<Vec<u8>>, DwsError> {
-        let mut rows = VecDeque::new();
-        self.each(table, |row| {
-            rows.push_back(row);
-            if rows.len() > count {
-                rows.pop_front();
-            }
-        })?;
-        Ok(rows.into())
+        let entries = self.backend.view()?.last(&space(table), b"", count)?;
+        Ok(entries.into_iter().map(|(_key, row)| row).collect())
     }
 
     /// Number of rows of a table. Walks the whole table.

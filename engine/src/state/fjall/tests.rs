@@ -85,6 +85,19 @@ fn check_scans(view: &dyn StateView) {
         assert_eq!(keys, expected, "prefix {prefix:?} after {after:?} limit {limit}");
     }
     assert_eq!(view.scan("none", b"", b"", 9).unwrap(), []);
+    let last: [(&[u8], usize, &[&[u8]]); 5] = [
+        (&[1], 2, &[&[1, 1], &[1, 2]]),
+        (&[1], 9, &[&[1], &[1, 0], &[1, 1], &[1, 2]]),
+        (&[], 1, &[&[0xff, 0xff, 7]]),
+        (&[3], 9, &[]),
+        (&[], 0, &[]),
+    ];
+    for (prefix, limit, expected) in last {
+        let entries = view.last("state/one", prefix, limit).unwrap();
+        let keys: Vec<&[u8]> = entries.iter().map(|(key, _)| key.as_slice()).collect();
+        assert_eq!(keys, expected, "last {limit} of {prefix:?}");
+    }
+    assert_eq!(view.last("none", b"", 9).unwrap(), []);
 }
 
 fn reopen(path: &Path) -> Result<FjallBackend, StateError> {

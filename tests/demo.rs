@@ -1,0 +1,150 @@
+//! `watershed demo` as a user starts it: to the end, and through SIGKILL.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Enough that a debug build is busy for seconds.
+const RECORDS: u64 = 60_000;
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Exit code of a process that finds its directory in use.
+const IN_USE: i32 = 76;
+
+fn watershed(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watershed"));
+    command.args(arguments).arg("--data").arg(data).stdin(Stdio::null());
+    command
+}
+
+fn demo(data: &Path, records: u64) -> Command {
+    let records = records.to_string();
+    let arguments =
+        ["demo", "--seed", "7", "--records", &records, "--exit-when-done", "--json", "--days", "2"];
+    watershed(data, &arguments)
+}
+
+/// Runs to the end. The process of an earlier start may take a moment to die with its supervisor.
+fn finish(data: &Path, records: u64) -> Value {
+    let begun = Instant::now();
+    loop {
+        let Output { status, stdout, stderr } = demo(data, records).output().expect("it starts");
+        if status.code() == Some(IN_USE) && begun.elapsed() < PATIENCE {
+            continue;
+        }
+        let stderr = String::from_utf8_lossy(&stderr);
+        assert!(status.success(), "{status}: {stderr}");
+        let stdout = String::from_utf8(stdout).expect("text");
+        let last = stdout.lines().last().expect("a last line");
+        return serde_json::from_str(last).expect("a JSON object");
+    }
+}
+
+fn counts(summary: &Value, kind: &str) -> BTreeMap<String, u64> {
+    serde_json::from_value(summary[kind].clone()).expect("counts by name")
+}
+
+/// Bytes in all partitions of a topic.
+fn topic_bytes(data: &Path, topic: &str) -> u64 {
+    let partitions = fs::read_dir(data.join("topic").join(topic)).into_iter().flatten().flatten();
+    let files = partitions.flat_map(|dir| fs::read_dir(dir.path()).into_iter().flatten().flatten());
+    files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+}
+
+/// Kills the process once a topic has grown beyond `bytes`; answers how large it was.
+fn kill_when(child: &mut Child, data: &Path, topic: &str, bytes: u64) -> u64 {
+    let begun = Instant::now();
+    loop {
+        let size = topic_bytes(data, topic);
+        let ended = child.try_wait().expect("a child of ours");
+        assert!(ended.is_none(), "ended by itself before it was killed: {ended:?}");
+        if size > bytes {
+            child.kill().expect("it runs");
+            let status = child.wait().expect("a child of ours");
+            assert_eq!(status.signal(), Some(9));
+            return size;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{topic} does not grow beyond {bytes}: {size}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn ends_by_itself_with_a_summary() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    let summary = finish(&data, 5_000);
+    assert_eq!(summary["records"], 5_000);
+    for number in ["seconds", "cpu_seconds", "peak_rss_bytes"] {
+        assert!(summary[number].as_f64().is_some_and(|number| number > 0.0), "{summary}");
+    }
+    let (topics, tables) = (counts(&summary, "topics"), counts(&summary, "tables"));
+    assert_eq!(topics["ods_log"], 5_000);
+    for topic in ["page_log", "start_log", "display_log", "action_log", "error_log"] {
+        assert!(topics[&format!("dwd_traffic_{topic}")] > 0, "{topic}: {summary}");
+    }
+    for topic in
+        ["dwd_traffic_unique_visitor_detail", "dwd_traffic_user_jump_detail", "log_split_dead"]
+    {
+        assert!(topics[topic] > 0, "{topic}: {summary}");
+    }
+    assert_eq!(tables.len(), 2, "{summary}");
+    assert!(tables.values().all(|rows| *rows > 0), "{summary}");
+    // A second start finds everything done.
+    let again = finish(&data, 5_000);
+    assert_eq!((counts(&again, "topics"), counts(&again, "tables")), (topics, tables));
+}
+
+#[test]
+fn another_stream_in_the_same_directory_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    finish(dir.path(), 10);
+    let refused = demo(dir.path(), 11).output().expect("it starts");
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{stderr}");
+    for part in ["10 records", "not with", "11 records", "--data"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+}
+
+#[test]
+fn killed_and_started_again_it_gives_the_same() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (killed, whole) = (dir.path().join("killed"), dir.path().join("whole"));
+    let mut size = 0;
+    for topic in ["ods_log", "dwd_traffic_page_log", "dwd_traffic_page_log"] {
+        let mut command = demo(&killed, RECORDS);
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        let bytes = if topic == "ods_log" { 0 } else { size };
+        let reached = kill_when(&mut child, &killed, topic, bytes);
+        size = if topic == "ods_log" { 0 } else { reached };
+    }
+    let resumed = finish(&killed, RECORDS);
+    // The same days, which end when the first of the two was started.
+    fs::create_dir(&whole).expect("a directory");
+    fs::copy(killed.join("demo.json"), whole.join("demo.json")).expect("begun by the first start");
+    let uninterrupted = finish(&whole, RECORDS);
+    assert_eq!(resumed["records"], RECORDS);
+    for kind in ["topics", "tables"] {
+        assert_eq!(counts(&resumed, kind), counts(&uninterrupted, kind), "{kind}");
+    }
+    for topic in ["dwd_traffic_unique_visitor_detail", "dwd_traffic_user_jump_detail"] {
+        assert!(dumped(&killed, topic) == dumped(&whole, topic), "{topic}");
+    }
+}
+
+/// The records of a topic, sorted: between keys there is no order.
+fn dumped(data: &Path, topic: &str) -> Vec<Vec<u8>> {
+    let output = watershed(data, &["topic", "dump", topic]).output().expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut records: Vec<_> =
+        output.stdout.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    assert!(records.len() > 1, "{topic} is empty");
+    records.sort();
+    records
+}
