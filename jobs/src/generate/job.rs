@@ -11,7 +11,7 @@ use engine::batch::build::{RAW_KEY, RAW_VALUE, Stamp, raw_schema};
 use engine::batch::schema::Schema;
 use engine::codec::{Decoded, Decoder, Verbatim};
 use engine::error::JobError;
-use engine::graph::plan::{SinkTarget, SourceSpec};
+use engine::graph::plan::{Feed, SinkTarget, SourceSpec};
 use engine::graph::{JobBuilder, JobPlan};
 use engine::source::Start;
 
@@ -40,7 +40,7 @@ pub fn plan(source: GeneratorSourceFactory, target: SinkTarget) -> Result<JobPla
     };
     let records = job.source("records", spec);
     let encoder = Arc::new(Verbatim { key: RAW_KEY, value: RAW_VALUE });
-    job.sink("topics", target, &[ODS_LOG], vec![(&records.rows, 0, encoder)]);
+    job.sink("topics", target, &[ODS_LOG], vec![(&records.rows, Feed::result(0, encoder))]);
     job.build()
 }
 
