@@ -7,14 +7,23 @@ mod support {
     pub(crate) mod oracle;
 }
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use engine::graph::JobPlan;
-use engine::graph::plan::{SinkTarget, TopicSpec};
+use connectors::topic::source::TopicSourceFactory;
+use engine::batch::build::{RAW_KEY, RAW_VALUE, Stamp, raw_schema};
+use engine::batch::schema::Schema;
+use engine::batch::{Batch, Slice};
+use engine::checkpoint::disk::Disk;
+use engine::checkpoint::writer::TopicMarks;
+use engine::codec::{Decoded, Decoder, Verbatim};
+use engine::graph::plan::{Feed, SinkTarget, SourceSpec, TopicSpec};
+use engine::graph::{JobBuilder, JobPlan};
 use engine::random::Random;
 use engine::sink::UnitPolicy;
-use engine::source::Start;
+use engine::source::{SourceFactory, Start};
 use engine::testing::records::Records;
 use engine::testing::simulate::{Simulation, seeds};
 use engine::testing::target::Target;
@@ -54,9 +63,13 @@ fn generated(seed: u64, records: u64) -> Input {
 }
 
 fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
+    plans_of(Arc::new(records.clone()), target)
+}
+
+fn plans_of(source: Arc<dyn SourceFactory>, target: &Target) -> Vec<Arc<JobPlan>> {
     let settings = Settings { idle_timeout_ms: 0, ..Settings::default() };
     let outside = Outside {
-        source: &|_topic| (Arc::new(records.clone()), Start::Earliest),
+        source: &|_topic| (source.clone(), Start::Earliest),
         topics: &|names| {
             let spec = |name: &&str| TopicSpec { name: (*name).to_owned(), partitions: 2 };
             SinkTarget::Topics(names.iter().map(spec).collect(), partitioner)
@@ -204,6 +217,102 @@ fn crashes_do_not_change_the_outcome() {
 fn jumps_visitors_and_windows_follow_event_time_in_any_order() {
     for seed in seeds(1_000, 150) {
         check_input(seed, &any_order(seed), u32::from(seed % 3 == 0), 1 + seed % 40);
+    }
+}
+
+/// The golden scenario, log part, with `ods_log` an embedded topic that another job writes.
+#[test]
+fn the_golden_scenario_through_embedded_topics() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pipelines/golden/IN/ods_log.jsonl");
+    let text = std::fs::read_to_string(path).expect("part of the repository");
+    let messages: Vec<Vec<u8>> = text.lines().map(|line| line.as_bytes().to_vec()).collect();
+    let count = messages.len() as u64;
+    for seed in seeds(1, 5) {
+        let keyed = messages.iter().map(|message| (mid_of(message), message.clone())).collect();
+        let records = Records::new("log files", vec![keyed], seed);
+        let target = Target::new(seed, UnitPolicy::EVERY_EPOCH);
+        let (marks, all_there) =
+            (RefCell::new(TopicMarks::default()), Arc::new(AtomicBool::new(false)));
+        let mut simulation = Simulation::new(seed, END_MS);
+        let until = all_there.clone();
+        let make = |topics: &TopicMarks, disk: Arc<dyn Disk>| {
+            marks.replace(topics.clone());
+            let written = TopicSpec { name: "ods_log".to_owned(), partitions: PARTITIONS };
+            let mut plans = vec![feeder(&records, SinkTarget::Topics(vec![written], partitioner))];
+            let source = TopicSourceFactory {
+                topic: "ods_log".to_owned(),
+                partitions: PARTITIONS,
+                disk,
+                marks: topics.clone(),
+                until: Some(until.clone()),
+            };
+            plans.extend(plans_of(Arc::new(source), &target));
+            plans
+        };
+        let finished = simulation.run_until(2_000_000, &make, &|| {
+            let rows =
+                marks.borrow().all().into_iter().filter(|((topic, _), _)| &**topic == "ods_log");
+            let written: u64 = rows.map(|(_, mark)| mark.next_base).sum();
+            all_there.store(written == count, Ordering::SeqCst);
+            false
+        });
+        assert!(finished, "seed {seed}: not finished");
+        let seen = observed(&simulation, &target);
+        let input = Input { partitions: vec![messages.clone()] };
+        let expected = oracle::outcome(&input, &oracle::Settings::default());
+        for (topic, records) in &expected.topics {
+            assert_eq!(seen.topic(topic), sorted(records.iter().cloned()), "seed {seed}: {topic}");
+        }
+        for (table, rows) in [(TRAFFIC, 5), (PAGE_VIEW, 2)] {
+            assert_eq!(seen.table(table), expected.table(table), "seed {seed}: {table}");
+            assert_eq!(seen.table(table).len(), rows, "the golden rows");
+        }
+    }
+}
+
+fn mid_of(message: &[u8]) -> Vec<u8> {
+    let record: Value = serde_json::from_slice(message).expect("golden JSON");
+    record["common"]["mid"].as_str().expect("a device").as_bytes().to_vec()
+}
+
+/// A job that writes records as they are into an embedded topic.
+fn feeder(records: &Records, target: SinkTarget) -> Arc<JobPlan> {
+    let mut job = JobBuilder::new("feeder");
+    let source = job.source(
+        "in",
+        SourceSpec {
+            factory: Arc::new(records.clone()),
+            start: Start::Earliest,
+            decoder: Arc::new(|| Box::new(AsTheyAre(raw_schema()))),
+            bound_ms: 0,
+            idle_timeout_ms: 0,
+            future_hold_ms: i64::MAX,
+            future_skew_ms: i64::MAX,
+        },
+    );
+    let verbatim = Arc::new(Verbatim { key: RAW_KEY, value: RAW_VALUE });
+    job.sink("topics", target, &["ods_log"], vec![(&source.rows, Feed::result(0, verbatim))]);
+    Arc::new(job.build().expect("a good plan"))
+}
+
+/// Passes key and value on; what is read later decides what they mean.
+struct AsTheyAre(Arc<Schema>);
+
+impl Decoder for AsTheyAre {
+    fn schema(&self) -> &Arc<Schema> {
+        &self.0
+    }
+
+    fn decode(&mut self, input: &Batch, out: &mut Decoded<'_>) {
+        for row in input.rows() {
+            let key = row.bytes(RAW_KEY).unwrap_or_default().len();
+            let value = row.bytes(RAW_VALUE).unwrap_or_default().len();
+            let narrow = |length: usize| u32::try_from(length).expect("a short record");
+            out.rows.begin_over(row);
+            out.rows.slice(RAW_KEY, Slice { start: narrow(value), length: narrow(key) });
+            out.rows.slice(RAW_VALUE, Slice { start: 0, length: narrow(value) });
+            out.rows.end(Stamp { time: 0, ..Stamp::of(row) });
+        }
     }
 }
 
