@@ -35,6 +35,9 @@ pub(crate) struct CrashRecord {
     pub(crate) code: u8,
     /// Name of the thread.
     pub(crate) thread: String,
+    /// The operator that a worker was at, as `job.uid`, and its epoch.
+    #[serde(default)]
+    pub(crate) operator: Option<(String, u64)>,
     /// What happened.
     pub(crate) text: String,
     /// File, line and column of a panic.
@@ -119,6 +122,8 @@ fn empty() -> CrashRecord {
         generation: (generation > 0).then_some(generation),
         code: exit::PANIC,
         thread: std::thread::current().name().unwrap_or("unnamed").to_owned(),
+        operator: engine::runtime::current::current()
+            .map(|current| (format!("{}.{}", current.job, current.uid), current.epoch)),
         text: String::new(),
         location: None,
         backtrace: None,

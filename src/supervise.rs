@@ -70,7 +70,10 @@ pub(crate) fn supervise(policy: &Policy) -> anyhow::Result<u8> {
             return Ok(code);
         }
         let record = crash::record_of_process(&policy.crash_dir, pid);
-        let operator = record.as_ref().and_then(|record| history::operator(&record.thread));
+        let operator = record.as_ref().and_then(|record| {
+            let named = record.operator.as_ref().map(|(operator, _epoch)| operator.clone());
+            named.or_else(|| history::operator(&record.thread))
+        });
         let now_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let next = history.failed(now_ms, operator);
         report(code, &next, &history);

@@ -79,6 +79,7 @@ fn ask(sink: &mut KafkaSink, request: SinkRequest) -> Result<SinkReply, Box<dyn 
         match sink.poll(Moment::default()) {
             SinkPoll::Pending => std::thread::park_timeout(Duration::from_millis(1)),
             SinkPoll::Done(reply) => return Ok(reply),
+            SinkPoll::Broken(fatal) => panic!("{fatal}"),
             SinkPoll::Fault(fault) => return Err(fault.into()),
         }
     }

@@ -3,6 +3,7 @@
 //! Every active part is a value with a `step`; in production `thread` drives each from a thread of
 //! its own, in simulation one seeded loop drives them all.
 
+pub mod current;
 pub mod process;
 pub mod pump;
 pub mod queue;

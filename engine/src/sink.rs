@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::clock::Moment;
-use crate::error::Fault;
+use crate::error::{Fatal, Fault};
 use crate::outbox::block::Block;
 
 /// Who is asking; the target's own record of progress carries it.
@@ -85,6 +85,8 @@ pub enum SinkPoll {
     Done(SinkReply),
     /// Failed; begin the same request again. The fault says whether that may help.
     Fault(Fault),
+    /// What is broken is ours (the disk under an embedded target): the process must stop.
+    Broken(Fatal),
 }
 
 /// What a crash may do at the target.

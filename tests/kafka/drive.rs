@@ -265,6 +265,7 @@ impl Delivering {
                     waiting.turn("an answer of the sink");
                 }
                 SinkPoll::Done(reply) => return Ok(reply),
+                SinkPoll::Broken(fatal) => panic!("{fatal}"),
                 SinkPoll::Fault(fault) => return Err(fault),
             }
         }

@@ -26,6 +26,7 @@ use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
 use crate::graph::plan::{CollectSpec, Feed, SinkTarget};
 use crate::outbox::rows::{Op, OutRow, RowWriter};
+use crate::runtime::current;
 
 /// Builds the operator.
 pub(crate) fn collect<'s>(
@@ -108,6 +109,7 @@ impl CollectStage {
     }
 
     fn rows(&mut self, epoch: u64, input: usize, batch: &Batch) {
+        current::enter(&self.name.job, &self.name.uid, epoch);
         let feed = self.feeds[input].clone();
         for row in batch.rows() {
             self.row(epoch, feed.to, feed.encoder.as_ref(), row);

@@ -28,6 +28,7 @@ use crate::codec::{Decoded, Decoder};
 use crate::counter::Counters;
 use crate::graph::plan::SourceSpec;
 use crate::limit::DEAD_LETTER_BYTES_MAX;
+use crate::runtime::current;
 use crate::source::{Partition, Position};
 use crate::time::watermark::{MAX, MIN, WatermarkRow};
 
@@ -158,6 +159,7 @@ impl DecodeStage {
     }
 
     fn take(&mut self, epoch: u64, feed: Feed, made: &mut Made) {
+        current::enter(&self.context.job, &self.uid, epoch);
         let stamp = self.context.worker.epochs.borrow().stamp(epoch);
         match feed {
             Feed::Opened(partition, saved) => self.open(partition, saved, stamp),

@@ -29,6 +29,7 @@ use crate::checkpoint::piece::{Delta, Piece};
 use crate::checkpoint::restore::{LoadItem, LoadQueue};
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
+use crate::runtime::current;
 use crate::time::watermark::{WatermarkTable, minus};
 
 /// Key group of entries that every worker loads.
@@ -315,6 +316,7 @@ impl Harness {
     }
 
     fn close(&mut self, pending: &mut Pending, epoch: u64) -> Vec<Piece> {
+        current::enter(&self.name.job, &self.name.uid, epoch);
         let before = self.table.current();
         let watermark = self.close_time(pending);
         pending.rows.sort();

@@ -184,6 +184,7 @@ impl Machine for Dispatcher {
                     Ok(Step::Busy)
                 }
                 SinkPoll::Fault(fault) => self.fault(request, fault, now),
+                SinkPoll::Broken(fatal) => Err(fatal),
             },
             State::Free => {
                 self.report_ready();

@@ -86,6 +86,7 @@ impl Pump {
     fn discover(&mut self, now: Moment) -> Result<bool, Fault> {
         let Some(mut partitions) = self.source.discover(now)? else { return Ok(false) };
         partitions.sort_by_key(|partition| partition.ordinal);
+        self.check_saved(&partitions)?;
         for partition in partitions {
             if !self.open.contains_key(&partition) {
                 self.open(partition)?;
@@ -94,6 +95,19 @@ impl Pump {
         self.discovered = true;
         self.discover_at = now.tick_after_ms(DISCOVER_EVERY_MS);
         Ok(true)
+    }
+
+    /// A partition that has a saved position and is gone: what it held would be lost in silence.
+    fn check_saved(&self, partitions: &[Partition]) -> Result<(), Fault> {
+        let is_there = |name: &Arc<str>| partitions.iter().any(|found| found.name == *name);
+        match self.saved.keys().find(|name| !is_there(name)) {
+            Some(gone) if !self.discovered => Err(Fault::never(format!(
+                "partition \"{gone}\" has a saved position, but {} no longer has it",
+                self.source.describe().name
+            ))
+            .with_hint("bring it back, or start with a new data directory")),
+            _ => Ok(()),
+        }
     }
 
     fn open(&mut self, partition: Partition) -> Result<(), Fault> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use engine::checkpoint::layout::{SinkKey, decode_u64, encode_u64};
 use engine::clock::Moment;
-use engine::error::Fault;
+use engine::error::{Fatal, Fault};
 use engine::outbox::block::Block;
 use engine::outbox::rows::{Op, RowReader, RowRef};
 use engine::sink::{
@@ -149,7 +149,9 @@ impl Sink for DwsSink {
 
     fn poll(&mut self, _now: Moment) -> SinkPoll {
         let request = self.request.take().expect("a request is begun before it is polled");
-        self.serve(request).map_or_else(SinkPoll::Fault, SinkPoll::Done)
+        // The tables lie on our own disk: what cannot be written there is no outside fault.
+        let broken = |fault| SinkPoll::Broken(Fatal::disk(fault));
+        self.serve(request).map_or_else(broken, SinkPoll::Done)
     }
 
     fn close(&mut self) {}

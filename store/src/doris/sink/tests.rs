@@ -36,6 +36,7 @@ fn ask(sink: &mut dyn Sink, request: SinkRequest) -> Result<SinkReply, Fault> {
     sink.begin(request);
     match sink.poll(Moment::default()) {
         SinkPoll::Done(reply) => Ok(reply),
+        SinkPoll::Broken(fatal) => Err(Fault::never(fatal.message)),
         SinkPoll::Fault(fault) => Err(fault),
         SinkPoll::Pending => panic!("served at once"),
     }
