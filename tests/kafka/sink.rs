@@ -1,6 +1,7 @@
 //! What the sink writes, when it becomes visible, and what a crash leaves.
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use connectors::kafka::murmur2::partition_of;
 use engine::outbox::rows::OutRow;
@@ -28,7 +29,9 @@ fn writes_keys_values_headers_tombstones_and_times_to_topics_it_makes() {
     config.partitions = 3;
     let (mut sink, last) = Delivering::start(config, &["made-a", "made-b"], &identity("made"));
     assert_eq!(last, None);
-    let time_ms = 1_700_000_000_000 + i64::from(std::process::id());
+    // An hour ago; retention would take what is older than a week.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let time_ms = i64::try_from(now).unwrap() - 3_600_000;
     let rows = [
         OutRow { time_ms, headers: &[("h", b"1"), ("h", b"")], ..row(Some("k"), Some("v")) },
         row(Some("k"), None),
