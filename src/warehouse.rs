@@ -14,6 +14,7 @@ use engine::checkpoint::writer::{TopicMarks, WriterGauges};
 use engine::control::handle::{Handle, Reply};
 use engine::control::registry::SubmitOptions;
 use engine::error::{Fatal, JobError};
+use engine::event::{Event, EventLog, Level};
 use engine::graph::JobPlan;
 use engine::graph::plan::{SinkTarget, TopicSpec};
 use engine::runtime::process::{Process, ProcessSettings};
@@ -91,7 +92,9 @@ impl Warehouse {
         options: SubmitOptions,
     ) -> Result<Running> {
         let (disk, backend) = (self.disk.clone(), self.backend.clone());
-        let process = Process::open(settings, disk, backend, self.topics.clone())?;
+        let mut settings = settings.clone();
+        settings.events = EventLog::new(print_event);
+        let process = Process::open(&settings, disk, backend, self.topics.clone())?;
         let (handle, gauges) = (process.handle.clone(), process.gauges.clone());
         let emitted = process.emitted.clone();
         let submitted = handle.submit(plans, options)?;
@@ -132,4 +135,15 @@ impl Running {
             Err(_panic) => anyhow::bail!("the engine panicked"),
         }
     }
+}
+
+/// One line on standard error: time, level, event.
+#[expect(clippy::print_stderr, reason = "the log of a process that has no other")]
+fn print_event(event: &Event) {
+    let level = match event.level() {
+        Level::Info => "INFO",
+        Level::Warn => "WARN",
+        Level::Error => "ERROR",
+    };
+    eprintln!("{level} {event}");
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use engine::graph::JobPlan;
 use engine::graph::plan::{SinkTarget, TopicSpec};
+use engine::random::Random;
 use engine::sink::UnitPolicy;
 use engine::source::Start;
 use engine::testing::records::Records;
@@ -24,7 +25,7 @@ use support::oracle::{self, Input, Outcome, PAGE_VIEW, TRAFFIC, sorted};
 
 /// 2022-04-30 23:00 in the warehouse: an hour before a midnight.
 const END_MS: i64 = 1_651_330_800_000 + 4_000_000;
-const PARTITIONS: usize = 3;
+const PARTITIONS: u32 = 3;
 
 fn partitioner(key: &[u8], partitions: u32) -> u32 {
     key.iter().map(|byte| u32::from(*byte)).sum::<u32>() % partitions
@@ -41,16 +42,13 @@ fn generated(seed: u64, records: u64) -> Input {
         ..jobs::generate::Settings::default()
     };
     let mut cursor = Generator::new(settings).open(0);
-    let mut partitions = vec![Vec::new(); PARTITIONS];
+    let mut partitions = vec![Vec::new(); PARTITIONS as usize];
     let mut line = Vec::new();
-    for number in 0..records {
+    for _ in 0..records {
         line.clear();
         let made = cursor.next(&mut line).expect("an endless stream");
-        let key = made.key.map(|range| line[range].to_vec());
-        let place = key.map_or(number as usize % PARTITIONS, |key| {
-            partitioner(&key, PARTITIONS as u32) as usize
-        });
-        partitions[place].push(line.clone());
+        let key = made.key.map_or(Vec::new(), |range| line[range].to_vec());
+        partitions[partitioner(&key, PARTITIONS) as usize].push(line.clone());
     }
     Input { partitions }
 }
@@ -144,11 +142,43 @@ fn assert_same(seed: u64, observed: &Outcome, expected: &Outcome) {
     }
 }
 
+/// Few devices whose pages come in any order, doubled and late, with times that touch every bound:
+/// the edges of windows, of `within`, of the out-of-orderness, of midnight.
+fn any_order(seed: u64) -> Input {
+    let mut random = Random::new(seed);
+    let midnight = 1_651_334_400_000_i64;
+    let mut partitions = vec![Vec::new(); PARTITIONS as usize];
+    let mut now = midnight - 40_000;
+    for _ in 0..60 {
+        let mid = format!("mid_{}", random.below(4));
+        // Steps and delays on and around the bounds of 3 s, 10 s and 18 s.
+        let edges = [0, 1, 999, 1_000, 2_999, 3_000, 3_001, 9_999, 10_000, 17_999, 18_000, 31_000];
+        now += i64::try_from(random.below(2_500)).expect("small");
+        let back = if random.one_in(3) { edges[random.index(edges.len())] } else { 0 };
+        let page = ["home", "good_detail", "mine"][random.index(3)];
+        let last = if random.one_in(2) { "" } else { "\"last_page_id\":\"x\"," };
+        let is_new = random.below(2);
+        let line = format!(
+            "{{\"common\":{{\"mid\":\"{mid}\",\"is_new\":\"{is_new}\",\"vc\":\"v\"}},\
+             \"page\":{{{last}\"page_id\":\"{page}\",\"during_time\":5}},\"ts\":{}}}",
+            now - back
+        );
+        let place = partitioner(mid.as_bytes(), PARTITIONS) as usize;
+        for _ in 0..1 + u64::from(random.one_in(10)) {
+            partitions[place].push(line.clone().into_bytes());
+        }
+    }
+    Input { partitions }
+}
+
 fn check(seed: u64, records: u64, crashes: u32, interval_ms: u64) -> u32 {
-    let input = generated(seed, records);
+    check_input(seed, &generated(seed, records), crashes, interval_ms)
+}
+
+fn check_input(seed: u64, input: &Input, crashes: u32, interval_ms: u64) -> u32 {
     let clock_ms = END_MS + 86_400_000;
     let expected =
-        oracle::outcome(&input, &oracle::Settings { clock_ms, ..oracle::Settings::default() });
+        oracle::outcome(input, &oracle::Settings { clock_ms, ..oracle::Settings::default() });
     let keyed = |messages: &Vec<Vec<u8>>| {
         messages.iter().map(|message| (Vec::new(), message.clone())).collect()
     };
@@ -158,6 +188,7 @@ fn check(seed: u64, records: u64, crashes: u32, interval_ms: u64) -> u32 {
     let mut simulation = Simulation::new(seed, clock_ms);
     simulation.settings.epoch.interval_ms = Some(interval_ms);
     simulation.run(crashes, &|_, _| plans(&records, &target));
+    assert_eq!(simulation.fatals, [], "seed {seed}: it stopped by itself");
     assert_same(seed, &observed(&simulation, &target), &expected);
     simulation.generations
 }
@@ -167,6 +198,13 @@ fn crashes_do_not_change_the_outcome() {
     let seeds = seeds(1, 50);
     let generations: u32 = seeds.iter().map(|&seed| check(seed, 400, 5, 10 + seed % 60)).sum();
     assert!(seeds.len() == 1 || generations > 100, "only {generations} generations");
+}
+
+#[test]
+fn jumps_visitors_and_windows_follow_event_time_in_any_order() {
+    for seed in seeds(1_000, 150) {
+        check_input(seed, &any_order(seed), u32::from(seed % 3 == 0), 1 + seed % 40);
+    }
 }
 
 #[test]

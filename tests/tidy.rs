@@ -49,7 +49,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap*", &["watershed", "xtask"]),
     ("toml*", &["watershed", "xtask"]),
     ("anyhow", &["watershed", "xtask", "benches"]),
-    ("tikv-jemalloc*", &["watershed", "xtask"]),
+    ("tikv-jemalloc*", &["watershed", "xtask", "benches"]),
     ("ratatui", &["watershed"]),
     ("crossterm", &["watershed"]),
     ("indicatif", &["watershed"]),

@@ -43,6 +43,7 @@ pub mod control;
 pub mod counter;
 pub mod epoch;
 pub mod error;
+pub mod event;
 pub mod graph;
 pub mod hash;
 pub mod limit;

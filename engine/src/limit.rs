@@ -39,3 +39,5 @@ pub const LOAD_CHUNK: usize = 4096;
 pub const REQUESTS_MAX: usize = 256;
 /// A clock that jumps forward by more than this is logged.
 pub const CLOCK_JUMP_MS: i64 = 10 * 60 * 1000;
+/// A clock that goes back by more than this is logged; less is what time synchronisation does.
+pub const CLOCK_BACK_MS: i64 = 1_000;

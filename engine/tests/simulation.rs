@@ -389,6 +389,7 @@ fn check(seed: u64, crashes: u32, interval_ms: u64, policy: UnitPolicy) -> (u32,
     simulation.settings.epoch.interval_ms = Some(interval_ms);
     simulation.run(crashes, &|_: &TopicMarks, _| plans(&records, &target));
 
+    assert_eq!(simulation.fatals, [], "seed {seed}: it stopped by itself");
     assert_eq!(observed(&target.rows(), &expected), expected, "seed {seed}");
     let mut by_key: BTreeMap<Vec<u8>, Vec<String>> = BTreeMap::new();
     for (_, key, value) in simulation.topic("numbered") {

@@ -135,6 +135,24 @@ fn a_record_that_is_too_large_is_named_and_the_next_unit_goes_on() {
     assert_eq!(sorted(&bootstrap, "large"), numbered_values([(1, 2)]));
 }
 
+/// The client's batch is one record to the broker's limit; no record is to blame.
+#[test]
+fn a_batch_that_is_too_large_is_told_from_a_record() {
+    let Some(broker) = shared() else { return };
+    let bootstrap = broker.bootstrap();
+    topic(broker, "batched", 1);
+    let settings = [("batch.size", "4000000"), ("linger.ms", "500")];
+    let config = writing(&bootstrap, "batched", &settings);
+    let (mut sink, _) = Delivering::start(config, &["batched"], &identity("batched"));
+    let value = "x".repeat(1000);
+    let rows = vec![row(None, Some(&value)); 4000];
+    let fault = sink.deliver(&unit(1, 1, &rows)).unwrap_err();
+    assert_eq!(fault.retry, Retry::Never);
+    assert!(fault.to_string().contains("at most 1048588 bytes are allowed in a batch"), "{fault}");
+    sink.deliver(&numbered(1, 2)).unwrap();
+    assert_eq!(sorted(&bootstrap, "batched"), numbered_values([(1, 2)]));
+}
+
 #[test]
 fn what_cannot_work_is_refused_before_the_start() {
     let Some(broker) = shared() else { return };

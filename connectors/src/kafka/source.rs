@@ -6,8 +6,11 @@
 //! (`inquiry`); every call here returns at once.
 //!
 //! Misuse: a topic that was deleted and made anew *with at least as many records* cannot be told
-//! from the old one by offsets; only a position that lies outside the new range is found out.
+//! from the old one by offsets; only a position that lies outside the new range is found out. And
+//! [`Start::Latest`] is where the source began only once a record was read: a job that ends before
+//! that begins at the end again.
 
+mod discovery;
 mod inquiry;
 mod slot;
 
@@ -30,13 +33,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::config::{KafkaConfig, OnLostPosition, bad_setting};
 use super::watch::{Listener, Watch, fault_of_error};
-use inquiry::{Answer, Inquiry, Listed, Place, Question, Range};
+use discovery::Discovery;
+use inquiry::{Answer, Inquiry, Place, Question, Range};
 use slot::{Slot, Slots};
-
-/// How long a topic may be missing: brokers learn of a new topic one after the other.
-const MISSING_TOPIC_MS: u64 = 2_000;
-/// How often a missing topic is looked for.
-const LOOK_EVERY_MS: u64 = 50;
 
 /// The consumer of a source.
 pub(super) type Reader = BaseConsumer<Listener>;
@@ -94,16 +93,6 @@ struct Client {
     inquiry: Inquiry,
 }
 
-#[derive(Default)]
-struct Discovery {
-    asked: bool,
-    answer: Option<Result<Vec<Listed>, Fault>>,
-    /// Tick at which a missing topic becomes a fault.
-    missing_until: Option<u64>,
-    /// Tick before which nothing is asked.
-    wait_until: u64,
-}
-
 impl KafkaSource {
     /// A source that opens nothing yet.
     pub fn new(config: KafkaConfig) -> Self {
@@ -137,10 +126,7 @@ impl KafkaSource {
     fn take_answers(&mut self) {
         while let Some(answer) = self.client.as_ref().and_then(|client| client.inquiry.answer()) {
             match answer {
-                Answer::Listed(listed) => {
-                    self.discovery.asked = false;
-                    self.discovery.answer = Some(listed);
-                }
+                Answer::Listed(listed) => self.discovery.answered(listed),
                 Answer::Resolved(resolved) => self.resolved(resolved),
                 Answer::Ranges(ranges) => self.ranges(ranges),
             }
@@ -189,7 +175,7 @@ impl KafkaSource {
         if self.checking {
             return;
         }
-        let places: Vec<_> = self.slots.running().map(|slot| slot.place).collect();
+        let places: Vec<_> = self.slots.running().map(|slot| (slot.place, slot.next)).collect();
         if let Some(client) = self.client.as_ref().filter(|_| !places.is_empty()) {
             let topics = self.config.topics.clone();
             self.checking = client.inquiry.ask(Question::Ranges(topics, places));
@@ -295,46 +281,9 @@ impl KafkaSource {
 
     fn ask_partitions(&mut self) {
         let topics = self.config.topics.clone();
-        if let Some(client) = self.client.as_ref().filter(|_| !self.discovery.asked) {
-            self.discovery.asked = client.inquiry.ask(Question::Partitions(topics));
+        if let Some(client) = &self.client {
+            self.discovery.ask(|| client.inquiry.ask(Question::Partitions(topics)));
         }
-    }
-
-    /// Turns the listed topics into partitions; `None` while one is missing that may yet come.
-    fn partitions(
-        &mut self,
-        listed: Vec<Listed>,
-        now: Moment,
-    ) -> Result<Option<Vec<Partition>>, Fault> {
-        let mut all = Vec::new();
-        for (topic, listed) in listed.into_iter().enumerate() {
-            let (count, opened) = (listed.partitions, self.slots.count(topic));
-            if count < opened.max(1) {
-                let name = &self.config.topics[topic];
-                // With a policy, what is left of a topic (perhaps nothing yet) goes on.
-                if opened == 0 || self.config.on_lost_position == OnLostPosition::Stop {
-                    return self.discovery.missing(now, || missing(name, opened, count));
-                }
-            }
-            let name = &self.config.topics[topic];
-            all.extend((0..count).map(|number| slot::partition(name, topic, number)));
-        }
-        self.discovery.missing_until = None;
-        Ok(Some(all))
-    }
-}
-
-impl Discovery {
-    /// No partitions yet, or the fault once this has lasted too long.
-    fn missing(
-        &mut self,
-        now: Moment,
-        fault: impl FnOnce() -> Fault,
-    ) -> Result<Option<Vec<Partition>>, Fault> {
-        let limit = now.tick_after_ms(MISSING_TOPIC_MS);
-        let until = *self.missing_until.get_or_insert(limit);
-        self.wait_until = now.tick_after_ms(LOOK_EVERY_MS);
-        if now.reached(until) { Err(fault()) } else { Ok(None) }
     }
 }
 
@@ -348,14 +297,14 @@ impl Source for KafkaSource {
         self.client()?;
         self.take_answers();
         self.hear();
-        match self.discovery.answer.take() {
-            Some(Ok(listed)) => self.partitions(listed, now),
+        match self.discovery.take() {
+            Some(Ok(listed)) => self.discovery.partitions(&self.config, &self.slots, &listed, now),
             Some(Err(fault)) => Err(self.watch.explain(fault)),
             None => {
                 if let Some(denied) = self.watch.denied() {
                     return Err(denied);
                 }
-                if now.reached(self.discovery.wait_until) {
+                if self.discovery.is_due(now) {
                     self.ask_partitions();
                 }
                 Ok(None)
@@ -429,14 +378,4 @@ impl KafkaSource {
             Fault::never(format!("cannot read \"{name}\": it is no partition of this source"))
         })
     }
-}
-
-fn missing(topic: &str, opened: usize, count: usize) -> Fault {
-    if opened == 0 {
-        return Fault::never(format!("cannot read kafka topic \"{topic}\": it does not exist"))
-            .with_hint("make the topic first, or correct its name");
-    }
-    let text = "partitions left where it had";
-    Fault::never(format!("cannot read kafka topic \"{topic}\": it has {count} {text} {opened}"))
-        .with_hint("it was deleted or made anew, so positions are lost; see on_lost_position")
 }

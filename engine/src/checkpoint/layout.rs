@@ -2,10 +2,11 @@
 //!
 //! | space | key | value |
 //! |---|---|---|
-//! | `meta` | `generation`, `family`, `layout`, `key_groups`, `hash`, `outbox_mark`, `epoch` | u64 big-endian; mark |
+//! | `meta` | `generation`, `family`, `layout`, `key_groups`, `hash`, `outbox_mark` | u64 big-endian; mark |
 //! | `jobs` | job name | plan hash u64, then `uid \0 op_id` pairs |
-//! | `complete` | group name | epoch u64, generation u64, jobs |
-//! | `manifest` | group, 0, epoch u64 | generation, workers, stamp, counts, jobs |
+//! | `shapes` | job, 0, uid | hash of what the operator's state depends on u64 |
+//! | `complete` | group name | epoch u64, generation u64 |
+//! | `manifest` | group, 0, epoch u64 | generation, workers, stamp, deltas, blocks: u64 each |
 //! | `positions/<job>` | op id u32, partition name | [`PositionRecord`] |
 //! | `state/<job>` | op id u32, key group u16, key | value of the operator |
 //! | `counters` | counter key | u64 |
@@ -31,6 +32,8 @@ pub mod space {
     pub const META: &str = "meta";
     /// Jobs and their operator ids.
     pub const JOBS: &str = "jobs";
+    /// What the state of each operator depends on.
+    pub const SHAPES: &str = "shapes";
     /// Greatest complete epoch per group.
     pub const COMPLETE: &str = "complete";
     /// What the last epochs held.

@@ -32,6 +32,8 @@ pub struct Saved {
     pub complete: BTreeMap<Arc<str>, u64>,
     /// Per job: plan hash and operator ids.
     pub jobs: BTreeMap<Arc<str>, (u64, BTreeMap<Arc<str>, u32>)>,
+    /// What the state of each operator depends on, by job and uid.
+    pub shapes: BTreeMap<(Arc<str>, Arc<str>), u64>,
     /// Per job and operator id.
     pub positions: BTreeMap<(Arc<str>, u32), Vec<PositionRecord>>,
     /// All counters.
@@ -92,6 +94,11 @@ impl Saved {
         each(view, space::JOBS, &mut |(key, value)| {
             let name = std::str::from_utf8(key).ok()?;
             self.jobs.insert(name.into(), layout::decode_job(value)?);
+            Some(())
+        })?;
+        each(view, space::SHAPES, &mut |(key, value)| {
+            let (job, uid) = std::str::from_utf8(key).ok()?.split_once('\0')?;
+            self.shapes.insert((job.into(), uid.into()), layout::decode_u64(value)?);
             Some(())
         })?;
         for job in self.jobs.keys().cloned().collect::<Vec<_>>() {

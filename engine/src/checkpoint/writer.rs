@@ -67,12 +67,20 @@ pub(crate) struct SinkRecord {
     pub(crate) policy: UnitPolicy,
 }
 
+/// A job as the writer sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct JobRecord {
+    pub(crate) name: Arc<str>,
+    pub(crate) plan_hash: u64,
+    pub(crate) ops: BTreeMap<Arc<str>, u32>,
+    pub(crate) shapes: BTreeMap<Arc<str>, u64>,
+}
+
 /// A group that has been formed, and what is needed to complete its epochs.
 #[derive(Debug, Clone)]
 pub(crate) struct GroupRecord {
     pub(crate) name: Arc<str>,
-    /// Per job: plan hash and operator ids.
-    pub(crate) jobs: Vec<(Arc<str>, u64, BTreeMap<Arc<str>, u32>)>,
+    pub(crate) jobs: Vec<JobRecord>,
     pub(crate) sinks: Vec<SinkRecord>,
 }
 
@@ -144,8 +152,6 @@ pub struct WriterGauges {
     pub units: usize,
     /// Bytes in the outbox.
     pub outbox_bytes: u64,
-    /// Microseconds the last commit took, logs and store.
-    pub commit_us: u64,
 }
 
 /// What the writer is made of.
@@ -181,7 +187,7 @@ impl Writer {
         let groups = Groups::new(&saved.complete, setup.workers);
         let counters = saved.counters.clone();
         let writer = Self { setup, logs, groups, deliveries, counters };
-        writer.publish_gauges(0);
+        writer.publish_gauges();
         Ok(writer)
     }
 
@@ -205,12 +211,11 @@ impl Writer {
         }
     }
 
-    fn publish_gauges(&self, commit_us: u64) {
+    fn publish_gauges(&self) {
         let mut gauges = self.setup.gauges.lock().expect("nothing panics under this lock");
         gauges.counters.clone_from(&self.counters);
         gauges.units = self.deliveries.unit_count();
         gauges.outbox_bytes = self.logs.outbox_bytes();
-        gauges.commit_us = commit_us;
     }
 }
 
@@ -231,7 +236,7 @@ impl Machine for Writer {
         let step = if ready.is_empty() { Step::Idle } else { Step::Busy };
         if !ready.is_empty() {
             self.commit(ready)?;
-            self.publish_gauges(0);
+            self.publish_gauges();
         }
         self.report_settled();
         Ok(step)

@@ -26,8 +26,11 @@ use crate::clock::Moment;
 use crate::epoch::cut::Cut;
 use crate::epoch::hold::HoldTable;
 use crate::error::{Fatal, JobError};
+use crate::event::{Event, EventLog};
 use crate::graph::JobPlan;
-use crate::limit::{EPOCHS_INFLIGHT_MAX, OUTBOX_BYTES_MAX, OUTBOX_UNITS_MAX};
+use crate::limit::{
+    CLOCK_BACK_MS, CLOCK_JUMP_MS, EPOCHS_INFLIGHT_MAX, OUTBOX_BYTES_MAX, OUTBOX_UNITS_MAX,
+};
 use crate::random::Random;
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
 use crate::state::backend::StateBackend;
@@ -76,6 +79,7 @@ pub(crate) struct ControllerSetup {
     pub(crate) waker: Waker,
     pub(crate) random: Random,
     pub(crate) source_queue_bytes: u64,
+    pub(crate) log: EventLog,
 }
 
 /// The machine.
@@ -90,6 +94,8 @@ pub(crate) struct Controller {
     closed_at: u64,
     /// Records let in when the last epoch closed.
     emitted_before: u64,
+    /// Wall clock less ticks, milliseconds.
+    clock_drift: i64,
     faults: Vec<String>,
     stopping: bool,
     finished: bool,
@@ -109,6 +115,7 @@ impl Controller {
             close_at: 0,
             closed_at: 0,
             emitted_before: 0,
+            clock_drift: 0,
             faults: Vec::new(),
             stopping: false,
             finished: false,
@@ -185,6 +192,7 @@ impl Controller {
                 }
             }
             ControlEvent::Fault(report) => {
+                self.setup.log.log(&Event::Fault(report.clone()));
                 self.faults.push(format!("{} {}: {}", report.job, report.uid, report.fault));
                 let surplus = self.faults.len().saturating_sub(FAULTS_KEPT);
                 self.faults.drain(..surplus);
@@ -195,6 +203,16 @@ impl Controller {
 
     fn group(&mut self, name: &str) -> Option<&mut RunningGroup> {
         self.groups.iter_mut().find(|group| &*group.name == name)
+    }
+
+    /// Says when the wall clock does not keep up with the ticks (fault 6).
+    fn watch_clock(&mut self, now: Moment) {
+        let tick_ms = i64::try_from(now.tick_us / 1000).unwrap_or(i64::MAX);
+        let drift = now.wall_ms - tick_ms;
+        let by_ms = drift - std::mem::replace(&mut self.clock_drift, drift);
+        if self.started && !(-CLOCK_BACK_MS..=CLOCK_JUMP_MS).contains(&by_ms) {
+            self.setup.log.log(&Event::ClockJump { by_ms });
+        }
     }
 
     /// A stamp for the epoch that begins: never below the last one.
@@ -352,11 +370,13 @@ impl Machine for Controller {
 
     fn step(&mut self, now: Moment) -> Result<Step, Fatal> {
         if !self.started {
+            self.watch_clock(now);
             self.started = true;
             self.stamp_ms = self.next_stamp(now);
             self.close_at =
                 now.tick_after_ms(self.setup.epoch.interval_ms.unwrap_or(u64::MAX / 2000));
         }
+        self.watch_clock(now);
         for event in self.setup.events.drain() {
             self.event(event, now)?;
         }

@@ -54,10 +54,14 @@ pub(crate) fn register(
                 .push(format!("operator \"{uid}\" has no state (--new-state {}.{uid})", plan.name));
         }
     }
-    let (same_uids, hash_differs) =
-        (differences.is_empty(), known.is_some_and(|(hash, _)| *hash != plan.hash()));
-    if same_uids && hash_differs && routes_differ(plan, known) {
-        differences.push("routes or kinds of operators changed".to_owned());
+    for (uid, shape) in plan.shapes() {
+        let before = saved.shapes.get(&(plan.name.clone(), uid.clone()));
+        if before.is_some_and(|before| *before != shape) && !allowed(&options.drop_state, &uid) {
+            differences.push(format!(
+                "keys or kind of \"{uid}\" changed (--drop-state {}.{uid})",
+                plan.name
+            ));
+        }
     }
     if !differences.is_empty() {
         let reason = format!("it does not fit its saved state: {}", differences.join("; "));
@@ -73,13 +77,19 @@ pub(crate) fn register(
             next += 1;
         }
     }
-    let restored = saved_ops.keys().filter(|uid| uids.contains(*uid)).cloned().collect();
+    // State that may be dropped is not restored; a changed operator begins with a new id.
+    let dropped: Vec<Arc<str>> = ops
+        .keys()
+        .filter(|uid| saved_ops.contains_key(*uid) && allowed(&options.drop_state, uid))
+        .cloned()
+        .collect();
+    for uid in &dropped {
+        ops.insert(uid.clone(), next);
+        next += 1;
+    }
+    let kept = |uid: &&Arc<str>| uids.contains(*uid) && !dropped.contains(*uid);
+    let restored = saved_ops.keys().filter(kept).cloned().collect();
     Ok(RegisteredJob { plan: plan.clone(), ops, restored })
-}
-
-/// The hash covers settings too (a bound, an address); only the shape decides about state.
-fn routes_differ(_plan: &JobPlan, _known: Option<&(u64, BTreeMap<Arc<str>, u32>)>) -> bool {
-    false
 }
 
 /// Groups: jobs connected by links, named after the first of them in submit order.
@@ -127,7 +137,8 @@ pub(crate) fn check(plans: &[Arc<JobPlan>], running: &[Arc<str>]) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::JobBuilder;
+    use crate::graph::plan::StatefulSpec;
+    use crate::graph::{JobBuilder, Route};
 
     fn plan(name: &str, imports: &[&str]) -> Arc<JobPlan> {
         let mut job = JobBuilder::new(name);
@@ -145,6 +156,54 @@ mod tests {
             groups.iter().map(|(_, jobs)| jobs.iter().map(|job| &*job.name).collect()).collect();
         assert_eq!(names, [vec!["b"], vec!["a", "c", "d"]]);
         assert_eq!(&*groups[1].0, "a");
+    }
+
+    /// A plan with one stateful operator per uid.
+    fn stateful(uids: &[&str]) -> Arc<JobPlan> {
+        let mut job = JobBuilder::new("j");
+        let rows = job.import("other", "x", 0);
+        for uid in uids {
+            let make: crate::operator::stateful::StatefulFactory =
+                Arc::new(|| unreachable!("never built"));
+            let spec = StatefulSpec { what: "keyed", make, outputs: 0, delay_ms: 0 };
+            job.stateful(uid, &[(&rows, Route::Local)], spec);
+        }
+        Arc::new(job.build().expect("a good plan"))
+    }
+
+    fn saved(plan: &Arc<JobPlan>, job: &RegisteredJob) -> Saved {
+        let jobs = [(plan.name.clone(), (plan.hash(), job.ops.clone()))].into();
+        Saved { jobs, ..Saved::default() }
+    }
+
+    #[test]
+    fn a_job_edited_into_something_else_is_refused_with_the_differences() {
+        let none = SubmitOptions::default();
+        let before = stateful(&["a", "b"]);
+        let first = register(&before, &Saved::default(), &none).expect("a new job");
+        assert!(first.restored.is_empty());
+        let state = saved(&before, &first);
+        // Unchanged: the same ids, and all state is found.
+        let again = register(&before, &state, &none).expect("the same job");
+        assert_eq!((&again.ops, again.restored.len()), (&first.ops, 2));
+        // "b" was renamed to "c": both sides of it are named, with what would allow them.
+        let edited = stateful(&["a", "c"]);
+        let error = register(&edited, &state, &none).err().expect("refused");
+        for part in [
+            "state of \"b\" has no operator (--drop-state j.b)",
+            "operator \"c\" has no state (--new-state j.c)",
+        ] {
+            assert!(error.reason.contains(part), "{error}");
+        }
+        let allowed =
+            SubmitOptions { drop_state: vec!["j.b".to_owned()], new_state: vec!["j.c".to_owned()] };
+        let edited = register(&edited, &state, &allowed).expect("allowed");
+        assert!(!first.ops.values().any(|op| *op == edited.ops["c"]), "an id is never used again");
+        // The same uid with other keys: its state lies in other key groups.
+        let mut rerouted = state.clone();
+        rerouted.shapes.insert(("j".into(), "a".into()), 1);
+        let error = register(&before, &rerouted, &none).err().expect("refused");
+        assert!(error.reason.contains("keys or kind of \"a\" changed"), "{error}");
     }
 
     #[test]

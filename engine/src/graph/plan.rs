@@ -1,5 +1,6 @@
 //! The parts of a plan.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::batch::key;
@@ -189,8 +190,23 @@ impl JobPlan {
         })
     }
 
-    /// A hash of everything that saved state depends on: uids, kinds, routes and ports.
+    /// A hash of the plan as [`JobPlan::explain`] shows it, settings included: for comparing runs.
     pub fn hash(&self) -> u64 {
         crate::hash::hash_bytes(self.explain().as_bytes())
+    }
+
+    /// Per stateful operator a hash of what its saved state depends on: what it is, and the keys by
+    /// which its inputs are routed.
+    pub fn shapes(&self) -> BTreeMap<Arc<str>, u64> {
+        let stateful = self.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Stateful(spec) => Some((node, spec)),
+            _ => None,
+        });
+        let shape = |(node, spec): (&Node, &StatefulSpec)| {
+            let routes: Vec<&Route> = node.inputs.iter().map(|(_, route)| route).collect();
+            let text = format!("{} {routes:?}", spec.what);
+            (node.uid.clone(), crate::hash::hash_bytes(text.as_bytes()))
+        };
+        stateful.map(shape).collect()
     }
 }

@@ -18,7 +18,9 @@ use crate::control::controller::{Controller, ControllerSetup, EpochSettings, Wor
 use crate::control::handle::Handle;
 use crate::control::status::Status;
 use crate::epoch::hold::HoldTable;
+use crate::epoch::stall::StallDetector;
 use crate::error::Fatal;
+use crate::event::EventLog;
 use crate::limit::{
     HASH_VERSION, INFLIGHT_BYTES_MAX, KEY_GROUPS, LAYOUT_VERSION, SOURCE_QUEUE_BYTES,
 };
@@ -41,6 +43,8 @@ pub struct ProcessSettings {
     pub log: LogOptions,
     /// Seed of all random choices (family id, jitter).
     pub seed: u64,
+    /// Where log events go.
+    pub events: EventLog,
 }
 
 impl ProcessSettings {
@@ -59,6 +63,7 @@ impl ProcessSettings {
             source_queue_bytes: SOURCE_QUEUE_BYTES,
             log: LogOptions::default(),
             seed,
+            events: EventLog::default(),
         }
     }
 }
@@ -157,8 +162,11 @@ impl Process {
             waker: controller_waker,
             random,
             source_queue_bytes: settings.source_queue_bytes,
+            log: settings.events.clone(),
         });
-        let machines: Vec<Box<dyn Machine>> = vec![Box::new(controller), Box::new(writer_machine)];
+        let stall = StallDetector::new(handle.status.clone(), settings.events.clone());
+        let machines: Vec<Box<dyn Machine>> =
+            vec![Box::new(controller), Box::new(writer_machine), Box::new(stall)];
         Ok(Self { seats, machines, births, handle, topics, gauges, emitted, births_waker })
     }
 }

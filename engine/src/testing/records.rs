@@ -27,13 +27,20 @@ pub struct Records {
     partitions: Arc<[Vec<Record>]>,
     random: Arc<Mutex<Random>>,
     name: &'static str,
+    endless: bool,
 }
 
 impl Records {
+    /// The same records from a source that does not end: more may always come.
+    #[must_use]
+    pub fn endless(self) -> Self {
+        Self { endless: true, ..self }
+    }
+
     /// A source called `name` with these records; bursts depend on `seed`.
     pub fn new(name: &'static str, partitions: Vec<Vec<Record>>, seed: u64) -> Self {
         let random = Arc::new(Mutex::new(Random::new(seed)));
-        Self { partitions: partitions.into(), random, name }
+        Self { partitions: partitions.into(), random, name, endless: false }
     }
 }
 
@@ -61,7 +68,11 @@ impl RecordSource {
 
 impl Source for RecordSource {
     fn describe(&self) -> Description {
-        Description { name: self.records.describe(), replay: Replay::Exact, bounded: true }
+        Description {
+            name: self.records.describe(),
+            replay: Replay::Exact,
+            bounded: !self.records.endless,
+        }
     }
 
     fn discover(&mut self, _now: Moment) -> Result<Option<Vec<Partition>>, Fault> {
@@ -95,6 +106,9 @@ impl Source for RecordSource {
         let records = &self.records.partitions[ordinal as usize];
         let (next, ended) = self.open.get_mut(&ordinal).expect("chosen from the open ones");
         if *next == records.len() as u64 {
+            if self.records.endless {
+                return Polled::Idle;
+            }
             *ended = true;
             return Polled::End(partition);
         }

@@ -17,8 +17,10 @@ use crate::checkpoint::layout::topic_dir;
 use crate::checkpoint::restore::Saved;
 use crate::checkpoint::writer::TopicMarks;
 use crate::clock::Moment;
+use crate::control::handle::Handle;
 use crate::control::registry::SubmitOptions;
 use crate::counter::StoredCounter;
+use crate::error::Fatal;
 use crate::graph::JobPlan;
 use crate::outbox::log::LogReader;
 use crate::outbox::rows::RowReader;
@@ -49,14 +51,23 @@ pub struct Simulation {
     seed: u64,
     /// How many generations ran.
     pub generations: u32,
+    /// Why machines asked for the end of the process, with the exit code.
+    pub fatals: Vec<Fatal>,
+    /// Something to do once, after this many steps of a generation.
+    act: Option<(u64, Act)>,
 }
+
+/// A request made in the middle of a history.
+pub type Act = Box<dyn FnOnce(&Handle)>;
 
 /// How a generation ended.
 enum Ended {
     Finished,
     Crashed,
     /// A machine asked for the end of the process.
-    Fatal(String),
+    Fatal(Fatal),
+    /// Stopped because the test had seen enough.
+    Enough,
 }
 
 impl Simulation {
@@ -73,21 +84,44 @@ impl Simulation {
             now: Moment { wall_ms: start_ms, tick_us: 1 },
             seed,
             generations: 0,
+            fatals: Vec::new(),
+            act: None,
+        }
+    }
+
+    /// Calls `act` after `steps` steps of the next generation.
+    pub fn act_after(&mut self, steps: u64, act: impl FnOnce(&Handle) + 'static) {
+        self.act = Some((steps, Box::new(act)));
+    }
+
+    /// Runs one generation without crash, for at most `steps` steps or until `enough`; true if it
+    /// was enough.
+    pub fn run_until(
+        &mut self,
+        steps: u64,
+        make: MakePlans<'_>,
+        enough: &dyn Fn() -> bool,
+    ) -> bool {
+        match self.generation(Some(steps), make, enough) {
+            Ended::Enough | Ended::Finished => true,
+            Ended::Crashed => false,
+            Ended::Fatal(fatal) => panic!("seed {}: {fatal}", self.seed),
         }
     }
 
     /// Runs until everything has been read and delivered, dying `crashes` times on the way (or
-    /// fewer, if it finishes first). Panics, naming the seed, if it gets stuck.
+    /// fewer, if it finishes first). Panics, naming the seed, if it gets stuck. What made it stop by
+    /// itself is in `fatals`, which MUST be empty where no fault was injected.
     pub fn run(&mut self, crashes: u32, make: MakePlans<'_>) {
         let mut left = crashes;
         loop {
             let crash_after = (left > 0).then(|| 1 + self.random.below(CRASH_WITHIN));
-            match self.generation(crash_after, make) {
-                Ended::Finished => return,
+            match self.generation(crash_after, make, &|| false) {
+                Ended::Finished | Ended::Enough => return,
                 Ended::Crashed => left -= 1,
-                Ended::Fatal(message) => {
-                    assert!(left > 0, "seed {}: stopped by itself: {message}", self.seed);
-                    left -= 1;
+                Ended::Fatal(fatal) => {
+                    self.fatals.push(fatal);
+                    assert!(self.fatals.len() < 10, "seed {}: {:?}", self.seed, self.fatals);
                     self.disk.heal();
                 }
             }
@@ -97,7 +131,12 @@ impl Simulation {
         }
     }
 
-    fn generation(&mut self, crash_after: Option<u64>, make: MakePlans<'_>) -> Ended {
+    fn generation(
+        &mut self,
+        crash_after: Option<u64>,
+        make: MakePlans<'_>,
+        enough: &dyn Fn() -> bool,
+    ) -> Ended {
         self.generations += 1;
         let mut settings = self.settings.clone();
         settings.seed = self.random.next_u64();
@@ -106,7 +145,7 @@ impl Simulation {
         let topics = TopicMarks::default();
         let process = match Process::open(&settings, disk.clone(), backend, topics.clone()) {
             Ok(process) => process,
-            Err(fatal) => return Ended::Fatal(fatal.message),
+            Err(fatal) => return Ended::Fatal(fatal),
         };
         let Process { mut seats, mut machines, births, handle, .. } = process;
         let allocator = Allocator::Thread(Thread::default());
@@ -117,6 +156,12 @@ impl Simulation {
         for step in 0..STEPS_MAX {
             if crash_after == Some(step) {
                 return Ended::Crashed;
+            }
+            if enough() {
+                return Ended::Enough;
+            }
+            if let Some((_, act)) = self.act.take_if(|(after, _)| *after <= step) {
+                act(&handle);
             }
             self.pass_time();
             machines.extend(births.drain());
@@ -132,7 +177,7 @@ impl Simulation {
                         drop(machines.remove(pick));
                     }
                     Ok(_) => {}
-                    Err(fatal) => return Ended::Fatal(fatal.message),
+                    Err(fatal) => return Ended::Fatal(fatal),
                 }
             }
             if let Some(Err(error)) = reply.take() {

@@ -181,6 +181,12 @@ impl Shard {
         let ours = self.config.record_bytes_max();
         let theirs = topics::record_bytes_max(&self.config, topic);
         let limit = theirs.map_or(ours, |theirs| theirs.min(ours));
+        if u64::try_from(bytes).is_ok_and(|bytes| bytes < limit / 2) {
+            // The record is small: what was too large is the batch it was in.
+            let text = format!("cannot write to kafka topic \"{topic}\": at most {limit} bytes");
+            return Fault::never(format!("{text} are allowed in a batch"))
+                .with_hint("lower batch.size, or raise max.message.bytes of the topic");
+        }
         Fault::never(format!(
             "cannot write a record of {bytes} bytes to kafka topic \"{topic}\": \
              at most {limit} are allowed"

@@ -1,8 +1,9 @@
 //! One transactional producer, and one transaction from begin to commit.
 //!
-//! Never `flush` here: in rdkafka 0.39 it polls for 100 ms a turn, and `poll` sits out its time, so a
-//! transaction of one record would take 100 ms. Polling 1 ms at a time until nothing is in flight
-//! makes it 6 ms. The calls that wait are given short turns: librdkafka resumes them where they
+//! Never `flush` here, nor `poll` with a time: in rdkafka 0.39 `flush` polls for 100 ms a turn,
+//! `poll` sits out its time whatever happens, and spends what is left of a started millisecond
+//! spinning. Polling without time and sleeping between makes a transaction of one record 6 ms
+//! instead of 100. The calls that wait are given short turns: librdkafka resumes them where they
 //! were, and between two turns we look whether somebody wants us to stop.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,10 +19,12 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 
 use super::{Stop, StopMode};
 use crate::kafka::config::{KafkaConfig, bad_setting};
-use crate::kafka::watch::{Listener, Watch, is_refusal};
+use crate::kafka::watch::{Listener, Watch, fault_of, is_refusal};
 
 /// One turn of a call that waits.
 const TURN: Duration = Duration::from_millis(500);
+/// Pause between two looks at what is in flight.
+const LOOK_EVERY: Duration = Duration::from_micros(300);
 /// One turn of an abort, which also needs us to poll for what it purged.
 const ABORT_TURN: Duration = Duration::from_millis(100);
 /// How long `init_transactions` may take until the fault is told; it is begun again then.
@@ -164,18 +167,21 @@ impl Transactional {
             let Err((error, back)) = self.producer.send(record) else { return Ok(()) };
             match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::QueueFull) => {
-                    self.producer.poll(Duration::from_millis(1));
+                    self.pause();
                     self.check()?;
                     record = back;
                 }
-                Some(code) => {
-                    // An earlier record's failure is the reason why this one is not taken.
-                    self.producer.poll(Duration::ZERO);
-                    self.check()?;
+                Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
                     let bytes =
                         back.key.map_or(0, <[u8]>::len) + back.payload.map_or(0, <[u8]>::len);
-                    let topic = back.topic.to_owned();
+                    let (code, topic) = (RDKafkaErrorCode::MessageSizeTooLarge, back.topic);
+                    let topic = topic.to_owned();
                     return Err(Trouble::Undelivered(Undelivered { code, topic, bytes }));
+                }
+                // Mostly because an earlier record failed; its report comes with the abort.
+                Some(code) => {
+                    let what = format!("write to kafka topic \"{}\"", back.topic);
+                    return Err(Trouble::Fault(fault_of(code, &what)));
                 }
                 None => {
                     let topic = back.topic;
@@ -188,10 +194,15 @@ impl Transactional {
     /// Waits until every record is acknowledged or one has failed.
     fn settle(&self) -> Result<(), Trouble> {
         while self.producer.in_flight_count() > 0 {
-            self.producer.poll(Duration::from_millis(1));
+            self.pause();
             self.check()?;
         }
         self.check()
+    }
+
+    fn pause(&self) {
+        std::thread::sleep(LOOK_EVERY);
+        self.producer.poll(Duration::ZERO);
     }
 
     /// Whether going on makes sense.
@@ -260,11 +271,12 @@ impl Transactional {
     }
 }
 
+/// The record without a timestamp of its own: the client sets the time of writing. With the event time
+/// a replay of old days would be gone within a second, because the broker's retention goes by it.
 fn record<'a>(topic: &'a str, row: &RowRef<'a>) -> BaseRecord<'a, [u8], [u8]> {
     let mut record = BaseRecord::to(topic);
     record.key = row.key;
     record.payload = row.value;
-    record.timestamp = (row.time_ms > 0).then_some(row.time_ms);
     let mut headers = row.headers.peekable();
     if headers.peek().is_some() {
         let all = headers.fold(OwnedHeaders::new(), |all, (key, value)| {

@@ -35,8 +35,8 @@ pub(super) enum Question {
     Partitions(Vec<String>),
     /// The offset each of these begins at; `Latest` and `Timestamp` only.
     Resolve(Vec<String>, Vec<(Place, Start)>),
-    /// Which offsets are there.
-    Ranges(Vec<String>, Vec<Place>),
+    /// Which offsets are there; with the position of each, which comes back with the answer.
+    Ranges(Vec<String>, Vec<(Place, Option<u64>)>),
 }
 
 /// The answer to the question of the same kind.
@@ -61,6 +61,8 @@ pub(super) struct Listed {
 #[derive(Debug)]
 pub(super) struct Range {
     pub(super) place: Place,
+    /// The position when it was asked.
+    pub(super) next: Option<u64>,
     /// Offset of the oldest record.
     pub(super) low: u64,
     /// Offset after the newest record that may be read.
@@ -121,9 +123,9 @@ impl Asker {
                     .map(|(place, start)| Ok((*place, self.resolve(&topics, *place, start)?)))
                     .collect(),
             ),
-            Question::Ranges(topics, places) => {
-                Answer::Ranges(places.into_iter().map(|place| self.range(&topics, place)).collect())
-            }
+            Question::Ranges(topics, places) => Answer::Ranges(
+                places.into_iter().map(|(place, next)| self.range(&topics, place, next)).collect(),
+            ),
         }
     }
 
@@ -144,7 +146,7 @@ impl Asker {
 
     fn resolve(&self, topics: &[String], place: Place, start: &Start) -> Result<Offset, Fault> {
         let Start::Timestamp(at) = start else {
-            let high = self.range(topics, place)?.high;
+            let high = self.range(topics, place, None)?.high;
             return Ok(Offset::Offset(i64::try_from(high).unwrap_or(i64::MAX)));
         };
         let topic = &topics[place.topic];
@@ -163,13 +165,13 @@ impl Asker {
         }
     }
 
-    fn range(&self, topics: &[String], place: Place) -> Result<Range, Fault> {
+    fn range(&self, topics: &[String], place: Place, next: Option<u64>) -> Result<Range, Fault> {
         let topic = &topics[place.topic];
         let what = format!("read the offsets of kafka topic \"{topic}\"");
         let found = self.consumer.fetch_watermarks(topic, place.number, ANSWER_LIMIT);
         let (low, high) = self.answered(found, &what)?;
         let number = |offset| u64::try_from(offset).unwrap_or(0);
-        Ok(Range { place, low: number(low), high: number(high) })
+        Ok(Range { place, next, low: number(low), high: number(high) })
     }
 
     fn answered<T>(&self, result: KafkaResult<T>, what: &str) -> Result<T, Fault> {

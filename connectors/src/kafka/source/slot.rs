@@ -86,6 +86,10 @@ impl Slot {
     /// Decides after the broker refused some offset: goes on where it was if the topic has that
     /// position, else as `policy` says.
     pub(super) fn hold_against(&mut self, range: &Range, policy: Option<Start>) -> Option<Fault> {
+        if self.next != range.next {
+            // It has been read since we asked, so it was not the refused one.
+            return None;
+        }
         let Some(next) = self.next else {
             // Nothing was read yet, so nothing is lost: the oldest record went while we came.
             self.restart(&Start::Earliest);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::deliveries::{Retired, WaitingBlock};
 use super::groups::ReadyEpoch;
-use super::{Destination, OpenBlock, PlannedUnit, Writer};
+use super::{Destination, JobRecord, OpenBlock, PlannedUnit, Writer};
 use crate::checkpoint::layout::{self, SinkKey, space};
 use crate::checkpoint::piece::{Delta, Piece};
 use crate::control::event::{ControlEvent, SourcePositions};
@@ -54,7 +54,7 @@ impl Writer {
     }
 
     fn epoch(&mut self, ready: ReadyEpoch, commit: &mut Commit) -> Result<(), Fatal> {
-        let ReadyEpoch { record, closing, bundles, blocks, .. } = ready;
+        let ReadyEpoch { record, closing, bundles, blocks, first, .. } = ready;
         let block_count = blocks.len();
         let mut sequence = 0;
         for block in blocks {
@@ -79,17 +79,14 @@ impl Writer {
         }
         let mut deltas = 0;
         for bundle in bundles {
-            let (_, _, ops) = record
-                .jobs
-                .iter()
-                .find(|(job, _, _)| *job == bundle.job)
-                .expect("the group record names every job");
+            let job = record.jobs.iter().find(|job| job.name == bundle.job);
+            let ops = &job.expect("the group record names every job").ops;
             for piece in bundle.pieces {
                 deltas += self.piece(&bundle.job, ops, piece, commit);
             }
         }
-        for (job, hash, ops) in &record.jobs {
-            commit.put(space::JOBS, job.as_bytes().to_vec(), layout::encode_job(*hash, ops));
+        if first {
+            record.jobs.iter().for_each(|job| commit.job(job));
         }
         let mut complete = layout::encode_u64(closing.epoch);
         complete.extend_from_slice(&self.setup.generation.to_be_bytes());
@@ -200,6 +197,15 @@ impl Commit {
 
     fn delete(&mut self, space: &'static str, key: Vec<u8>) {
         self.batch.delete(&space.into(), key);
+    }
+
+    fn job(&mut self, job: &JobRecord) {
+        let name = job.name.as_bytes().to_vec();
+        self.put(space::JOBS, name, layout::encode_job(job.plan_hash, &job.ops));
+        for (uid, shape) in &job.shapes {
+            let key = format!("{}\0{uid}", job.name).into_bytes();
+            self.put(space::SHAPES, key, layout::encode_u64(*shape));
+        }
     }
 
     fn manifest(&mut self, group: &str, epoch: u64, numbers: [u64; 5]) {

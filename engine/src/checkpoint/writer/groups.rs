@@ -13,11 +13,15 @@ pub(super) struct ReadyEpoch {
     pub(super) complete_before: Option<u64>,
     pub(super) bundles: Vec<Bundle>,
     pub(super) blocks: Vec<OpenBlock>,
+    /// The group's jobs are not yet in the store as they are now.
+    pub(super) first: bool,
 }
 
 struct Group {
     record: Arc<GroupRecord>,
     complete: Option<u64>,
+    /// Whether the jobs as they are now have been written.
+    recorded: bool,
     settled: Option<u64>,
     closing: VecDeque<Closing>,
     /// Bundles by epoch.
@@ -42,20 +46,22 @@ impl Groups {
 
     pub(super) fn form(&mut self, record: GroupRecord) {
         let name = record.name.clone();
-        for (job, _, _) in &record.jobs {
-            self.of_job.insert(job.clone(), name.clone());
+        for job in &record.jobs {
+            self.of_job.insert(job.name.clone(), name.clone());
         }
         let complete = self.saved.get(&name).copied();
         let record = Arc::new(record);
         let group = self.groups.entry(name).or_insert_with(|| Group {
             record: record.clone(),
             complete,
+            recorded: false,
             settled: None,
             closing: VecDeque::new(),
             bundles: BTreeMap::new(),
             blocks: Vec::new(),
         });
         group.record = record;
+        group.recorded = false;
     }
 
     pub(super) fn closing(&mut self, closing: Closing) {
@@ -128,6 +134,7 @@ impl Group {
             complete_before: self.complete,
             bundles,
             blocks,
+            first: !std::mem::replace(&mut self.recorded, true),
         })
     }
 }

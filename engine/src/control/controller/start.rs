@@ -7,7 +7,7 @@ use super::groups::{RunningGroup, RunningSource};
 use super::{Controller, Order};
 use crate::checkpoint::layout::SinkKey;
 use crate::checkpoint::restore::{LoadQueues, Loader};
-use crate::checkpoint::writer::{self, GroupRecord, SinkRecord, WriterItem};
+use crate::checkpoint::writer::{self, GroupRecord, JobRecord, SinkRecord, WriterItem};
 use crate::control::command::JobSeat;
 use crate::control::registry::RegisteredJob;
 use crate::error::{Fatal, JobError};
@@ -239,7 +239,11 @@ fn group_record(name: &Arc<str>, jobs: &[RegisteredJob]) -> GroupRecord {
             });
         }
     }
-    let jobs =
-        jobs.iter().map(|job| (job.plan.name.clone(), job.plan.hash(), job.ops.clone())).collect();
-    GroupRecord { name: name.clone(), jobs, sinks }
+    let jobs = jobs.iter().map(|job| JobRecord {
+        name: job.plan.name.clone(),
+        plan_hash: job.plan.hash(),
+        ops: job.ops.clone(),
+        shapes: job.plan.shapes(),
+    });
+    GroupRecord { name: name.clone(), jobs: jobs.collect(), sinks }
 }

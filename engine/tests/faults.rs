@@ -1,0 +1,253 @@
+//! Faults of the list in the specification (engine 26) that are the engine's own: disk full, failed
+//! sync, idle partitions, one hot key, times far off, a job cancelled in mid commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::batch::build::BatchBuilder;
+use engine::batch::key;
+use engine::batch::row::Row;
+use engine::batch::schema::{Kind, Schema};
+use engine::codec::Verbatim;
+use engine::error::exit;
+use engine::graph::plan::{SinkTarget, SourceSpec, StatefulSpec};
+use engine::graph::{JobBuilder, JobPlan, Route};
+use engine::operator::keyed::Codec;
+use engine::operator::window::{Aggregate, PARTIAL_KEY, WindowFinal, WindowPartial};
+use engine::random::Random;
+use engine::sink::UnitPolicy;
+use engine::source::Start;
+use engine::testing::disk::Fault;
+use engine::testing::records::{KEY, Record, Records, TimedDecoder, VALUE};
+use engine::testing::simulate::Simulation;
+use engine::testing::target::Target;
+use engine::time::window::Tumbling;
+
+const START_MS: i64 = 1_000_000;
+const WINDOWS: Tumbling = Tumbling { size_ms: 100, lateness_ms: 0 };
+
+/// Counts records per key.
+#[derive(Clone)]
+struct Count(Arc<Schema>);
+
+#[derive(Default)]
+struct Number(u64);
+
+impl Codec for Number {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.to_be_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(Self(u64::from_be_bytes(bytes.try_into().ok()?)))
+    }
+}
+
+impl Aggregate for Count {
+    type Sum = Number;
+
+    fn group(&self, _input: usize, row: Row<'_>, group: &mut Vec<u8>) -> bool {
+        key::push_bytes(group, row.bytes(KEY));
+        true
+    }
+
+    fn add(&self, _input: usize, _row: Row<'_>, sum: &mut Number) {
+        sum.0 += 1;
+    }
+
+    fn merge(&self, sum: &mut Number, other: &Number) {
+        sum.0 += other.0;
+    }
+
+    fn schema(&self) -> &Arc<Schema> {
+        &self.0
+    }
+
+    fn emit(&self, start: i64, group: &[u8], sum: &Number, row: &mut BatchBuilder) {
+        let place = row.append_with(|out| {
+            key::push_int(out, start);
+            out.extend_from_slice(group);
+        });
+        row.slice(KEY, place);
+        let sum = row.append(sum.0.to_string().as_bytes());
+        row.slice(VALUE, sum);
+    }
+}
+
+/// One job `name`: records, counted by key in windows, to the target.
+fn job(name: &str, records: &Records, target: &Target, idle_timeout_ms: i64) -> Arc<JobPlan> {
+    let schema = Schema::new("timed", &[("key", Kind::Slice), ("value", Kind::Slice)]);
+    let mut job = JobBuilder::new(name);
+    let source = job.source(
+        "in",
+        SourceSpec {
+            factory: Arc::new(records.clone()),
+            start: Start::Earliest,
+            decoder: Arc::new(|| Box::new(TimedDecoder::default())),
+            bound_ms: 0,
+            idle_timeout_ms,
+            future_hold_ms: 1_000,
+            future_skew_ms: 10_000,
+        },
+    );
+    let spec = |what, outputs, make| StatefulSpec { what, make, outputs, delay_ms: 0 };
+    let (first, second) = (Count(schema.clone()), Count(schema));
+    let partial = job.stateful(
+        "partial",
+        &[(&source.rows, Route::Local)],
+        spec("partial", 2, Arc::new(move || Box::new(WindowPartial::new(first.clone(), WINDOWS)))),
+    );
+    let total = job.stateful(
+        "window",
+        &[(&partial[0], Route::Key(vec![PARTIAL_KEY]))],
+        spec("window", 1, Arc::new(move || Box::new(WindowFinal::new(second.clone(), WINDOWS)))),
+    );
+    let verbatim = Arc::new(Verbatim { key: KEY, value: VALUE });
+    let sink = SinkTarget::Outside(Arc::new(target.clone()));
+    job.sink("out", sink, &["windows"], vec![(&total[0], 0, verbatim)]);
+    Arc::new(job.build().expect("a good plan"))
+}
+
+fn record(time: i64, key: &str) -> Record {
+    (key.as_bytes().to_vec(), format!("{time} x").into_bytes())
+}
+
+/// Sums by window start and key.
+fn sums(target: &Target) -> BTreeMap<(i64, String), u64> {
+    let mut sums = BTreeMap::new();
+    for (_, place, sum) in target.rows() {
+        let parts = key::parts(&place.expect("a key")).expect("a key of ours");
+        let [key::Part::Int(start), key::Part::Bytes(group)] = &parts[..] else {
+            panic!("not a window key: {parts:?}")
+        };
+        let group = String::from_utf8(group.clone()).expect("text");
+        let sum = String::from_utf8(sum.expect("a sum")).expect("text");
+        assert!(
+            sums.insert((*start, group), sum.parse().expect("a number")).is_none(),
+            "a window fires once, in one piece"
+        );
+    }
+    sums
+}
+
+fn target(seed: u64) -> Target {
+    Target::new(seed, UnitPolicy::EVERY_EPOCH)
+}
+
+/// Times that grow, keys a to d.
+fn steady(seed: u64, count: i64) -> Vec<Record> {
+    let mut random = Random::new(seed);
+    let keys = ["a", "b", "c", "d"];
+    (0..count).map(|n| record(START_MS - 5_000 + n * 7, keys[random.index(4)])).collect()
+}
+
+fn expected(records: &[Vec<Record>]) -> BTreeMap<(i64, String), u64> {
+    let mut sums = BTreeMap::new();
+    for (key, value) in records.iter().flatten() {
+        let text = String::from_utf8(value.clone()).expect("text");
+        let time: i64 = text.split(' ').next().expect("a time").parse().expect("a number");
+        let key = String::from_utf8(key.clone()).expect("text");
+        *sums.entry((WINDOWS.start_of(time), key)).or_default() += 1;
+    }
+    sums
+}
+
+/// Faults 10, 13: a full disk or a failed sync ends the process with code 74, nothing is retried on
+/// it, and the next generation goes on from the last complete epoch.
+#[test]
+fn a_failing_disk_stops_the_process_and_loses_nothing() {
+    let mut stops = 0;
+    for seed in 1..=30 {
+        let partitions = vec![steady(seed, 120), steady(seed + 100, 120)];
+        let records = Records::new("in", partitions.clone(), seed);
+        let target = target(seed);
+        let mut simulation = Simulation::new(seed, START_MS);
+        let fault = if seed % 2 == 0 { Fault::NoSpace } else { Fault::Io };
+        simulation.disk.fail_after(seed % 23, fault);
+        simulation.run(3, &|_, _| vec![job("j", &records, &target, 0)]);
+        assert_eq!(sums(&target), expected(&partitions), "seed {seed}");
+        stops += simulation.fatals.len();
+        for fatal in &simulation.fatals {
+            assert_eq!(fatal.code, exit::DISK, "seed {seed}: {fatal}");
+        }
+    }
+    assert!(stops >= 10, "the disk failed only {stops} times");
+}
+
+/// Fault 40: a silent partition is flagged idle after its time-out and no longer holds the watermark;
+/// without a time-out it does.
+#[test]
+fn a_silent_partition_is_left_out_after_its_time_out() {
+    for (idle_timeout_ms, fires) in [(10, true), (0, false)] {
+        let records = Records::new("in", vec![steady(1, 900), Vec::new()], 1).endless();
+        let target = target(1);
+        let mut simulation = Simulation::new(1, START_MS);
+        let make = |_: &_, _| vec![job("j", &records, &target, idle_timeout_ms)];
+        let fired = simulation.run_until(400_000, &make, &|| !target.rows().is_empty());
+        assert_eq!(fired, fires, "idle time-out {idle_timeout_ms} ms");
+    }
+}
+
+/// Fault 59: nearly all records on one key cost one partial row per epoch and worker.
+#[test]
+fn one_hot_key_is_summed_before_it_travels() {
+    let mut hot: Vec<Record> =
+        (0..2_000).map(|n| record(START_MS - 5_000 + n / 10, "hot")).collect();
+    hot.push(record(START_MS - 4_700, "cold"));
+    let partitions = vec![hot];
+    let records = Records::new("in", partitions.clone(), 4);
+    let target = target(4);
+    let mut simulation = Simulation::new(4, START_MS);
+    simulation.run(2, &|_, _| vec![job("j", &records, &target, 0)]);
+    assert_eq!(sums(&target), expected(&partitions));
+}
+
+/// Fault 60: a record a year late is refused, one far in the future is set aside, one some time ahead
+/// counts but does not move the watermark: the windows of all others are whole.
+#[test]
+fn times_far_off_do_not_poison_the_watermark() {
+    let year = 365 * 86_400_000;
+    let mut records = steady(9, 100);
+    let good = vec![records.clone()];
+    records.insert(40, record(START_MS - year, "late"));
+    records.insert(50, record(START_MS + year, "future"));
+    records.insert(60, record(START_MS + 5_000, "ahead"));
+    let records = Records::new("in", vec![records], 9);
+    let target = target(9);
+    let mut simulation = Simulation::new(9, START_MS);
+    simulation.run(0, &|_, _| vec![job("j", &records, &target, 0)]);
+    let mut expected = expected(&good);
+    expected.insert((WINDOWS.start_of(START_MS + 5_000), "ahead".to_owned()), 1);
+    assert_eq!(sums(&target), expected);
+    let count = |name: &str| {
+        let counters = simulation.counters();
+        counters.iter().find(|counter| counter.name == name).map_or(0, |counter| counter.value)
+    };
+    assert_eq!((count("late"), count("future"), count("future_time")), (1, 1, 1));
+}
+
+/// Fault 63: a job cancelled while epochs are being committed ends at a complete epoch, everything up
+/// to it is delivered once, and the other group does not notice.
+#[test]
+fn a_cancelled_job_ends_whole_and_alone() {
+    for seed in 1..=20 {
+        let partitions = vec![steady(seed, 150)];
+        let stays = Records::new("in", partitions.clone(), seed);
+        let goes = Records::new("in", partitions.clone(), seed + 1).endless();
+        let (kept, cancelled) = (target(seed), target(seed + 1));
+        let mut simulation = Simulation::new(seed, START_MS);
+        simulation.act_after(200 + seed * 40, |handle| {
+            drop(handle.cancel("goes").expect("nothing else asks"));
+        });
+        simulation.run(0, &|_, _| {
+            vec![job("stays", &stays, &kept, 0), job("goes", &goes, &cancelled, 0)]
+        });
+        let all = expected(&partitions);
+        assert_eq!(sums(&kept), all, "seed {seed}");
+        for (window, sum) in sums(&cancelled) {
+            assert_eq!(Some(&sum), all.get(&window), "seed {seed}: a part of window {window:?}");
+        }
+        let saved = simulation.saved();
+        assert!(saved.outbox.keys().all(|sink| &*sink.job != "goes"), "seed {seed}: undelivered");
+    }
+}
