@@ -1,7 +1,8 @@
 //! How a demo is started: by a supervisor, so that it survives `kill -9` like `run`.
 //!
-//! The child draws on the terminal that both share. One that is killed cannot put it back, so the
-//! supervisor remembers how it was and puts it back at the end.
+//! The child draws on the terminal that both share. One that is killed cannot put it back: the next
+//! one makes it usable before it begins, and the supervisor, which remembers how it was, puts it
+//! back at the end.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use anyhow::Result;
 use crossterm::cursor::Show;
 use crossterm::terminal::LeaveAlternateScreen;
 use engine::error::exit;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, OutputModes, Termios, tcgetattr, tcsetattr,
+};
 
 use super::{Request, demo};
 use crate::cli::{Cli, DemoArgs};
@@ -40,6 +43,7 @@ pub(crate) fn start(cli: &Cli, args: &DemoArgs) -> Result<u8> {
         return code;
     }
     crash::record_into(dir.crash());
+    make_cooked();
     let outcome = demo(&request(cli, args, checked));
     if let Err(error) = &outcome {
         run::record(error);
@@ -60,6 +64,19 @@ fn request(cli: &Cli, args: &DemoArgs, checked: Checked) -> Request {
         epoch_interval_ms: checked.engine.epoch_interval_ms,
         settings: checked.settings,
         supervisor: cli.child_of,
+    }
+}
+
+/// Undoes what a killed child may have done to the terminal: raw mode.
+fn make_cooked() {
+    let Ok(mut modes) = tcgetattr(io::stdin()) else { return };
+    if !modes.local_modes.contains(LocalModes::ICANON) {
+        modes.local_modes |=
+            LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
+        modes.input_modes |= InputModes::ICRNL | InputModes::IXON | InputModes::BRKINT;
+        modes.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
+        // If the terminal has gone, it needs no care.
+        let _gone = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
     }
 }
 

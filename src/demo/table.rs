@@ -1,7 +1,7 @@
 //! The tables as they are shown: newest rows and counts, read on a thread of its own so that the
 //! view never waits for them.
 //!
-//! Newest rows cost what they are and are read once a second. Counting walks a table, so it is done
+//! Newest rows cost what they are and are read about once a second. Counting walks a table, so it is done
 //! for at most a twentieth of the time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,8 @@ use super::layer;
 /// Newest rows that are kept for the view.
 const NEWEST: usize = 24;
 const EVERY: Duration = Duration::from_secs(1);
+/// While a table is empty it is looked at more often: its first row is what people wait for.
+const EVERY_EMPTY: Duration = Duration::from_millis(100);
 /// A count that took so long is not repeated for this many times as long.
 const REST: u32 = 20;
 
@@ -53,7 +55,9 @@ impl TableWatch {
                 if counting {
                     count_at = Instant::now() + begun.elapsed() * REST;
                 }
-                std::thread::park_timeout(EVERY);
+                let empty =
+                    ours.lock().expect("nothing panics under this lock").iter().any(is_empty);
+                std::thread::park_timeout(if empty { EVERY_EMPTY } else { EVERY });
             }
         })?;
         Ok(Self { shown, stop, thread: Some(thread) })
@@ -74,6 +78,10 @@ impl Drop for TableWatch {
             drop(thread.join());
         }
     }
+}
+
+fn is_empty(table: &TableShown) -> bool {
+    table.newest.is_empty()
 }
 
 /// What cannot be read is shown as it was: the sink meets the same fault and says so.
