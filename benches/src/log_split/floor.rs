@@ -74,6 +74,7 @@ fn producer(bootstrap: &str, outputs: &[String]) -> Result<BaseProducer> {
         .set("bootstrap.servers", bootstrap)
         .set("transactional.id", outputs.first().context("no topics")?)
         .set("partitioner", "murmur2_random")
+        .set("max.in.flight.requests.per.connection", "2")
         .set("delivery.report.only.error", "true")
         .set("linger.ms", "5")
         .set("batch.size", "1000000")
