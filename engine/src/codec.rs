@@ -45,6 +45,12 @@ pub trait Encoder: Send + Sync {
     fn key(&self, row: Row<'_>, out: &mut Vec<u8>) -> bool;
     /// Appends the value's bytes.
     fn value(&self, row: Row<'_>, out: &mut Vec<u8>);
+    /// Key and value where both stand in the row as they are: then nothing is copied into scratch
+    /// memory first. An encoder that answers MUST answer for every row, like the methods above.
+    fn in_place<'a>(&self, row: Row<'a>) -> Option<(Option<&'a [u8]>, &'a [u8])> {
+        let _ = row;
+        None
+    }
     /// Appends `(name, value)` headers; most records have none.
     fn headers(&self, row: Row<'_>, out: &mut Vec<(&'static str, Vec<u8>)>) {
         let _ = (row, out);
@@ -67,5 +73,9 @@ impl Encoder for Verbatim {
 
     fn value(&self, row: Row<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(row.bytes(self.value).unwrap_or_default());
+    }
+
+    fn in_place<'a>(&self, row: Row<'a>) -> Option<(Option<&'a [u8]>, &'a [u8])> {
+        Some((row.bytes(self.key), row.bytes(self.value).unwrap_or_default()))
     }
 }

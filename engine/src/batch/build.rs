@@ -232,7 +232,15 @@ impl BatchBuilder {
     pub fn finish_if_full(&mut self, budget: Option<&Arc<Budget>>) -> Option<Batch> {
         let full = self.len() >= crate::limit::BATCH_ROWS_TARGET
             || self.bytes() >= crate::limit::BATCH_BYTES_TARGET;
-        full.then(|| std::mem::replace(self, Self::new(&self.schema)).finish(budget)).flatten()
+        if !full {
+            return None;
+        }
+        let mut next = Self::new(&self.schema);
+        // The next batch will be as large: no growing from nothing.
+        next.body.reserve(self.body.len());
+        next.regions.reserve(self.regions.len());
+        next.orders.reserve(self.orders.len());
+        std::mem::replace(self, next).finish(budget)
     }
 }
 

@@ -121,38 +121,56 @@ impl CollectStage {
     }
 
     fn row(&mut self, epoch: u64, target: u16, encoder: &dyn Encoder, row: Row<'_>) {
-        self.key.clear();
-        self.value.clear();
-        let keyed = encoder.key(row, &mut self.key);
-        encoder.value(row, &mut self.value);
+        let (mut key_bytes, mut value_bytes) =
+            (std::mem::take(&mut self.key), std::mem::take(&mut self.value));
+        let (key, value) = match encoder.in_place(row) {
+            Some(parts) => parts,
+            None => {
+                key_bytes.clear();
+                value_bytes.clear();
+                let keyed = encoder.key(row, &mut key_bytes);
+                encoder.value(row, &mut value_bytes);
+                (keyed.then_some(key_bytes.as_slice()), value_bytes.as_slice())
+            }
+        };
         let mut headers = Vec::new();
         encoder.headers(row, &mut headers);
         let headers: Vec<(&str, &[u8])> =
             headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
-        let destination = self.destination(target, keyed);
-        let row = OutRow {
-            target,
-            op: Op::Insert,
-            time_ms: row.time(),
-            key: keyed.then_some(self.key.as_slice()),
-            value: Some(&self.value),
-            headers: &headers,
-        };
+        self.write(
+            epoch,
+            &OutRow {
+                target,
+                op: Op::Insert,
+                time_ms: row.time(),
+                key,
+                value: Some(value),
+                headers: &headers,
+            },
+        );
+        (self.key, self.value) = (key_bytes, value_bytes);
+    }
+
+    fn write(&mut self, epoch: u64, row: &OutRow<'_>) {
+        let destination = self.destination(row);
         let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
         let writer = open.blocks.entry(destination).or_default();
-        let full = (!writer.has_room_for(&row)).then(|| std::mem::take(writer));
-        writer.push(&row);
+        // Where one block became full, the next one will: it gets its memory at once.
+        let full = (!writer.has_room_for(row))
+            .then(|| std::mem::replace(writer, RowWriter::for_a_full_block()));
+        writer.push(row);
         if let Some(full) = full {
             self.send(epoch, destination, full);
         }
     }
 
-    fn destination(&self, target: u16, keyed: bool) -> Destination {
+    fn destination(&self, row: &OutRow<'_>) -> Destination {
         match &self.target {
             SinkTarget::Topics(topics, partitioner) => {
-                let bytes = if keyed { &self.key } else { &self.value };
-                let partitions = topics[usize::from(target)].partitions;
-                Destination::Topic { topic: target, partition: partitioner(bytes, partitions) }
+                let bytes = row.key.or(row.value).unwrap_or_default();
+                let partitions = topics[usize::from(row.target)].partitions;
+                let partition = partitioner(bytes, partitions);
+                Destination::Topic { topic: row.target, partition }
             }
             SinkTarget::Outside(_) => Destination::Outbox,
         }

@@ -61,6 +61,11 @@ impl RowWriter {
         RowWriter::default()
     }
 
+    /// A writer with the memory of a full block.
+    pub fn for_a_full_block() -> RowWriter {
+        RowWriter { bytes: Vec::with_capacity(BLOCK_BYTES_MAX), rows: 0 }
+    }
+
     /// Appends a row. The caller asks [`RowWriter::has_room_for`] first and passes a full block on.
     pub fn push(&mut self, row: &OutRow<'_>) {
         let flag = |bit: u8, set: bool| if set { bit } else { 0 };
