@@ -16,12 +16,13 @@ use engine::codec::{Encoder, Verbatim};
 use engine::counter::Counters;
 use engine::error::JobError;
 use engine::graph::plan::StatefulSpec;
-use engine::graph::{JobBuilder, JobPlan, Route};
+use engine::graph::{Edge, JobBuilder, JobPlan, Route};
 use engine::operator::keyed::{Codec, Keyed, KeyedLogic, Slot};
 use engine::operator::stateful::Output;
 use engine::time::zone::{Date, Zone};
 
-use crate::outside::{JobTopics, Outside, dead_topic, future_topic, source_spec};
+use crate::Job;
+use crate::outside::{JobTopics, Outside, dead_topic, future_topic, pages_from_topic, source_spec};
 use crate::settings::Settings;
 
 /// Name of the job.
@@ -75,6 +76,21 @@ pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobEr
     topics.build(&mut job, outside);
     job.export(PAGE, &ports[PORTS.page]);
     job.build()
+}
+
+/// The page records for another job: in process where this job runs beside it, else from the topic.
+/// With the rows come the dead letters of a source that the other job then has.
+pub(crate) fn pages(
+    job: &mut JobBuilder,
+    settings: &Settings,
+    outside: &Outside<'_>,
+    together: &[Job],
+) -> (Edge, Vec<(Edge, Arc<dyn Encoder>)>) {
+    if together.contains(&Job::LogSplit) {
+        (job.import(NAME, PAGE, 0), Vec::new())
+    } else {
+        pages_from_topic(job, settings, outside, "page", TOPICS[PORTS.page])
+    }
 }
 
 fn encoder(topic: usize) -> Arc<dyn Encoder> {

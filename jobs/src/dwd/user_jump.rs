@@ -25,7 +25,7 @@ use engine::operator::stateful::Output;
 
 use super::log_split;
 use crate::Job;
-use crate::outside::{JobTopics, Outside, pages_from_topic};
+use crate::outside::{JobTopics, Outside};
 use crate::settings::Settings;
 
 /// Name of the job.
@@ -45,13 +45,9 @@ pub fn plan(
     together: &[Job],
 ) -> Result<JobPlan, JobError> {
     let mut job = JobBuilder::new(NAME);
-    let (pages, dead) = if together.contains(&Job::LogSplit) {
-        (job.import(log_split::NAME, log_split::PAGE, 0), Vec::new())
-    } else {
-        let jumps =
-            Settings { out_of_orderness_ms: settings.jump_out_of_orderness_ms, ..settings.clone() };
-        pages_from_topic(&mut job, &jumps, outside, "page", log_split::TOPICS[0])
-    };
+    let jumps =
+        Settings { out_of_orderness_ms: settings.jump_out_of_orderness_ms, ..settings.clone() };
+    let (pages, dead) = log_split::pages(&mut job, &jumps, outside, together);
     let by_mid = Route::Key(vec![PAGE_KEY]);
     let within_ms = settings.jump_within_ms;
     let ports = job.stateful(

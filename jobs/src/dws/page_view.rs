@@ -27,7 +27,7 @@ use crate::Job;
 use crate::dwd::dates::Dates;
 use crate::dwd::log_split;
 use crate::dwd::unique_visitor::KEPT_MS;
-use crate::outside::{JobTopics, Outside, pages_from_topic};
+use crate::outside::{JobTopics, Outside};
 use crate::settings::Settings;
 
 /// Name of the job and of its table.
@@ -54,11 +54,7 @@ pub fn plan(
     together: &[Job],
 ) -> Result<JobPlan, JobError> {
     let mut job = JobBuilder::new(NAME);
-    let (pages, dead) = if together.contains(&Job::LogSplit) {
-        (job.import(log_split::NAME, log_split::PAGE, 0), Vec::new())
-    } else {
-        pages_from_topic(&mut job, settings, outside, "page", log_split::TOPICS[0])
-    };
+    let (pages, dead) = log_split::pages(&mut job, settings, outside, together);
     let by_mid = Route::Key(vec![PAGE_KEY]);
     let zone = settings.time_zone.clone();
     let ports = job.stateful(
