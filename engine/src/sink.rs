@@ -52,15 +52,22 @@ pub enum SinkRequest {
     Deliver(Unit, Vec<Arc<Block>>),
 }
 
-/// A table a sink may have to create.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A table a sink may have to create. One that exists with another key, type or salt stays as it is:
+/// the answer is a fault that no retry helps, and says what differs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableDefinition {
+    /// Schema of the table at the target, if one is configured.
+    pub schema: Option<String>,
     /// Name at the target.
     pub name: String,
     /// Columns in order: name and type text.
     pub columns: Vec<(String, String)>,
     /// Names of the key columns.
     pub keys: Vec<String>,
+    /// Properties of the table, upper-case names: `("SALT_BUCKETS", "4")`.
+    pub options: Vec<(String, String)>,
+    /// Row keys at which the table is split from the start.
+    pub split_on: Vec<String>,
 }
 
 /// Answer to a finished request.
