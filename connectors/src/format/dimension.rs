@@ -13,8 +13,23 @@
 //! Constraints: the key columns are among the cells; a column named twice has its last text; texts
 //! are UTF-8, which is not checked here. Names are as the configuration spells them: their case is
 //! folded by the store.
+//!
+//! A store takes a unit whole, so one row it cannot take would hold up all others: whoever makes
+//! changes MUST ask [`key_fault`] and keep to [`ROW_BYTES_MAX`] first, and write what does not pass
+//! to a side output.
+//!
+//! The other direction: [`push_lookup_key`] asks for a row, the answer is a change that replaces it.
 
+use engine::batch::key;
 use engine::batch::stored::{push_varint, take_varint};
+
+/// Bytes of the longest row key, separators and salt byte included. HBase ends at 32 767, so a key
+/// that fits here and not there is one byte of bad luck (phoenix.md 10.2).
+pub const KEY_BYTES_MAX: usize = 32 << 10;
+/// Bytes of the largest row; HBase's default limit of a cell (phoenix.md 10.2).
+pub const ROW_BYTES_MAX: usize = 10 << 20;
+/// Most columns of a table (phoenix.md 10.2).
+pub const COLUMNS_MAX: usize = 1000;
 
 const VERSION: u8 = 1;
 
@@ -135,10 +150,104 @@ fn take_part<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     rest.split_off(..length)
 }
 
+/// Why no dimension store takes a row with this key, as a reason for a side output:
+///
+/// | reason | meaning |
+/// |---|---|
+/// | `null_pk` | a key column is NULL, empty or missing |
+/// | `long_pk` | the row key would be longer than [`KEY_BYTES_MAX`] |
+/// | `zero_in_pk` | a text that is not the last of its key holds the character U+0000, which ends a text inside a row key (phoenix.md 8.3): two rows would have one key |
+///
+/// `texts` are those of the key columns in key order.
+pub fn key_fault<'a>(texts: impl IntoIterator<Item = Option<&'a [u8]>>) -> Option<&'static str> {
+    // The salt byte.
+    let mut length = 1;
+    let mut zero_before = false;
+    let mut zero = false;
+    for text in texts {
+        let Some(text) = text.filter(|text| !text.is_empty()) else { return Some("null_pk") };
+        zero |= zero_before;
+        zero_before = text.contains(&0);
+        length += text.len() + 1;
+    }
+    if length == 1 {
+        return Some("null_pk");
+    }
+    // The last text has no separator.
+    let long = (length - 1 > KEY_BYTES_MAX).then_some("long_pk");
+    long.or_else(|| zero.then_some("zero_in_pk"))
+}
+
+/// Appends the key under which a [`Lookup`](engine::lookup::Lookup) of dimension rows is asked: the
+/// table's name and the texts of its key columns in key order, memory-comparable
+/// ([`engine::batch::key`]). The answer is a [`DimensionOp::Replace`] of that row with all columns
+/// of the table in declared order, names in upper case.
+pub fn push_lookup_key<'a>(
+    out: &mut Vec<u8>,
+    table: &str,
+    texts: impl IntoIterator<Item = Option<&'a [u8]>>,
+) {
+    key::push_bytes(out, Some(table.as_bytes()));
+    for text in texts {
+        key::push_bytes(out, text);
+    }
+}
+
+/// Reads a lookup key: the table and the texts; `None` if [`push_lookup_key`] did not write it.
+pub fn read_lookup_key(bytes: &[u8]) -> Option<(String, Vec<Option<Vec<u8>>>)> {
+    let mut parts = key::parts(bytes)?.into_iter();
+    let Some(key::Part::Bytes(table)) = parts.next() else { return None };
+    let texts = parts.map(|part| match part {
+        key::Part::Null => Some(None),
+        key::Part::Bytes(text) => Some(Some(text)),
+        key::Part::Int(_) => None,
+    });
+    Some((String::from_utf8(table).ok()?, texts.collect::<Option<_>>()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn keys_that_no_store_takes_have_a_reason() {
+        let longest = vec![b'k'; KEY_BYTES_MAX - 1];
+        let longer = vec![b'k'; KEY_BYTES_MAX];
+        let two = vec![b'k'; KEY_BYTES_MAX - 3];
+        for (texts, reason) in [
+            (vec![], Some("null_pk")),
+            (vec![None], Some("null_pk")),
+            (vec![Some(&b""[..])], Some("null_pk")),
+            (vec![Some(&b"a"[..]), None], Some("null_pk")),
+            (vec![None, Some(&b"a"[..])], Some("null_pk")),
+            (vec![Some(&longest)], None),
+            (vec![Some(&longer)], Some("long_pk")),
+            (vec![Some(&two), Some(b"k")], None),
+            (vec![Some(&two), Some(b"kk")], Some("long_pk")),
+            (vec![Some(b"a\0")], None),
+            (vec![Some(b"a"), Some(b"\0b")], None),
+            (vec![Some(b"a\0"), Some(b"b")], Some("zero_in_pk")),
+            (vec![Some(b"a"), Some(b"\0"), Some(b"c")], Some("zero_in_pk")),
+        ] {
+            assert_eq!(key_fault(texts.clone()), reason, "{:?}", texts.len());
+        }
+    }
+
+    #[test]
+    fn a_lookup_key_returns() {
+        let mut out = Vec::new();
+        let texts = [Some(&b"7"[..]), None, Some(b"a\0b")];
+        push_lookup_key(&mut out, "dim_t", texts);
+        assert_eq!(out, b"\x01dim_t\0\0\x017\0\0\0\x01a\0\xffb\0\0");
+        let owned = texts.map(|text| text.map(<[u8]>::to_vec)).to_vec();
+        assert_eq!(read_lookup_key(&out), Some(("dim_t".to_owned(), owned)));
+        for other in
+            [&b""[..], b"\0", b"\x01\xff\0\0", b"\x01t\0\0\x02\x80\0\0\0\0\0\0\x01", b"\x01t"]
+        {
+            assert_eq!(read_lookup_key(other), None, "{other:?}");
+        }
+    }
 
     #[test]
     fn golden_bytes() {
