@@ -6,4 +6,5 @@
 pub mod app_log;
 pub mod dimension;
 pub mod json;
+mod json_scan;
 pub mod side;

@@ -15,9 +15,9 @@ use engine::batch::schema::{Kind, Schema};
 use engine::batch::{Batch, Slice};
 use engine::codec::{Dead, Decoded, Decoder};
 
-use super::scan::Span;
-use super::text::{Part, Text};
 use super::{AppLog, AppLogParser, IsNew};
+use crate::format::json_scan::Span;
+use crate::format::json_scan::text::{Part, Text};
 
 /// Column: `common.mid`. Slice, never null.
 pub const KEY: usize = 0;

@@ -3,24 +3,24 @@
 //! A text without an escape is a range of the value. One with escapes is decoded into the parser's
 //! arena and is a range of that. Which one it is must be remembered with the range: [`Text`].
 
-use super::scan::{Quoted, Span};
+use super::{Quoted, Span};
 
 /// A text of the record, in the value or in the arena.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Text {
+pub(crate) struct Text {
     span: Span,
     decoded: bool,
 }
 
 impl Text {
     /// A text that reads as it is written.
-    pub(super) const fn verbatim(span: Span) -> Self {
+    pub(crate) const fn verbatim(span: Span) -> Self {
         Self { span, decoded: false }
     }
 
     /// The text of a JSON string; `None` when it has no text (a lone surrogate).
     #[inline]
-    pub(super) fn of(quoted: Quoted, value: &str, arena: &mut String) -> Option<Self> {
+    pub(crate) fn of(quoted: Quoted, value: &str, arena: &mut String) -> Option<Self> {
         if !quoted.escaped {
             return Some(Self::verbatim(quoted.inner));
         }
@@ -32,24 +32,24 @@ impl Text {
         Some(Self { span: Span { start, end: arena.len() }, decoded: true })
     }
 
-    pub(super) const fn is_empty(self) -> bool {
+    pub(crate) const fn is_empty(self) -> bool {
         self.span.is_empty()
     }
 
     /// Where the text stands in the value, unless its escapes had to be decoded.
-    pub(super) fn in_value(self) -> Option<Span> {
+    pub(crate) fn in_value(self) -> Option<Span> {
         (!self.decoded).then_some(self.span)
     }
 
     #[inline]
-    pub(super) fn read<'a>(self, value: &'a str, arena: &'a str) -> &'a str {
+    pub(crate) fn read<'a>(self, value: &'a str, arena: &'a str) -> &'a str {
         str_of(if self.decoded { arena } else { value }, self.span)
     }
 }
 
 /// A member that tells rows apart by its value, whatever type it has; null is none.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// A text (or, where a number is as good, its digits).
     Text(Text),
     /// The JSON of anything else.
@@ -58,7 +58,7 @@ pub(super) enum Part {
 
 impl Part {
     /// The text, if it is one.
-    pub(super) const fn text(self) -> Option<Text> {
+    pub(crate) const fn text(self) -> Option<Text> {
         match self {
             Self::Text(text) => Some(text),
             Self::Json(_) => None,
@@ -68,13 +68,13 @@ impl Part {
 
 /// The part of `text` in `span`, both ends of which stand beside an ASCII character.
 #[inline]
-pub(super) fn str_of(text: &str, span: Span) -> &str {
+pub(crate) fn str_of(text: &str, span: Span) -> &str {
     text.get(span.start..span.end).expect("a span ends beside ASCII characters of its own text")
 }
 
 /// Appends what the inside of a JSON string decodes to. Says whether it does: a lone surrogate
 /// does not, and then `out` holds a part. `inner` must have passed the scanner.
-pub(super) fn unescape(inner: &str, out: &mut String) -> bool {
+pub(crate) fn unescape(inner: &str, out: &mut String) -> bool {
     let mut rest = inner;
     while let Some((plain, escape)) = rest.split_once('\\') {
         out.push_str(plain);
