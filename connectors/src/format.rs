@@ -4,5 +4,6 @@
 //! fail: bytes that are no record of the format come back with the reason why (style 7.9).
 
 pub mod app_log;
+pub mod dimension;
 pub mod json;
 pub mod side;
