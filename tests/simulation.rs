@@ -288,6 +288,7 @@ fn feeder(records: &Records, target: SinkTarget) -> Arc<JobPlan> {
             idle_timeout_ms: 0,
             future_hold_ms: i64::MAX,
             future_skew_ms: i64::MAX,
+            reread: None,
         },
     );
     let verbatim = Arc::new(Verbatim { key: RAW_KEY, value: RAW_VALUE });

@@ -5,11 +5,13 @@
 //! | `source` | takes batches from the source's queue, cuts at the order of the coordinator |
 //! | `decode` | bytes to rows; dead letters, watermarks, rows in the future |
 //! | `exchange` | rows to the worker that owns their key |
+//! | `ask` | what a stateful operator asks of the outside: tables, old records |
 //! | `stateful` | the harness: epochs in order, restore, deltas; around `keyed`, `ordered`, `window` |
 //! | `link` | a stream handed to another job of the process |
 //! | `collect` | rows to the outbox |
 //! | `checkpoint` | all that an epoch must make durable |
 
+pub mod ask;
 pub(crate) mod checkpoint;
 pub(crate) mod collect;
 pub(crate) mod context;

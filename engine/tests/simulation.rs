@@ -10,7 +10,7 @@ use engine::batch::schema::{Kind, Schema};
 use engine::checkpoint::writer::TopicMarks;
 use engine::codec::Verbatim;
 use engine::counter::{Counters, StoredCounter};
-use engine::graph::plan::{Feed, SinkTarget, SourceSpec, StatefulSpec, TopicSpec};
+use engine::graph::plan::{Asks, Feed, SinkTarget, SourceSpec, StatefulSpec, TopicSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::operator::keyed::{Codec, Keyed, KeyedLogic, Slot};
 use engine::operator::ordered::{Event, Ordered, OrderedContext, OrderedLogic};
@@ -174,6 +174,7 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
             idle_timeout_ms: 0,
             future_hold_ms: i64::MAX,
             future_skew_ms: i64::MAX,
+            reread: None,
         },
     );
     let numbered = job.stateful(
@@ -187,6 +188,7 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
             }),
             outputs: 1,
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     let topics = ["numbered", "dead"].map(|name| TopicSpec { name: name.into(), partitions: 2 });
@@ -221,6 +223,7 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
             }),
             outputs: 1,
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     first.sink(
@@ -242,6 +245,7 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
             make: Arc::new(|| Box::new(WindowPartial::new(Count { schema: schema() }, WINDOWS))),
             outputs: 2,
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     let totals = windows.stateful(
@@ -252,6 +256,7 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
             make: Arc::new(|| Box::new(WindowFinal::new(Count { schema: schema() }, WINDOWS))),
             outputs: 1,
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     windows.sink(

@@ -39,6 +39,7 @@ pub(crate) fn source_spec(
         idle_timeout_ms: settings.idle_timeout_ms,
         future_hold_ms: settings.future_hold_ms,
         future_skew_ms: settings.future_skew_ms,
+        reread: None,
     }
 }
 

@@ -173,7 +173,12 @@ impl LinesSource {
 
 impl Source for LinesSource {
     fn describe(&self) -> Description {
-        Description { name: self.setup.describe(), replay: Replay::Exact, bounded: true }
+        Description {
+            name: self.setup.describe(),
+            replay: Replay::Exact,
+            bounded: true,
+            snapshot: false,
+        }
     }
 
     fn discover(&mut self, _now: Moment) -> Result<Option<Vec<Partition>>, Fault> {
@@ -271,6 +276,7 @@ mod tests {
                 Ok((lines.collect(), batch.next))
             }
             Polled::End(partition) => Err(format!("end {}", partition.name)),
+            Polled::Whole(partition, _) => Err(format!("whole {}", partition.name)),
             Polled::Idle => Err("idle".to_owned()),
             Polled::Fault(fault) => Err(fault.to_string()),
         }

@@ -290,7 +290,7 @@ impl KafkaSource {
 impl Source for KafkaSource {
     fn describe(&self) -> Description {
         let name = format!("kafka topic \"{}\"", self.config.topics.join("\", \""));
-        Description { name, replay: Replay::Exact, bounded: false }
+        Description { name, replay: Replay::Exact, bounded: false, snapshot: false }
     }
 
     fn discover(&mut self, now: Moment) -> Result<Option<Vec<Partition>>, Fault> {

@@ -190,7 +190,7 @@ fn lost(partition: &Partition, offset: u64, has: &str) -> Fault {
 impl Source for TopicSource {
     fn describe(&self) -> Description {
         let (name, bounded) = (self.setup.describe(), self.setup.until.is_some());
-        Description { name, replay: Replay::Exact, bounded }
+        Description { name, replay: Replay::Exact, bounded, snapshot: false }
     }
 
     fn discover(&mut self, _now: Moment) -> Result<Option<Vec<Partition>>, Fault> {

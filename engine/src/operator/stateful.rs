@@ -17,6 +17,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::frontier::MutableAntichain;
 
+use super::ask::{Asked, TableAnswer, TableDesk};
 use super::context::{JobContext, OperatorName};
 use super::{PieceStream, RowStream, TimeStream};
 use crate::batch::Batch;
@@ -41,6 +42,11 @@ const CLOCK_KEY: &[u8] = b"\0clock";
 pub trait Stateful {
     /// Ends an epoch: takes the rows, emits, and reports every changed entry.
     fn close(&mut self, close: &mut Close<'_>);
+    /// The answer to [`Asked::ensure_table`] of this close; the epoch ends when all are there.
+    fn table_answered(&mut self, close: &mut Close<'_>, id: u64, answer: TableAnswer) {
+        let _ = (close, id, answer);
+        unreachable!("an operator that asks for tables takes the answers");
+    }
     /// Takes back an entry that an earlier close reported.
     fn load(&mut self, group: u16, key: &[u8], value: &[u8]);
     /// Number of entries kept, for gauges.
@@ -54,6 +60,8 @@ pub type StatefulFactory = Arc<dyn Fn() -> Box<dyn Stateful> + Send + Sync>;
 pub struct Close<'a> {
     /// The epoch.
     pub epoch: u64,
+    /// Index of this worker: what all workers know is written down by worker 0.
+    pub worker: usize,
     /// Its processing time, milliseconds.
     pub stamp_ms: i64,
     /// Watermark at the close before this one, less the declared delays upstream.
@@ -70,6 +78,8 @@ pub struct Close<'a> {
     pub deltas: &'a mut Vec<Delta>,
     /// Counters of the job.
     pub counters: &'a mut Counters,
+    /// Questions to the outside, for operators whose plan declares them.
+    pub asked: &'a mut Asked,
 }
 
 /// Rows of one epoch and their order.
@@ -186,6 +196,10 @@ pub(crate) fn stateful<'s>(
     if let Some(load) = harness.load.clone() {
         context.wake(activator, move || load.has_items());
     }
+    if let Some(desk) = harness.desk.clone() {
+        let activator = scope.activator_for(builder.operator_info().address);
+        context.wake(activator, move || desk.has_answers());
+    }
     builder.build(move |capabilities| {
         if harness.load.is_some() {
             harness.loading = Some(harness.hold(HoldReason::Loading, capabilities));
@@ -203,8 +217,7 @@ pub(crate) fn stateful<'s>(
                 harness.pending(*capability.time(), retain).times.append(rows);
             });
             harness.load();
-            while let Some((mut pending, hold)) = harness.next_closed(frontiers) {
-                let pieces = harness.close(&mut pending, *hold.port(0).time());
+            while let Some((pieces, hold)) = harness.next_ended(frontiers) {
                 for (port, batch) in harness.output.take() {
                     row_outputs[port].activate().session(hold.port(port)).give(Arc::new(batch));
                 }
@@ -223,6 +236,18 @@ struct Pending {
     hold: Option<Hold>,
 }
 
+/// An epoch between its close and its end: there may be answers to wait for.
+struct Closing {
+    pending: Pending,
+    hold: Hold,
+    epoch: u64,
+    before: i64,
+    watermark: i64,
+    deltas: Vec<Delta>,
+    /// Answers that are not there yet.
+    waiting: usize,
+}
+
 struct Harness {
     context: Rc<JobContext>,
     name: OperatorName,
@@ -234,6 +259,8 @@ struct Harness {
     counters: Counters,
     load: Option<Arc<LoadQueue>>,
     loading: Option<Hold>,
+    desk: Option<Arc<TableDesk>>,
+    closing: Option<Closing>,
 }
 
 impl Harness {
@@ -255,6 +282,8 @@ impl Harness {
             counters: Counters::new(context.job.clone()),
             load: context.loads.get(uid),
             loading: None,
+            desk: context.desks.tables.get(uid).cloned(),
+            closing: None,
         }
     }
 
@@ -315,26 +344,62 @@ impl Harness {
         Some((pending, hold))
     }
 
-    fn close(&mut self, pending: &mut Pending, epoch: u64) -> Vec<Piece> {
-        current::enter(&self.name.job, &self.name.uid, epoch);
-        let before = self.table.current();
-        let watermark = self.close_time(pending);
-        pending.rows.sort();
-        let mut deltas = Vec::new();
-        let mut close = Close {
-            epoch,
-            stamp_ms: self.context.worker.epochs.borrow().stamp(epoch),
-            before: minus(before, self.delay_ms),
-            watermark: minus(watermark, self.delay_ms),
-            delay_ms: self.delay_ms,
-            rows: &pending.rows,
-            output: &mut self.output,
-            deltas: &mut deltas,
-            counters: &mut self.counters,
+    /// The next epoch that has ended: what goes to the checkpoint, and its hold.
+    fn next_ended(&mut self, frontiers: &[MutableAntichain<u64>]) -> Option<(Vec<Piece>, Hold)> {
+        let mut closing = match self.closing.take() {
+            Some(closing) => closing,
+            None => {
+                let (pending, hold) = self.next_closed(frontiers)?;
+                self.close(pending, hold)
+            }
         };
-        self.logic.close(&mut close);
-        if watermark != before && self.context.worker.index == 0 {
-            deltas.push(clock_delta(watermark));
+        while let Some((id, answer)) = self.desk.as_ref().and_then(|desk| desk.take()) {
+            closing.waiting -= 1;
+            self.act(&mut closing, |logic, close| logic.table_answered(close, id, answer));
+        }
+        if closing.waiting > 0 {
+            closing.hold.because(HoldReason::Ddl);
+            self.closing = Some(closing);
+            return None;
+        }
+        Some((self.end(&mut closing), closing.hold))
+    }
+
+    fn close(&mut self, mut pending: Pending, hold: Hold) -> Closing {
+        let before = self.table.current();
+        let watermark = self.close_time(&mut pending);
+        pending.rows.sort();
+        let epoch = *hold.port(0).time();
+        let mut closing =
+            Closing { pending, hold, epoch, before, watermark, deltas: Vec::new(), waiting: 0 };
+        self.act(&mut closing, |logic, close| logic.close(close));
+        closing
+    }
+
+    fn act(&mut self, closing: &mut Closing, act: impl FnOnce(&mut dyn Stateful, &mut Close<'_>)) {
+        current::enter(&self.name.job, &self.name.uid, closing.epoch);
+        let mut asked = Asked::default();
+        let mut close = Close {
+            epoch: closing.epoch,
+            worker: self.context.worker.index,
+            stamp_ms: self.context.worker.epochs.borrow().stamp(closing.epoch),
+            before: minus(closing.before, self.delay_ms),
+            watermark: minus(closing.watermark, self.delay_ms),
+            delay_ms: self.delay_ms,
+            rows: &closing.pending.rows,
+            output: &mut self.output,
+            deltas: &mut closing.deltas,
+            counters: &mut self.counters,
+            asked: &mut asked,
+        };
+        act(self.logic.as_mut(), &mut close);
+        closing.waiting += asked.send(&self.name.uid, &self.context.desks);
+    }
+
+    fn end(&mut self, closing: &mut Closing) -> Vec<Piece> {
+        let mut deltas = std::mem::take(&mut closing.deltas);
+        if closing.watermark != closing.before && self.context.worker.index == 0 {
+            deltas.push(clock_delta(closing.watermark));
         }
         let mut pieces = Vec::new();
         if !deltas.is_empty() {

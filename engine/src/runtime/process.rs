@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use super::pump::RereadCount;
 use super::step::{Inbox, Machine, Waker};
 use super::worker::WorkerSeat;
 use crate::batch::buffer::Budget;
@@ -115,6 +116,7 @@ impl Process {
         };
 
         let emitted = Arc::<AtomicU64>::default();
+        let rereads = RereadCount::default();
         let (mut seats, mut ports) = (Vec::new(), Vec::new());
         for _ in 0..settings.workers {
             let (waker, holds) = (Waker::default(), HoldTable::default());
@@ -156,6 +158,7 @@ impl Process {
             status: handle.status.clone(),
             budget,
             emitted: emitted.clone(),
+            rereads,
             disk,
             backend,
             saved,

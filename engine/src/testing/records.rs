@@ -72,6 +72,7 @@ impl Source for RecordSource {
             name: self.records.describe(),
             replay: Replay::Exact,
             bounded: !self.records.endless,
+            snapshot: false,
         }
     }
 

@@ -37,6 +37,7 @@ pub fn plan(source: GeneratorSourceFactory, target: SinkTarget) -> Result<JobPla
         idle_timeout_ms: 0,
         future_hold_ms: i64::MAX,
         future_skew_ms: i64::MAX,
+        reread: None,
     };
     let records = job.source("records", spec);
     let encoder = Arc::new(Verbatim { key: RAW_KEY, value: RAW_VALUE });

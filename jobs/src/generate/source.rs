@@ -143,7 +143,7 @@ fn first_from(generator: &Generator, from: u64, at_ms: i64) -> u64 {
 impl Source for GeneratorSource {
     fn describe(&self) -> Description {
         let bounded = self.setup.generator.settings().records.is_some();
-        Description { name: self.setup.describe(), replay: Replay::Exact, bounded }
+        Description { name: self.setup.describe(), replay: Replay::Exact, bounded, snapshot: false }
     }
 
     fn discover(&mut self, _now: Moment) -> Result<Option<Vec<Partition>>, Fault> {

@@ -64,6 +64,7 @@ fn drain(source: &mut TopicSource, budget: PollBudget) -> Vec<String> {
         match source.poll(budget, Moment::default()) {
             Polled::Rows(batch) => seen.push(line(&batch)),
             Polled::End(partition) => seen.push(format!("end {}", partition.name)),
+            Polled::Whole(partition, _) => seen.push(format!("whole {}", partition.name)),
             Polled::Idle => return seen,
             Polled::Fault(fault) => {
                 seen.push(fault.to_string());
