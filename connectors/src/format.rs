@@ -7,4 +7,5 @@ pub mod app_log;
 pub mod dimension;
 pub mod json;
 mod json_scan;
+pub mod maxwell;
 pub mod side;

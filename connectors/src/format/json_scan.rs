@@ -14,6 +14,8 @@
 pub(crate) mod member;
 pub(crate) mod text;
 
+use engine::batch::Slice;
+
 /// How deep objects and arrays may be nested; the record itself is the first level (warehouse 2.1).
 pub const DEPTH_MAX: usize = 64;
 
@@ -47,6 +49,12 @@ impl Span {
     #[must_use]
     pub fn of(self, value: &[u8]) -> &[u8] {
         &value[self.start..self.end]
+    }
+
+    /// The range as a slice of a raw row: its value begins with the row's first byte.
+    pub(crate) fn in_row(self) -> Slice {
+        let narrow = |length| u32::try_from(length).expect("a record has at most 16 MiB");
+        Slice { start: narrow(self.start), length: narrow(self.len()) }
     }
 
     /// Whether `other` lies within this range.

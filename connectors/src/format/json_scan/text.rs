@@ -3,6 +3,8 @@
 //! A text without an escape is a range of the value. One with escapes is decoded into the parser's
 //! arena and is a range of that. Which one it is must be remembered with the range: [`Text`].
 
+use engine::batch::build::BatchBuilder;
+
 use super::{Quoted, Span};
 
 /// A text of the record, in the value or in the arena.
@@ -47,6 +49,18 @@ impl Text {
     }
 }
 
+impl Text {
+    /// Sets slice column `column` of the row under construction, which lies over the record: to where
+    /// the text stands, or to its decoded form, which is added to the row.
+    pub(crate) fn set(self, column: usize, rows: &mut BatchBuilder, arena: &str) {
+        let slice = match self.in_value() {
+            Some(span) => span.in_row(),
+            None => rows.append(str_of(arena, self.span).as_bytes()),
+        };
+        rows.slice(column, slice);
+    }
+}
+
 /// A member that tells rows apart by its value, whatever type it has; null is none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part {
@@ -70,6 +84,20 @@ impl Part {
 #[inline]
 pub(crate) fn str_of(text: &str, span: Span) -> &str {
     text.get(span.start..span.end).expect("a span ends beside ASCII characters of its own text")
+}
+
+/// As [`unescape`], a lone surrogate being read as U+FFFD: for texts that must not be lost.
+pub(crate) fn unescape_lossy(inner: &str, out: &mut String) {
+    let mut rest = inner;
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        out.push_str(plain);
+        // A lone surrogate is `uXXXX`: five bytes.
+        let lone = || (char::REPLACEMENT_CHARACTER, escape.get(5..).unwrap_or_default());
+        let (decoded, after) = one_escape(escape).unwrap_or_else(lone);
+        out.push(decoded);
+        rest = after;
+    }
+    out.push_str(rest);
 }
 
 /// Appends what the inside of a JSON string decodes to. Says whether it does: a lone surrogate
@@ -150,6 +178,22 @@ mod tests {
             ("\\udc00\\udc00", None),
         ] {
             assert_eq!(unescaped(inner).as_deref(), decoded, "{inner}");
+        }
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_replaced_where_a_text_must_not_be_lost() {
+        for (inner, decoded) in [
+            ("a\\ud800", "a\u{fffd}"),
+            ("\\ud800x", "\u{fffd}x"),
+            ("\\ud800\\n", "\u{fffd}\n"),
+            ("\\ud800\\u0041", "\u{fffd}A"),
+            ("\\ud800\\ud83d\\ude00", "\u{fffd}😀"),
+            ("\\udc00\\udc00", "\u{fffd}\u{fffd}"),
+        ] {
+            let mut out = String::new();
+            unescape_lossy(inner, &mut out);
+            assert_eq!(out, decoded, "{inner}");
         }
     }
 
