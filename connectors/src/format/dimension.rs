@@ -23,8 +23,8 @@
 use engine::batch::key;
 use engine::batch::stored::{push_varint, take_varint};
 
-/// Bytes of the longest row key, separators and salt byte included. HBase ends at 32 767, so a key
-/// that fits here and not there is one byte of bad luck (phoenix.md 10.2).
+/// Bytes of the longest row key, separators and salt byte included (phoenix.md 10.2). HBase's own
+/// limit is one byte less.
 pub const KEY_BYTES_MAX: usize = 32 << 10;
 /// Bytes of the largest row; HBase's default limit of a cell (phoenix.md 10.2).
 pub const ROW_BYTES_MAX: usize = 10 << 20;

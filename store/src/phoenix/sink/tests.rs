@@ -9,6 +9,7 @@ use super::super::tests::{
     Written, ask, ask_at, definition, deliver, identity, in_memory, prepared, prepared_as,
     push_row, request, rows,
 };
+use super::super::value::ValueView;
 use super::*;
 
 use DimensionOp::{Delete, Replace, Upsert};
@@ -231,6 +232,41 @@ fn write_times_ascend_over_a_restart() {
     assert_eq!(version(&store, 5000, 1), 5000);
     let store = DimensionStore::new(Arc::new(backend)).unwrap();
     assert_eq!(version(&store, 3, 2), 5001);
+}
+
+#[test]
+fn shards_deliver_at_once_into_one_table() {
+    let (backend, store) = with_tables();
+    std::thread::scope(|scope| {
+        for shard in 0..4_u16 {
+            let store = store.clone();
+            scope.spawn(move || {
+                let mut sink = prepared(&store, shard);
+                for epoch in 1..=25 {
+                    let (id, own) = (format!("{shard}{epoch:02}"), shard.to_string());
+                    let unit: [Written<'_>; 2] = [
+                        ("dim_t", Upsert, &[("id", Some(&id)), ("a", Some("x"))]),
+                        (
+                            "dim_two",
+                            Upsert,
+                            &[("k1", Some(&own)), ("k2", Some("k")), ("x", Some(&id))],
+                        ),
+                    ];
+                    ask(sink.as_mut(), deliver(epoch, epoch, &unit)).unwrap();
+                }
+            });
+        }
+    });
+    let store = DimensionStore::new(Arc::new(backend.clone())).unwrap();
+    assert_eq!(store.counts().unwrap(), [("DIM_T".to_owned(), 100), ("DIM_TWO".to_owned(), 4)]);
+    assert_eq!(rows(&store, "dim_two")[3], r#"{"x":"325","k1":"3","k2":"k"}"#);
+    // Every unit had a time of its own, and the last is known.
+    let space = store.table("dim_t").expect("made").space.clone();
+    let stored = backend.view().unwrap().scan(&space, b"", b"", 200).unwrap();
+    let time = |entry: &(Vec<u8>, Vec<u8>)| ValueView::read(&entry.1).expect("sound").written_at;
+    let times: std::collections::BTreeSet<u64> = stored.iter().map(time).collect();
+    assert_eq!((times.len(), times.last().copied()), (100, Some(1099)));
+    assert_eq!(store.write_time(Moment::default()), 1100);
 }
 
 /// Each unit writes its number over one row, adds to a row that only a merge keeps whole, and adds a
