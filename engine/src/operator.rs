@@ -7,6 +7,7 @@
 //! | `exchange` | rows to the worker that owns their key |
 //! | `ask` | what a stateful operator asks of the outside: tables, old records |
 //! | `stateful` | the harness: epochs in order, restore, deltas; around `keyed`, `ordered`, `window` |
+//! | `gate` | configuration between epochs, broadcast to all workers |
 //! | `link` | a stream handed to another job of the process |
 //! | `collect` | rows to the outbox |
 //! | `checkpoint` | all that an epoch must make durable |
@@ -17,6 +18,7 @@ pub(crate) mod collect;
 pub(crate) mod context;
 pub mod decode;
 pub(crate) mod exchange;
+pub mod gate;
 pub(crate) mod install;
 pub mod keyed;
 pub(crate) mod link;

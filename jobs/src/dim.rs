@@ -1,0 +1,2 @@
+//! x
+mod cells; mod compose; mod notice; mod routing; mod rows;
