@@ -168,8 +168,10 @@ impl SourceOperator {
                 } else if !self.undivided.is_empty() {
                     self.undivided.remove(&batch.partition);
                 }
-                let emitted = &self.context.worker.emitted;
-                emitted.fetch_add(batch.rows.len() as u64, Ordering::Relaxed);
+                if Reread::of(&batch.partition).is_none() {
+                    let emitted = &self.context.worker.emitted;
+                    emitted.fetch_add(batch.rows.len() as u64, Ordering::Relaxed);
+                }
                 let rows = batch.rows.counted(&self.context.worker.budget);
                 give(hold, Feed::Rows(batch.partition, Arc::new(rows)));
             }

@@ -25,6 +25,7 @@ use engine::source::reread::Reread;
 
 use super::cells::Columns;
 use super::notice::{Notice, Route, push_text, take_text};
+use crate::settings::Deletes;
 use super::rows::{CHANGE, FILL, KEY, SINK, change_schema};
 
 /// Input of the gate: changes as they come.
@@ -38,17 +39,6 @@ pub(super) const PORT_ROUTED: usize = 0;
 pub(super) const PORT_NULL_PK: usize = 1;
 /// Port: records whose table could not be made, with the reason.
 pub(super) const PORT_UNROUTED: usize = 2;
-
-/// What a delete does (`dim.delete`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deletes {
-    /// The row goes.
-    Delete,
-    /// Nothing; counted `delete_ignored`.
-    Ignore,
-    /// The row is written as it was.
-    Upsert,
-}
 
 /// How records are taken.
 #[derive(Debug, Clone)]
@@ -178,7 +168,6 @@ impl Routing {
     }
 
     fn live(&mut self, row: Row<'_>, context: &mut GateContext<'_>) {
-        context.counters.add("records_in", 1);
         if let Some(reason) = self.refusal(row) {
             return context.counters.add_labelled("dropped", ("reason", reason), 1);
         }
