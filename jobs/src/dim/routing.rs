@@ -138,7 +138,14 @@ impl Routing {
     }
 
     fn give_up(&mut self, source: &str, sink: &str, context: &mut GateContext<'_>) {
+        let routed = |line: &Line| line.route.sink == sink;
+        let is_routed =
+            self.tables.get(source.as_bytes()).is_some_and(|lines| lines.iter().any(routed));
         for stored in self.release(source, sink, context) {
+            // A route there was before has taken them already.
+            if is_routed {
+                continue;
+            }
             let batch = stored::decode(&self.changes, &stored).expect("written by this operator");
             refuse(batch.row(0), PORT_UNROUTED, "unrouted", &self.dead, context);
         }
