@@ -2,8 +2,10 @@
 //!
 //! A table is asked for and waited for: the epoch is held until the answer is there, which comes
 //! within `ddl_hold_ms`, be it "not yet" ([`crate::runtime::ddl`]). A request to read again is not
-//! waited for: what it brings are rows of later epochs. Both happen again after a crash, because the
-//! epoch does; tables are made at most once, and a source knows the number of a request.
+//! waited for: what it brings are rows of later epochs. After a crash a table is asked for again,
+//! because the epoch happens again. A request to read again may outlive its epoch without leaving a
+//! position behind, so the harness keeps it with the operator's state and sends it again at every
+//! start; a source knows its number and takes it once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
@@ -93,6 +95,11 @@ impl Asked {
     /// Asks the source to read again.
     pub fn reread(&mut self, request: Reread) {
         self.rereads.push(request);
+    }
+
+    /// What is asked to be read again.
+    pub(crate) fn rereads(&self) -> &[Reread] {
+        &self.rereads
     }
 
     /// Sends everything and returns for how many answers to wait.
