@@ -15,6 +15,7 @@
 //! rows by links, and write their topics all the same. There is no JSON here: shapes of bytes are
 //! the business of `connectors::format`.
 
+pub mod dim;
 pub mod dwd;
 pub mod dws;
 pub mod generate;
