@@ -18,11 +18,11 @@ use anyhow::{Context, Result};
 use connectors::file::lines::LinesSourceFactory;
 use engine::control::controller::EpochSettings;
 use engine::control::registry::SubmitOptions;
+use engine::graph::JobPlan;
 use engine::random::Random;
 use engine::runtime::process::ProcessSettings;
 use engine::source::Start;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use engine::graph::JobPlan;
 use jobs::dim::dimensions::TABLE_PROCESS;
 use jobs::{Outside, Settings};
 
@@ -97,7 +97,8 @@ pub(crate) fn replay(request: &Request) -> Result<()> {
     let lines = recorded.iter().map(|source| source.lines).sum();
     let bar = progress_bar(lines);
     if !is_done(&data) {
-        Replay { request, warehouse: &warehouse, recorded: &recorded, timeline, lines }.run(&bar)?;
+        Replay { request, warehouse: &warehouse, recorded: &recorded, timeline, lines }
+            .run(&bar)?;
         mark_done(&data)?;
     }
     bar.finish_and_clear();
@@ -253,12 +254,7 @@ fn progress_bar(lines: u64) -> ProgressBar {
 }
 
 #[expect(clippy::print_stdout, reason = "the summary of a command")]
-fn summarise(
-    request: &Request,
-    lines: u64,
-    elapsed: Duration,
-    dumped: &dump::Dumped,
-) {
+fn summarise(request: &Request, lines: u64, elapsed: Duration, dumped: &dump::Dumped) {
     let seconds = elapsed.as_secs_f64();
     let usage = Usage::of_this_process();
     if request.json {

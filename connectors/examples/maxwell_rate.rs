@@ -1,7 +1,7 @@
 //! The rate at which one core reads change records, beside serde_json checking the same bytes.
 //!
-//! Prints records and megabytes per second, the best of [`ROUNDS`] passes over [`RECORDS`] records of
-//! about 400 bytes. Build it optimised; the aim is 1 M records/s decoded with `data` skipped.
+//! Prints records and megabytes per second, the best of [`ROUNDS`] passes over [`RECORDS`] records
+//! of about 400 bytes. Build it optimised; the aim is 1 M records/s decoded with `data` skipped.
 
 #![expect(clippy::print_stdout, reason = "printing the figures is what this example is for")]
 

@@ -29,4 +29,5 @@
 pub mod file;
 pub mod format;
 pub mod kafka;
+pub mod mysql;
 pub mod topic;

@@ -41,10 +41,7 @@ pub(crate) fn find(input: &Path) -> Result<Vec<Recorded>> {
     }
     if found.is_empty() {
         let names = SOURCES.map(|(name, _)| format!("{name}.jsonl")).join(", ");
-        bail!(
-            "cannot replay {}: it has none of {names} (one message per line)",
-            input.display()
-        );
+        bail!("cannot replay {}: it has none of {names} (one message per line)", input.display());
     }
     Ok(found)
 }

@@ -49,8 +49,7 @@ impl Timeline {
         }
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("could not read {}", path.display()))?;
-        let sources: Vec<_> =
-            recorded.iter().map(|source| (source.name, source.lines)).collect();
+        let sources: Vec<_> = recorded.iter().map(|source| (source.name, source.lines)).collect();
         let timeline = Self::parse(&text, &sources)
             .with_context(|| format!("cannot follow {}", path.display()))?;
         Ok(Some(timeline))
@@ -78,7 +77,9 @@ impl Timeline {
                     fed[source] = wanted;
                     moments.push(Moment::Records { source, until: wanted, at: entry.at });
                 }
-                _ => bail!("line {number}: a source that is there with a line, or \"barrier\":true, is expected"),
+                _ => bail!(
+                    "line {number}: a source that is there with a line, or \"barrier\":true, is expected"
+                ),
             }
         }
         let mut timeline = Self { moments };
@@ -92,7 +93,8 @@ impl Timeline {
     /// Records without a moment: a source that has none at all feeds after the first barrier, the
     /// rest of another one after everything else.
     fn add_rest(&mut self, source: usize, until: u64, whole: bool, last: i64) {
-        let barrier = self.moments.iter().position(|moment| matches!(moment, Moment::Barrier { .. }));
+        let barrier =
+            self.moments.iter().position(|moment| matches!(moment, Moment::Barrier { .. }));
         match barrier.filter(|_| whole) {
             Some(barrier) => {
                 let at = self.moments[barrier].at();
@@ -275,15 +277,17 @@ mod tests {
             ),
         ];
         for (text, expected) in cases {
-            assert_eq!(Timeline::parse(text, &[("ods_log", 9)]).expect_err(text).to_string(), expected);
+            assert_eq!(
+                Timeline::parse(text, &[("ods_log", 9)]).expect_err(text).to_string(),
+                expected
+            );
         }
     }
 
     #[test]
     fn what_has_no_moment_comes_last() {
         let text = "{\"at\":7,\"source\":\"ods_log\",\"line\":1}\n{\"at\":8,\"barrier\":true}";
-        let timeline =
-            Timeline::parse(text, &[("ods_log", 3), ("ods_db", 5)]).expect("good");
+        let timeline = Timeline::parse(text, &[("ods_log", 3), ("ods_db", 5)]).expect("good");
         let rest = [
             Moment::Barrier { at: 8 },
             Moment::Records { source: 1, until: 5, at: 8 },

@@ -146,9 +146,12 @@ fn change(random: &mut Random) -> Change {
 /// Config rows that come, and grow wider: of these the outcome does not depend on when.
 pub(crate) fn widening(seed: u64) -> Vec<ConfigEvent> {
     let mut random = Random::new(seed ^ 0x5eed);
-    let steps: [&[&str]; 3] = [&["id", "name"], &["id", "name", "price"], &["id", "name", "price", "tm_id"]];
+    let steps: [&[&str]; 3] =
+        [&["id", "name"], &["id", "name", "price"], &["id", "name", "price", "tm_id"]];
     let mut waiting: Vec<Vec<ConfigEvent>> = Vec::new();
-    for (source, sink) in [("sku_info", "dim_sku"), ("spu_info", "dim_spu"), ("sku_info", "dim_sku_2")] {
+    for (source, sink) in
+        [("sku_info", "dim_sku"), ("spu_info", "dim_spu"), ("sku_info", "dim_sku_2")]
+    {
         let mut events = Vec::new();
         let mut before: Option<Config> = None;
         for columns in steps.iter().skip(random.index(2)) {

@@ -1,5 +1,5 @@
-//! Changes of a table in Debezium's envelope (capture 7, warehouse 2.3): what config tables come as,
-//! whatever the source.
+//! Changes of a table in Debezium's envelope (capture 7, warehouse 2.3): what config tables come
+//! as, whatever the source.
 //!
 //! ```text
 //! {"before":null,"after":{"source_table":"sku_info",...},"source":{...,"table":"table_process"},
@@ -8,9 +8,9 @@
 //!        `-- OP    `-- TS_MS
 //! ```
 //!
-//! Both forms are read alike, that of Flink CDC and that of Debezium itself, since members are found
-//! by name and unknown ones are passed over; and so is either of them wrapped by a converter with
-//! schemas (`{"schema":...,"payload":{...}}`). The rows stay JSON: read them with
+//! Both forms are read alike, that of Flink CDC and that of Debezium itself, since members are
+//! found by name and unknown ones are passed over; and so is either of them wrapped by a converter
+//! with schemas (`{"schema":...,"payload":{...}}`). The rows stay JSON: read them with
 //! [`maxwell::data`](super::maxwell::data).
 //!
 //! What is misused easily: `before` is null for `r` and `c`, `after` for `d`. And whether an update
@@ -19,8 +19,8 @@
 //! # Decisions where the specification leaves room
 //!
 //! - *JSON* is what [`app_log`](super::app_log) calls so; an empty value is `bad_json`.
-//! - A row that an op needs (`after` for r, c and u, `before` for d) must be an object; the other one
-//!   must be an object, null or absent. Anything else is `bad_envelope`, as is an unknown `op`.
+//! - A row that an op needs (`after` for r, c and u, `before` for d) must be an object; the other
+//!   one must be an object, null or absent. Anything else is `bad_envelope`, as is an unknown `op`.
 //!   `source` and `ts_ms` may be missing: nothing is decided by them.
 //! - Tombstones (no value, or `null`) and truncations (`t`) are no rows; they are counted
 //!   `dropped{reason="tombstone"}` and `dropped{reason="truncate"}`.

@@ -1,7 +1,8 @@
 //! A checking scanner over the bytes of one JSON text, which tells where its parts stand.
 //!
 //! Shared by the formats that are JSON and hot ([`super::app_log`], [`super::maxwell`],
-//! [`super::debezium`]): each walks its own objects with it; [`text`] holds what becomes of strings.
+//! [`super::debezium`]): each walks its own objects with it; [`text`] holds what becomes of
+//! strings.
 //!
 //! It builds nothing: the caller steps through the objects and arrays it cares for and skips the
 //! rest. Everything is checked on the way, so a text that was stepped through to its end is JSON by

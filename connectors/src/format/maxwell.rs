@@ -8,9 +8,9 @@
 //!         `-- DATA              `-- OLD               both skipped: checked, not decoded
 //! ```
 //!
-//! [`MaxwellDecoder`] makes rows; whoever wants the row of a table reads `data` and `old` with
-//! [`DataReader`](data::DataReader). Two thirds of a shop's changes belong to tables that no one asks
-//! for, and are dropped by their table's name alone.
+//! [`MaxwellDecoder`](decoder::MaxwellDecoder) makes rows; whoever wants the row of a table reads
+//! `data` and `old` with [`DataReader`](data::DataReader). Two thirds of a shop's changes belong to
+//! tables that no one asks for, and are dropped by their table's name alone.
 //!
 //! What is misused easily: `ts` is in seconds here (log records have milliseconds), and a row's
 //! `SNAPSHOT` flag is all that tells a row of a bootstrap from a real insert.

@@ -2,8 +2,10 @@
 //!
 //! A table is asked for and waited for: the epoch is held until the answer is there, which comes
 //! within `ddl_hold_ms`, be it "not yet" ([`crate::runtime::ddl`]). A request to read again is not
-//! waited for: what it brings are rows of later epochs. Both happen again after a crash, because the
-//! epoch does; tables are made at most once, and a source knows the number of a request.
+//! waited for: what it brings are rows of later epochs. After a crash a table is asked for again,
+//! because the epoch happens again. A request to read again may outlive its epoch without leaving a
+//! position behind, so the harness keeps it with the operator's state and sends it again at every
+//! start; a source knows its number and takes it once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
@@ -68,6 +70,8 @@ impl TableDesk {
 pub(crate) struct RereadDesk {
     pub(crate) orders: Inbox<PumpOrder>,
     pub(crate) count: RereadCount,
+    /// The source began at its first record in this generation.
+    pub(crate) fresh: bool,
 }
 
 /// The desks of a job on one worker, by operator uid.
@@ -82,9 +86,21 @@ pub(crate) struct Desks {
 pub struct Asked {
     tables: Vec<(u64, TableDefinition)>,
     rereads: Vec<Reread>,
+    fresh: bool,
 }
 
 impl Asked {
+    /// Questions of the operator with this uid.
+    pub(crate) fn of(uid: &Arc<str>, desks: &Desks) -> Self {
+        Self { fresh: desks.rereads.get(uid).is_some_and(|desk| desk.fresh), ..Self::default() }
+    }
+
+    /// Whether the source that reads again began at its first record in this generation: until the
+    /// first epoch of the operator has ended, there is nothing that has passed it.
+    pub fn nothing_has_passed(&self) -> bool {
+        self.fresh
+    }
+
     /// Asks the sink for a table; the answer comes under this id before the epoch ends.
     pub fn ensure_table(&mut self, id: u64, definition: TableDefinition) {
         self.tables.push((id, definition));
@@ -93,6 +109,11 @@ impl Asked {
     /// Asks the source to read again.
     pub fn reread(&mut self, request: Reread) {
         self.rereads.push(request);
+    }
+
+    /// What is asked to be read again.
+    pub(crate) fn rereads(&self) -> &[Reread] {
+        &self.rereads
     }
 
     /// Sends everything and returns for how many answers to wait.

@@ -31,12 +31,15 @@ use crate::checkpoint::restore::{LoadItem, LoadQueue};
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
 use crate::runtime::current;
+use crate::source::reread::Reread;
 use crate::time::watermark::{WatermarkTable, minus};
 
 /// Key group of entries that every worker loads.
 pub const SHARED_GROUP: u16 = u16::MAX;
 /// Key of the operator's own watermark in its state.
 const CLOCK_KEY: &[u8] = b"\0clock";
+/// Before a name in the keys of the requests to read again; the value is the last one's number.
+const REREAD_KEY: &[u8] = b"\0reread/";
 
 /// What an operator with state does. MUST be deterministic in its rows and the context.
 pub trait Stateful {
@@ -309,7 +312,7 @@ impl Harness {
 
     /// Takes restored entries; releases the hold of epoch 0 at the end mark.
     fn load(&mut self) {
-        let Some(queue) = &self.load else { return };
+        let Some(queue) = self.load.clone() else { return };
         if self.loading.is_none() {
             return;
         }
@@ -317,11 +320,7 @@ impl Harness {
             match item {
                 LoadItem::Entries(entries) => {
                     for (group, key, value) in entries {
-                        if group == SHARED_GROUP && key == CLOCK_KEY {
-                            self.table.restore(decode_clock(&value));
-                        } else {
-                            self.logic.load(group, &key, &value);
-                        }
+                        self.load_entry(group, &key, &value);
                     }
                 }
                 LoadItem::End => {
@@ -329,6 +328,28 @@ impl Harness {
                     return;
                 }
             }
+        }
+    }
+
+    fn load_entry(&mut self, group: u16, key: &[u8], value: &[u8]) {
+        match key.strip_prefix(REREAD_KEY) {
+            _ if group != SHARED_GROUP => self.logic.load(group, key, value),
+            Some(name) => self.ask_again(name, value),
+            None if key == CLOCK_KEY => self.table.restore(decode_clock(value)),
+            None => self.logic.load(group, key, value),
+        }
+    }
+
+    /// Sends a request of an earlier generation: unless the source has begun with it, nobody else
+    /// remembers it.
+    fn ask_again(&self, name: &[u8], number: &[u8]) {
+        let name = std::str::from_utf8(name).expect("written by reread_delta");
+        let number = u32::from_be_bytes(number.try_into().expect("written by reread_delta"));
+        // An operator that was changed may not ask any more.
+        if self.context.desks.rereads.contains_key(&self.name.uid) {
+            let mut asked = Asked::default();
+            asked.reread(Reread { name: name.into(), number });
+            asked.send(&self.name.uid, &self.context.desks);
         }
     }
 
@@ -378,7 +399,7 @@ impl Harness {
 
     fn act(&mut self, closing: &mut Closing, act: impl FnOnce(&mut dyn Stateful, &mut Close<'_>)) {
         current::enter(&self.name.job, &self.name.uid, closing.epoch);
-        let mut asked = Asked::default();
+        let mut asked = Asked::of(&self.name.uid, &self.context.desks);
         let mut close = Close {
             epoch: closing.epoch,
             worker: self.context.worker.index,
@@ -393,6 +414,7 @@ impl Harness {
             asked: &mut asked,
         };
         act(self.logic.as_mut(), &mut close);
+        closing.deltas.extend(asked.rereads().iter().map(reread_delta));
         closing.waiting += asked.send(&self.name.uid, &self.context.desks);
     }
 
@@ -421,6 +443,11 @@ impl Harness {
         pending.times.drain(..).for_each(|row| self.table.set(row));
         self.table.advance()
     }
+}
+
+fn reread_delta(request: &Reread) -> Delta {
+    let key = [REREAD_KEY, request.name.as_bytes()].concat();
+    Delta { group: SHARED_GROUP, key, value: Some(request.number.to_be_bytes().to_vec()) }
 }
 
 fn clock_delta(watermark: i64) -> Delta {

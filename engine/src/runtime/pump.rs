@@ -90,10 +90,16 @@ impl Pump {
         }
     }
 
-    /// Partitions spread evenly over workers, from a place that depends on the source.
+    /// Partitions spread evenly over workers, from a place that depends on the source. An extra one
+    /// goes where the one it replaces was, so that the positions of both, which have one key in the
+    /// checkpoint, come in order.
     fn worker_of(&self, partition: &Partition) -> usize {
         let first = hash_bytes(self.setup.uid.as_bytes()) % self.setup.queues.len() as u64;
-        let turn = (first + u64::from(partition.ordinal)) % self.setup.queues.len() as u64;
+        let number = match Reread::of(partition) {
+            Some(request) => hash_bytes(request.name.as_bytes()) >> 32,
+            None => u64::from(partition.ordinal),
+        };
+        let turn = (first + number) % self.setup.queues.len() as u64;
         usize::try_from(turn).expect("below the number of workers")
     }
 
@@ -153,6 +159,10 @@ impl Pump {
         let saved: Vec<_> = self.saved.values().cloned().collect();
         for record in saved {
             let Some(request) = Reread::of(&record.partition) else { continue };
+            // Resumed already, before a fault with a later one.
+            if self.rereads.contains_key(&request.name) {
+                continue;
+            }
             if !Reread::is_end(&record.position) {
                 self.source.reread(&request, Some(&record.position))?;
                 self.setup.rereads.fetch_add(1, Ordering::AcqRel);

@@ -42,7 +42,11 @@ impl Columns {
         let keys = route.keys.iter().map(|key| index(key).expect("keys are among the columns"));
         Self {
             keys: keys.collect(),
-            by_name: names.iter().enumerate().map(|(at, name)| (name.as_str().into(), at)).collect(),
+            by_name: names
+                .iter()
+                .enumerate()
+                .map(|(at, name)| (name.as_str().into(), at))
+                .collect(),
             places: Vec::new(),
             cells: vec![Cell::Absent; names.len()],
             text: Vec::new(),

@@ -6,8 +6,7 @@ use connectors::format::dimension::{ChangeView, DimensionOp, push_change};
 pub(super) fn compose(older: ChangeView<'_>, newer: ChangeView<'_>, out: &mut Vec<u8>) {
     let op = match (older.op, newer.op) {
         (_, DimensionOp::Delete | DimensionOp::Replace) | (DimensionOp::Delete, _) => {
-            let op =
-                if newer.op == DimensionOp::Delete { newer.op } else { DimensionOp::Replace };
+            let op = if newer.op == DimensionOp::Delete { newer.op } else { DimensionOp::Replace };
             return push_change(out, newer.table, op, newer.cells());
         }
         (older, DimensionOp::Upsert) => older,

@@ -21,18 +21,17 @@ use engine::batch::order::Order;
 use engine::batch::row::Row;
 use engine::batch::schema::Schema;
 use engine::checkpoint::piece::Delta;
+use engine::hash::key_group;
 use engine::operator::ask::TableAnswer;
 use engine::operator::decode::{
-    DEAD_PARTITION, DEAD_POSITION, DEAD_REASON, DEAD_VALUE, REREAD_NAME, REREAD_NUMBER,
-    dead_schema,
+    DEAD_PARTITION, DEAD_POSITION, DEAD_REASON, DEAD_VALUE, REREAD_NAME, REREAD_NUMBER, dead_schema,
 };
-use engine::hash::key_group;
 use engine::operator::stateful::{Close, SHARED_GROUP, Stateful};
 use engine::sink::TableDefinition;
 use engine::source::reread::Reread;
 
 use super::change::{ConfigChange, Effect, RouteRules, Routes};
-use super::config::{Columns, ConfigRow, RouteKey};
+use super::config::{ConfigRow, RouteKey};
 use super::config_state::{Entry, Given, Loaded};
 use super::notice::{Notice, Route};
 use crate::settings::DimSettings;
@@ -123,7 +122,8 @@ impl ConfigStep {
     }
 
     fn retry(&mut self, close: &mut Close<'_>) {
-        let pending: Vec<_> = self.pending.iter().map(|(key, given)| (key.clone(), given.clone())).collect();
+        let pending: Vec<_> =
+            self.pending.iter().map(|(key, given)| (key.clone(), given.clone())).collect();
         for (key, given) in pending {
             let row = ConfigRow::read(&given.after).expect("it was in order when it came");
             self.ask(Some(key), row.definition(self.rules.schema.as_deref()), close);

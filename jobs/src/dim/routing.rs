@@ -9,7 +9,9 @@ use std::sync::Arc;
 use connectors::format::dimension::{DimensionOp, ROW_BYTES_MAX};
 use connectors::format::maxwell::ChangeKind;
 use connectors::format::maxwell::data::is_object_with_members;
-use connectors::format::maxwell::decoder::{DATA, DATABASE, KIND, OLD, TABLE, VALUE, maxwell_schema};
+use connectors::format::maxwell::decoder::{
+    DATA, DATABASE, KIND, OLD, TABLE, VALUE, maxwell_schema,
+};
 use engine::batch::build::Stamp;
 use engine::batch::order::Order;
 use engine::batch::row::Row;
@@ -25,8 +27,8 @@ use engine::source::reread::Reread;
 
 use super::cells::Columns;
 use super::notice::{Notice, Route, push_text, take_text};
-use crate::settings::Deletes;
 use super::rows::{CHANGE, FILL, KEY, SINK, change_schema};
+use crate::settings::Deletes;
 
 /// Input of the gate: changes as they come.
 pub(super) const INPUT_LIVE: usize = 1;
@@ -345,7 +347,8 @@ impl GateLogic for Routing {
     fn row(&mut self, input: usize, row: Row<'_>, context: &mut GateContext<'_>) {
         match input {
             INPUT_LIVE => self.live(row, context),
-            _ => self.again(row, context),
+            INPUT_REREAD => self.again(row, context),
+            other => unreachable!("the gate has no input {other}"),
         }
     }
 

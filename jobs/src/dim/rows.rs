@@ -73,7 +73,12 @@ pub(super) struct Rows {
 impl Rows {
     /// `dictionary` is the sink name of what is no table.
     pub(super) fn new(dictionary: &'static str) -> Self {
-        Self { schema: change_schema(), dictionary, fills: BTreeMap::new(), changed: BTreeMap::new() }
+        Self {
+            schema: change_schema(),
+            dictionary,
+            fills: BTreeMap::new(),
+            changed: BTreeMap::new(),
+        }
     }
 
     /// Applies the notices of an epoch; returns the ends, which come after its rows.
@@ -145,7 +150,8 @@ impl Rows {
         let port = self.port(row);
         let rows = output.row(port, &self.schema);
         rows.begin();
-        for (column, bytes) in [(SINK, bytes(row, SINK)), (KEY, bytes(row, KEY)), (CHANGE, change)] {
+        for (column, bytes) in [(SINK, bytes(row, SINK)), (KEY, bytes(row, KEY)), (CHANGE, change)]
+        {
             let slice = rows.append(bytes);
             rows.slice(column, slice);
         }
@@ -165,7 +171,9 @@ impl Stateful for Rows {
         let mut rows: Vec<Row<'_>> =
             close.rows.iter().filter(|(input, _)| *input == 0).map(|(_, row)| row).collect();
         // Stable: rows of a key stay in order. Sorted keys are what a store takes best.
-        rows.sort_by(|a, b| (bytes(*a, SINK), bytes(*a, KEY)).cmp(&(bytes(*b, SINK), bytes(*b, KEY))));
+        rows.sort_by(|a, b| {
+            (bytes(*a, SINK), bytes(*a, KEY)).cmp(&(bytes(*b, SINK), bytes(*b, KEY)))
+        });
         let same = |a: &Row<'_>, b: &Row<'_>| {
             bytes(*a, KEY) == bytes(*b, KEY) && bytes(*a, SINK) == bytes(*b, SINK)
         };
@@ -179,8 +187,12 @@ impl Stateful for Rows {
         }
         for (source, number) in filled {
             let done = |fill: &Fill| fill.source == source && fill.number <= number;
-            let sinks: Vec<String> =
-                self.fills.iter().filter(|(_, fill)| done(fill)).map(|(sink, _)| sink.clone()).collect();
+            let sinks: Vec<String> = self
+                .fills
+                .iter()
+                .filter(|(_, fill)| done(fill))
+                .map(|(sink, _)| sink.clone())
+                .collect();
             sinks.iter().for_each(|sink| self.forget(sink));
         }
         let first = close.worker == 0;

@@ -1,8 +1,8 @@
 //! The decoder of config tables: Debezium envelopes to rows over the bytes that were read.
 //!
-//! Rows have no event time: a config row holds from when it is read, whatever clock wrote it, and the
-//! rule for records from the future must not keep it back. So whoever makes windows over such rows
-//! waits forever.
+//! Rows have no event time: a config row holds from when it is read, whatever clock wrote it, and
+//! the rule for records from the future must not keep it back. So whoever makes windows over such
+//! rows waits forever.
 
 use std::sync::Arc;
 

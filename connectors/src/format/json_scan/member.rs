@@ -1,7 +1,8 @@
 //! Reading the value of a member by the type it should have.
 //!
 //! A value of another type is stepped over and read as `None`: it ends nothing by itself (warehouse
-//! 2.1). Only what is no JSON ends the walk. Texts with escapes are decoded into the caller's arena.
+//! 2.1). Only what is no JSON ends the walk. Texts with escapes are decoded into the caller's
+//! arena.
 
 use super::text::{Text, str_of};
 use super::{Malformed, Quoted, Scanner, Span};

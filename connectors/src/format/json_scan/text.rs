@@ -50,8 +50,8 @@ impl Text {
 }
 
 impl Text {
-    /// Sets slice column `column` of the row under construction, which lies over the record: to where
-    /// the text stands, or to its decoded form, which is added to the row.
+    /// Sets slice column `column` of the row under construction, which lies over the record: to
+    /// where the text stands, or to its decoded form, which is added to the row.
     pub(crate) fn set(self, column: usize, rows: &mut BatchBuilder, arena: &str) {
         let slice = match self.in_value() {
             Some(span) => span.in_row(),
@@ -114,7 +114,8 @@ pub(crate) fn unescape(inner: &str, out: &mut String) -> bool {
     true
 }
 
-/// The character of the escape that `escape` begins with, its backslash taken off, and what follows.
+/// The character of the escape that `escape` begins with, its backslash taken off, and what
+/// follows.
 fn one_escape(escape: &str) -> Option<(char, &str)> {
     let mut chars = escape.chars();
     let decoded = match chars.next()? {

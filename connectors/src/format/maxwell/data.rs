@@ -1,12 +1,12 @@
 //! The row inside a change record: the members of `data` or `old`, one by one.
 //!
-//! Values come in the form of text that dimension tables keep (warehouse 5.4): a text as it reads, a
-//! number as it is written (`80.00` stays `80.00`), `true` and `false`, an object or array as its
+//! Values come in the form of text that dimension tables keep (warehouse 5.4): a text as it reads,
+//! a number as it is written (`80.00` stays `80.00`), `true` and `false`, an object or array as its
 //! JSON, null as none. Nothing is allocated but for names and texts that hold escapes.
 //!
 //! Misuse: a name may come twice, and then the last one counts; that is the caller's matter (or of
-//! [`column_map`]). The bytes must be what a decoder gave: anything that is not one JSON object ends
-//! the walk early, without a word.
+//! [`column_map`]). The bytes must be what a decoder gave: anything that is not one JSON object
+//! ends the walk early, without a word.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! The reasons why a change record is a dead letter.
 //!
-//! Their names are normative (warehouse 2.2 and 12.2), and so is their order: the first that holds is
-//! the one reported.
+//! Their names are normative (warehouse 2.2 and 12.2), and so is their order: the first that holds
+//! is the one reported.
 
 /// Why a change record is dirty, in the order of testing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

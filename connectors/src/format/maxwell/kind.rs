@@ -1,7 +1,7 @@
 //! What a change record says was done, read from its `type`.
 //!
-//! The names are Maxwell's (capture 2.2 and 2.6). A snapshot's row is an insert that says so in a flag
-//! of its own: who matches on the kind alone takes it for one that just happened.
+//! The names are Maxwell's (capture 2.2 and 2.6). A snapshot's row is an insert that says so in a
+//! flag of its own: who matches on the kind alone takes it for one that just happened.
 
 /// The operation of a change record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

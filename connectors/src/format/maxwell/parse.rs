@@ -1,8 +1,8 @@
 //! Reading one change record: a single walk over its bytes, then the reasons in their order.
 //!
-//! As in [`app_log`](crate::format::app_log), nothing is judged during the walk but the grammar, and
-//! an equal name further on replaces what was found before. The rows inside are skipped, which is the
-//! greater part of the work: `examples/maxwell_rate.rs` measures it.
+//! As in [`app_log`](crate::format::app_log), nothing is judged during the walk but the grammar,
+//! and an equal name further on replaces what was found before. The rows inside are skipped, which
+//! is the greater part of the work: `examples/maxwell_rate.rs` measures it.
 
 use super::{ChangeKind, Dirty};
 use crate::format::json_scan::member::named;

@@ -21,6 +21,7 @@ use crate::runtime::pump::{Pump, PumpSetup, RereadCount};
 use crate::runtime::queue::SourceQueue;
 use crate::runtime::step::{Inbox, Machine, Waker};
 use crate::sink::{SinkFactory, SinkIdentity, UnitPolicy};
+use crate::source::Start;
 
 /// The parts of a job that live outside its dataflow.
 #[derive(Default)]
@@ -43,7 +44,11 @@ impl Parts {
             let Some((job, uid)) = &spec.asks.reread else { continue };
             let named = |source: &&RunningSource| source.job == *job && source.uid == *uid;
             let source = self.sources.iter().find(named).expect("linked jobs are one group");
-            let desk = RereadDesk { orders: source.orders.clone(), count: count.clone() };
+            let desk = RereadDesk {
+                orders: source.orders.clone(),
+                count: count.clone(),
+                fresh: source.fresh,
+            };
             rereads.insert(node.uid.clone(), desk);
         }
         Desks { tables, rereads }
@@ -134,6 +139,7 @@ impl Controller {
         let op = job.ops[uid];
         let saved = self.setup.saved.positions.get(&(job.plan.name.clone(), op));
         let orders = Inbox::new(waker.clone());
+        let fresh = saved.is_none_or(Vec::is_empty) && spec.start == Start::Earliest;
         let setup = PumpSetup {
             job: job.plan.name.clone(),
             uid: uid.clone(),
@@ -149,6 +155,7 @@ impl Controller {
             job: job.plan.name.clone(),
             uid: uid.clone(),
             bounded: about.bounded,
+            fresh,
             ended: false,
             queues,
             orders,
