@@ -162,9 +162,10 @@ fn plans(
         },
         topics: &|names| Warehouse::topic_sink(names, TOPIC_PARTITIONS),
         table: &|name| warehouse.table_sink(name),
+        dimensions: &|| warehouse.dimension_sink(),
         publish: &|_job| true,
     };
-    plans.extend(jobs::plans(&Job::ALL, &settings, &outside)?);
+    plans.extend(jobs::plans(&Job::LOGS, &settings, &outside)?);
     Ok(plans)
 }
 

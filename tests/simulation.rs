@@ -75,9 +75,10 @@ fn plans_of(source: Arc<dyn SourceFactory>, target: &Target) -> Vec<Arc<JobPlan>
             SinkTarget::Topics(names.iter().map(spec).collect(), partitioner)
         },
         table: &|_name| SinkTarget::Outside(Arc::new(target.clone())),
+        dimensions: &|| unreachable!("no dimensions here"),
         publish: &|_job| true,
     };
-    jobs::plans(&Job::ALL, &settings, &outside).expect("good plans")
+    jobs::plans(&Job::LOGS, &settings, &outside).expect("good plans")
 }
 
 /// Topics of the jobs by the oracle's names of side outputs.

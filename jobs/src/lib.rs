@@ -65,6 +65,10 @@ impl Job {
         Self::PageView,
     ];
 
+    /// The jobs of the app logs, likewise.
+    pub const LOGS: [Self; 5] =
+        [Self::LogSplit, Self::UniqueVisitor, Self::UserJump, Self::Traffic, Self::PageView];
+
     /// Name in job files, counters and saved state. A DWS job is called like its table.
     pub fn name(self) -> &'static str {
         match self {

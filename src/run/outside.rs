@@ -25,6 +25,8 @@ use jobs::{Job, Outside};
 use store::doris::DwsStore;
 use store::doris::sink::DwsSinkFactory;
 use store::doris::table::TableSpec;
+use store::phoenix::DimensionStore;
+use store::phoenix::sink::DimensionSinkFactory;
 
 use crate::config::checked::{Checked, SourcePlace, TopicPlace};
 use crate::warehouse::{TOPIC_PARTITIONS, Warehouse};
@@ -34,6 +36,7 @@ pub(crate) struct Inside {
     disk: Arc<dyn Disk>,
     topics: TopicMarks,
     tables: DwsStore,
+    dimensions: DimensionStore,
 }
 
 impl Inside {
@@ -43,6 +46,7 @@ impl Inside {
             disk: warehouse.disk.clone(),
             topics: warehouse.topics.clone(),
             tables: warehouse.tables.clone(),
+            dimensions: warehouse.dimensions.clone(),
         }
     }
 
@@ -50,7 +54,8 @@ impl Inside {
     fn to_look_at() -> Result<Self> {
         let disk = RealDisk::open(Path::new("/")).context("cannot read the root directory")?;
         let tables = DwsStore::new(Arc::new(MemoryBackend::new()))?;
-        Ok(Self { disk: Arc::new(disk), topics: TopicMarks::default(), tables })
+        let dimensions = DimensionStore::new(Arc::new(MemoryBackend::new()))?;
+        Ok(Self { disk: Arc::new(disk), topics: TopicMarks::default(), tables, dimensions })
     }
 }
 
@@ -68,6 +73,7 @@ pub(crate) fn plans_over(checked: &Checked, inside: &Inside) -> Result<Vec<Arc<J
         source: &|name| source(checked, inside, name),
         topics: &|names| topics(checked, names),
         table: &|name| table(inside, name),
+        dimensions: &|| Arc::new(DimensionSinkFactory { store: inside.dimensions.clone() }),
         publish: &|name| !hidden(name),
     };
     Ok(jobs::plans(&jobs, &checked.settings, &outside)?)

@@ -11,7 +11,8 @@ use crate::config::raw::RawJob;
 /// Whose streams a job reads in process, where they run beside it.
 fn reads(job: Job) -> &'static [Job] {
     match job {
-        Job::LogSplit => &[],
+        Job::LogSplit | Job::OdsDb => &[],
+        Job::Dimensions => &[Job::OdsDb],
         Job::UniqueVisitor | Job::UserJump | Job::PageView => &[Job::LogSplit],
         Job::Traffic => &[Job::LogSplit, Job::UniqueVisitor, Job::UserJump],
     }
@@ -34,7 +35,7 @@ pub(crate) struct JobChoice {
 /// Judges the list. In the order of [`Job::ALL`]: each job after those it reads.
 pub(super) fn check(raw: &[(Place, RawJob)], judge: &mut Judge<'_>) -> Vec<JobChoice> {
     if raw.is_empty() {
-        return Job::ALL.map(|job| JobChoice { job, publish: true }).into();
+        return Job::LOGS.map(|job| JobChoice { job, publish: true }).into();
     }
     let mut listed: Vec<JobChoice> = Vec::new();
     for (place, raw) in raw {

@@ -38,6 +38,7 @@ pub(super) fn check(raw: &Switch, time_zone: String, judge: &mut Judge<'_>) -> S
         ),
         window_ms: judge.duration(raw.dws_window.as_ref(), 10 * SECOND, SECOND..=DAY),
         lateness_ms: judge.duration(raw.dws_lateness.as_ref(), 0, 0..=DAY),
+        dim: jobs::settings::DimSettings::default(),
     };
     combinations(raw, &settings, judge);
     settings

@@ -33,7 +33,7 @@ fn nothing_said_is_the_embedded_preset() {
     assert_eq!(empty.topics.to_string(), "embedded, 4 partitions");
     assert_eq!(empty.engine.epoch_interval_ms, 1000);
     assert_eq!(empty.settings.idle_timeout_ms, 30_000);
-    let all = Job::ALL.map(|job| JobChoice { job, publish: true });
+    let all = Job::LOGS.map(|job| JobChoice { job, publish: true });
     assert_eq!(empty.jobs, all);
 }
 

@@ -130,7 +130,7 @@ mod tests {
         let reasons: Vec<_> = dead.iter().map(|dead| (dead.row, dead.reason)).collect();
         assert_eq!(reasons, [(2, "bad_json"), (3, "bad_envelope")]);
         let counts = counters.take().into_iter().map(|(key, count)| (key.name, key.label, count));
-        let dropped = |reason| ("dropped", Some(("reason", reason)), 1);
+        let dropped = |reason: &'static str| ("dropped", Some(("reason", reason.into())), 1);
         assert_eq!(counts.collect::<Vec<_>>(), [dropped("tombstone"), dropped("truncate")]);
 
         let batch = rows.finish(None).expect("two rows");
