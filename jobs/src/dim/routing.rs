@@ -208,7 +208,15 @@ impl Routing {
         }
         let Some(lines) = self.tables.get_mut(row.bytes(TABLE).unwrap_or_default()) else { return };
         let (rules, schemas) = (&self.rules, (&self.routed, &self.dead));
-        for line in lines.iter_mut().filter(|line| line.is_served_by(number)) {
+        // What an earlier request has finished in this epoch, a later one must not begin again: it
+        // would be left in the middle.
+        let source = text(row, TABLE);
+        let earlier = |filled: &&(String, u32)| filled.0 == source && filled.1 < number;
+        let earlier = self.filled.iter().filter(earlier).map(|(_, number)| *number).max();
+        let wanted = |line: &&mut Line| {
+            line.is_served_by(number) && !earlier.is_some_and(|earlier| line.is_served_by(earlier))
+        };
+        for line in lines.iter_mut().filter(wanted) {
             context.counters.add("backfill_rows", 1);
             line.take(row, Some(number), rules, schemas, context);
         }

@@ -88,10 +88,14 @@ impl Rows {
             match Notice::read(row) {
                 Notice::Put(route) => {
                     let Some(number) = route.fill else { continue };
-                    let fill = self.fills.entry(route.sink.clone()).or_default();
-                    (fill.source, fill.number) = (route.source, number);
-                    let entry = fill.entry();
-                    self.changed.insert(fill_key(&route.sink), Some(entry));
+                    if self.fills.get(&route.sink).is_some_and(|fill| fill.number == number) {
+                        continue;
+                    }
+                    // What came before is read again, and with columns that it lacked.
+                    self.forget(&route.sink);
+                    let fill = Fill { source: route.source, number, live: BTreeMap::new() };
+                    self.changed.insert(fill_key(&route.sink), Some(fill.entry()));
+                    self.fills.insert(route.sink, fill);
                 }
                 Notice::Remove { source, sink } => {
                     if self.fills.get(&sink).is_some_and(|fill| fill.source == source) {
