@@ -118,7 +118,7 @@ fn run(
     bar: &ProgressBar,
 ) -> Result<()> {
     let limit = timeline.map(|_paced| Arc::new(AtomicU64::new(0)));
-    let source = LinesSourceFactory { path: log.to_owned(), limit: limit.clone() };
+    let source = LinesSourceFactory { path: log.to_owned(), limit: limit.clone(), snapshot: false };
     let outside = Outside {
         source: &|_topic| (Arc::new(source.clone()), Start::Earliest),
         topics: &|names| Warehouse::topic_sink(names, TOPIC_PARTITIONS),
