@@ -157,6 +157,7 @@ fn plans(
                 disk: warehouse.disk.clone(),
                 marks: warehouse.topics.clone(),
                 until: until.clone(),
+                snapshot: false,
             };
             (Arc::new(factory), Start::Earliest)
         },

@@ -154,8 +154,8 @@ impl Replay<'_> {
             let limit = index.and_then(|index| Some(limits?.get(index)?.clone()));
             let path = index.map_or(&absent, |index| &self.recorded[index].path);
             // Without a timeline the configuration was there before everything else.
-            let _snapshot = name == TABLE_PROCESS && limits.is_none();
-            LinesSourceFactory { path: path.clone(), limit }
+            let snapshot = name == TABLE_PROCESS && limits.is_none();
+            LinesSourceFactory { path: path.clone(), limit, snapshot }
         };
         let outside = Outside {
             source: &|name| (Arc::new(source(name)), Start::Earliest),

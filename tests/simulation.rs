@@ -246,6 +246,7 @@ fn the_golden_scenario_through_embedded_topics() {
                 disk,
                 marks: topics.clone(),
                 until: Some(until.clone()),
+                snapshot: false,
             };
             plans.extend(plans_of(Arc::new(source), &target));
             plans

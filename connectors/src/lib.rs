@@ -30,4 +30,5 @@ pub mod file;
 pub mod format;
 pub mod kafka;
 pub mod mysql;
+mod reread;
 pub mod topic;

@@ -88,9 +88,10 @@ fn source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn SourceFact
             (embedded(inside, topic.clone(), TOPIC_PARTITIONS), start.clone())
         }
         SourcePlace::Kafka { config, start } => (kafka(config.clone()), start.clone()),
-        SourcePlace::File { path } => {
-            (Arc::new(LinesSourceFactory { path: path.clone(), limit: None }), Start::Earliest)
-        }
+        SourcePlace::File { path } => (
+            Arc::new(LinesSourceFactory { path: path.clone(), limit: None, snapshot: false }),
+            Start::Earliest,
+        ),
     }
 }
 
@@ -110,7 +111,7 @@ fn dwd_source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn Source
 
 fn embedded(inside: &Inside, topic: String, partitions: u32) -> Arc<dyn SourceFactory> {
     let (disk, marks) = (inside.disk.clone(), inside.topics.clone());
-    Arc::new(TopicSourceFactory { topic, partitions, disk, marks, until: None })
+    Arc::new(TopicSourceFactory { topic, partitions, disk, marks, until: None, snapshot: false })
 }
 
 fn kafka(config: KafkaConfig) -> Arc<dyn SourceFactory> {
