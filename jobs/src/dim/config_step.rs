@@ -243,7 +243,7 @@ impl ConfigStep {
     fn event_answered(&mut self, answer: TableAnswer, close: &mut Close<'_>) {
         let event = self.events.front_mut().expect("it waits for this answer");
         match answer {
-            TableAnswer::Ready => return,
+            TableAnswer::Ready => {}
             TableAnswer::Pending(_) => {
                 let given = event.given.clone();
                 event.effects = Some(VecDeque::new());
