@@ -103,16 +103,16 @@ fn numbers(from: usize, to: usize) -> impl Iterator<Item = (Option<Vec<u8>>, Vec
 fn transactions(bootstrap: &str, topic: &str, partition: i32, values: &[(&str, bool)]) {
     let id = format!("{topic}-{partition}");
     let producer: BaseProducer =
-        producer_config(bootstrap).set("transactional.id", id).create().unwrap();
-    producer.init_transactions(LIMIT).unwrap();
+        producer_config(bootstrap).set("transactional.id", id).create().expect("a producer");
+    producer.init_transactions(LIMIT).expect("a transactional id");
     for (value, good) in values {
-        producer.begin_transaction().unwrap();
+        producer.begin_transaction().expect("begun");
         let value = value.as_bytes().to_vec();
         send(&producer, BaseRecord::to(topic).payload(&value).partition(partition));
         settle(&producer);
         match good {
-            true => producer.commit_transaction(LIMIT).unwrap(),
-            false => producer.abort_transaction(LIMIT).unwrap(),
+            true => producer.commit_transaction(LIMIT).expect("committed"),
+            false => producer.abort_transaction(LIMIT).expect("aborted"),
         }
     }
 }
