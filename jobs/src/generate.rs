@@ -18,9 +18,11 @@ mod device;
 mod fault;
 pub mod job;
 mod line;
+pub mod numbered;
 mod page;
 mod random;
 mod schedule;
+pub mod shop;
 pub mod source;
 mod visit;
 
