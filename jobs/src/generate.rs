@@ -14,6 +14,7 @@
 //! assert_eq!(record.number, 41);
 //! ```
 
+pub mod config;
 mod device;
 mod fault;
 pub mod job;
