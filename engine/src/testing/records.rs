@@ -31,6 +31,7 @@ pub struct Records {
     random: Arc<Mutex<Random>>,
     name: &'static str,
     endless: bool,
+    snapshot: bool,
 }
 
 impl Records {
@@ -40,10 +41,16 @@ impl Records {
         Self { endless: true, ..self }
     }
 
+    /// The same records as one snapshot, of which no part may be seen without the rest.
+    #[must_use]
+    pub fn snapshot(self) -> Self {
+        Self { snapshot: true, ..self }
+    }
+
     /// A source called `name` with these records; bursts depend on `seed`.
     pub fn new(name: &'static str, partitions: Vec<Vec<Record>>, seed: u64) -> Self {
         let random = Arc::new(Mutex::new(Random::new(seed)));
-        Self { partitions: partitions.into(), random, name, endless: false }
+        Self { partitions: partitions.into(), random, name, endless: false, snapshot: false }
     }
 }
 
@@ -58,10 +65,18 @@ impl SourceFactory for Records {
     }
 }
 
+/// An open partition.
+struct Live {
+    next: u64,
+    /// In the middle of a snapshot.
+    snapshot: bool,
+    /// The end was reported.
+    ended: bool,
+}
+
 struct RecordSource {
     records: Records,
-    /// Next record and whether the end was reported, by partition.
-    open: BTreeMap<u32, (u64, bool)>,
+    open: BTreeMap<u32, Live>,
     /// What is being read again.
     again: Vec<(Reread, RereadPosition)>,
 }
@@ -74,23 +89,22 @@ impl RecordSource {
     fn poll_live(&mut self, ordinal: u32, burst: u64) -> Polled {
         let partition = self.partition(ordinal);
         let records = &self.records.partitions[ordinal as usize];
-        let (next, ended) = self.open.get_mut(&ordinal).expect("chosen from the open ones");
-        if *next == records.len() as u64 {
+        let live = self.open.get_mut(&ordinal).expect("chosen from the open ones");
+        if live.next == records.len() as u64 {
+            if std::mem::take(&mut live.snapshot) {
+                return Polled::Whole(partition, Position::of_number(live.next));
+            }
             if self.records.endless {
                 return Polled::Idle;
             }
-            *ended = true;
+            live.ended = true;
             return Polled::End(partition);
         }
-        let upto = (*next + burst).min(records.len() as u64);
-        let rows = raw_rows(records, *next..upto, ordinal, *next);
-        *next = upto;
-        Polled::Rows(SourceBatch {
-            partition,
-            rows,
-            next: Position::of_number(upto),
-            boundary: true,
-        })
+        let upto = (live.next + burst).min(records.len() as u64);
+        let rows = raw_rows(records, live.next..upto, ordinal, live.next);
+        live.next = upto;
+        let boundary = !live.snapshot;
+        Polled::Rows(SourceBatch { partition, rows, next: Position::of_number(upto), boundary })
     }
 
     fn poll_again(&mut self, chosen: usize, burst: u64) -> Polled {
@@ -132,7 +146,7 @@ impl Source for RecordSource {
             name: self.records.describe(),
             replay: Replay::Exact,
             bounded: !self.records.endless,
-            snapshot: false,
+            snapshot: self.records.snapshot,
         }
     }
 
@@ -146,15 +160,16 @@ impl Source for RecordSource {
             Start::At(position) => number(position),
             Start::Earliest | Start::Latest | Start::Timestamp(_) => 0,
         };
-        self.open.insert(partition.ordinal, (next, false));
+        let snapshot = self.records.snapshot && !matches!(start, Start::At(_));
+        self.open.insert(partition.ordinal, Live { next, snapshot, ended: false });
         Ok(())
     }
 
     fn reread(&mut self, request: &Reread, saved: Option<&Position>) -> Result<(), Fault> {
-        let whole = |(ordinal, (next, _)): (&u32, &(u64, bool))| RereadPart {
+        let whole = |(ordinal, live): (&u32, &Live)| RereadPart {
             ordinal: *ordinal,
             next: Position::of_number(0),
-            upto: Position::of_number(*next),
+            upto: Position::of_number(live.next),
         };
         let at = match saved {
             Some(saved) => RereadPosition::decode(saved).expect("written by this source"),
@@ -174,7 +189,7 @@ impl Source for RecordSource {
             return Polled::Idle;
         }
         let live: Vec<u32> =
-            self.open.iter().filter(|(_, (_, ended))| !ended).map(|(n, _)| *n).collect();
+            self.open.iter().filter(|(_, live)| !live.ended).map(|(n, _)| *n).collect();
         if !self.again.is_empty() && (live.is_empty() || random.one_in(4)) {
             let (chosen, burst) = (random.index(self.again.len()), 1 + random.below(20));
             drop(random);
