@@ -157,6 +157,8 @@ fn process_settings(request: &Request, stamp_ms: i64, paced: bool) -> ProcessSet
         EpochLength::Rows(rows) => (None, Some(rows)),
     };
     let mut settings = ProcessSettings::new(request.workers, random_seed());
+    // Nobody restarts a replay, and its directory stays beside the dumps: it holds nothing back.
+    settings.reserve_bytes = 0;
     settings.epoch =
         EpochSettings { interval_ms, rows_max, fixed_stamp_ms: Some(stamp_ms), stop_at_end: true };
     settings

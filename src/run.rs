@@ -61,6 +61,9 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<u8> {
 /// directory, it is not ours to write in.
 pub(crate) fn record(error: &anyhow::Error) {
     let code = code::code_of(error);
+    if code::is_no_space(error) {
+        crash::free_reserve();
+    }
     if ![exit::CONFIGURATION, exit::IN_USE].contains(&code) {
         // The error itself is printed; that it could not be recorded adds nothing.
         let _unwritten = crash::record_error(&format!("{error:#}"), code);

@@ -8,6 +8,7 @@ use engine::batch::build::BatchBuilder;
 use engine::batch::key;
 use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
+use engine::checkpoint::reserve::held_bytes;
 use engine::codec::Verbatim;
 use engine::error::exit;
 use engine::graph::plan::{Feed, SinkTarget, SourceSpec, StatefulSpec};
@@ -172,6 +173,35 @@ fn a_failing_disk_stops_the_process_and_loses_nothing() {
         }
     }
     assert!(stops >= 10, "the disk failed only {stops} times");
+}
+
+/// Fault 10: a disk that fills up ends the process with code 74; the reserve makes room for the record
+/// of every stop, also while the disk stays full, and is there again once there is space.
+#[test]
+fn a_full_disk_leaves_room_to_say_so() {
+    let (mut stops, mut repeated) = (0, 0);
+    for seed in 1..=20 {
+        let partitions = vec![steady(seed, 150), steady(seed + 100, 150)];
+        let records = Records::new("in", partitions.clone(), seed);
+        let target = target(seed);
+        let mut simulation = Simulation::new(seed, START_MS);
+        let reserve = simulation.settings.reserve_bytes;
+        simulation.disk.limit_bytes(reserve + 60 * seed);
+        simulation.heals_after = 2;
+        simulation.run(2, &|_, _| vec![job("j", &records, &target, 0)]);
+        assert_eq!(sums(&target), expected(&partitions), "seed {seed}");
+        for fatal in &simulation.fatals {
+            assert!(fatal.code == exit::DISK && fatal.no_space, "seed {seed}: {fatal}");
+        }
+        assert_eq!(simulation.unrecorded, 0, "seed {seed}: {:?}", simulation.fatals);
+        stops += simulation.fatals.len();
+        repeated += usize::from(simulation.fatals.len() > 1);
+        let held = held_bytes(&simulation.disk).expect("readable");
+        let healed = simulation.fatals.len() >= simulation.heals_after;
+        let whole = held == Some(reserve) || (!healed && held.is_some());
+        assert!(whole, "seed {seed}: {held:?} held back after {:?}", simulation.fatals);
+    }
+    assert!(stops >= 10 && repeated > 3, "{stops} stops, {repeated} histories stayed full");
 }
 
 /// Fault 40: a silent partition is flagged idle after its time-out and no longer holds the watermark;

@@ -140,7 +140,7 @@ impl Dispatcher {
             self.state = State::Stopped;
             // Before the job runs it is a matter of configuration; later others go on without it.
             if matches!(request, SinkRequest::Prepare(_)) {
-                return Err(Fatal { code: exit::CONFIGURATION, message });
+                return Err(Fatal::new(exit::CONFIGURATION, message));
             }
             return Ok(Step::Idle);
         }

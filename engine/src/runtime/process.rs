@@ -12,6 +12,7 @@ use super::worker::WorkerSeat;
 use crate::batch::buffer::Budget;
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::{self, space};
+use crate::checkpoint::reserve::{self, Reserve};
 use crate::checkpoint::restore::Saved;
 use crate::checkpoint::writer::{TopicMarks, Writer, WriterGauges, WriterSetup};
 use crate::control::controller::{Controller, ControllerSetup, EpochSettings, WorkerPort};
@@ -20,9 +21,9 @@ use crate::control::status::Status;
 use crate::epoch::hold::HoldTable;
 use crate::epoch::stall::StallDetector;
 use crate::error::Fatal;
-use crate::event::EventLog;
+use crate::event::{Event, EventLog};
 use crate::limit::{
-    HASH_VERSION, INFLIGHT_BYTES_MAX, KEY_GROUPS, LAYOUT_VERSION, SOURCE_QUEUE_BYTES,
+    HASH_VERSION, INFLIGHT_BYTES_MAX, KEY_GROUPS, LAYOUT_VERSION, RESERVE_BYTES, SOURCE_QUEUE_BYTES,
 };
 use crate::outbox::log::LogOptions;
 use crate::random::Random;
@@ -41,6 +42,8 @@ pub struct ProcessSettings {
     pub source_queue_bytes: u64,
     /// How logs are written.
     pub log: LogOptions,
+    /// Bytes held back on the disk; 0 = none.
+    pub reserve_bytes: u64,
     /// Seed of all random choices (family id, jitter).
     pub seed: u64,
     /// Where log events go.
@@ -62,6 +65,7 @@ impl ProcessSettings {
             inflight_bytes_max: INFLIGHT_BYTES_MAX,
             source_queue_bytes: SOURCE_QUEUE_BYTES,
             log: LogOptions::default(),
+            reserve_bytes: RESERVE_BYTES,
             seed,
             events: EventLog::default(),
         }
@@ -97,6 +101,7 @@ impl Process {
         backend: Arc<dyn StateBackend>,
         topics: TopicMarks,
     ) -> Result<Self, Fatal> {
+        hold_reserve(settings, disk.as_ref())?;
         let mut random = Random::new(settings.seed);
         let mut saved = Saved::read(backend.as_ref())?;
         begin_generation(&mut saved, backend.as_ref(), &mut random)?;
@@ -169,6 +174,19 @@ impl Process {
             vec![Box::new(controller), Box::new(writer_machine), Box::new(stall)];
         Ok(Self { seats, machines, births, handle, topics, gauges, emitted, births_waker })
     }
+}
+
+/// Holds space back before the first write may find that there is none.
+fn hold_reserve(settings: &ProcessSettings, disk: &dyn Disk) -> Result<(), Fatal> {
+    let bytes = settings.reserve_bytes;
+    if bytes == 0 {
+        return Ok(());
+    }
+    let reserve = reserve::hold(disk, bytes).map_err(Fatal::disk)?;
+    if reserve != Reserve::Held(bytes) {
+        settings.events.log(&Event::NoReserve { bytes, reserve });
+    }
+    Ok(())
 }
 
 /// The new generation is durable before anything else happens: it is the fencing number.

@@ -14,6 +14,7 @@ use timely::worker::Worker;
 use super::disk::SimDisk;
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::topic_dir;
+use crate::checkpoint::reserve;
 use crate::checkpoint::restore::Saved;
 use crate::checkpoint::writer::TopicMarks;
 use crate::clock::Moment;
@@ -35,6 +36,12 @@ const STEPS_MAX: u64 = 2_000_000;
 /// Steps between two crashes, at most.
 const CRASH_WITHIN: u64 = 600;
 
+/// Bytes held back on the simulated disk: enough for the records of a few stops.
+const RESERVE_BYTES: u64 = 2_000;
+/// Bytes of the record of one stop.
+const RECORD_BYTES: usize = 100;
+const CRASH_DIR: &str = "state/crash";
+
 /// Makes the jobs of a generation; topic sources need the marks and the disk.
 pub type MakePlans<'a> = &'a dyn Fn(&TopicMarks, Arc<dyn Disk>) -> Vec<Arc<JobPlan>>;
 
@@ -53,6 +60,10 @@ pub struct Simulation {
     pub generations: u32,
     /// Why machines asked for the end of the process, with the exit code.
     pub fatals: Vec<Fatal>,
+    /// After how many such stops the disk is made good again.
+    pub heals_after: usize,
+    /// Stops that could not be written down, as the binary does it: with the space of the reserve.
+    pub unrecorded: usize,
     /// Something to do once, after this many steps of a generation.
     act: Option<(u64, Act)>,
 }
@@ -76,6 +87,7 @@ impl Simulation {
         let mut settings = ProcessSettings::new(1, seed);
         settings.epoch.interval_ms = Some(50);
         settings.epoch.stop_at_end = true;
+        settings.reserve_bytes = RESERVE_BYTES;
         Self {
             settings,
             disk: SimDisk::new(),
@@ -85,6 +97,8 @@ impl Simulation {
             seed,
             generations: 0,
             fatals: Vec::new(),
+            heals_after: 1,
+            unrecorded: 0,
             act: None,
         }
     }
@@ -120,9 +134,12 @@ impl Simulation {
                 Ended::Finished | Ended::Enough => return,
                 Ended::Crashed => left -= 1,
                 Ended::Fatal(fatal) => {
+                    self.record(&fatal);
                     self.fatals.push(fatal);
                     assert!(self.fatals.len() < 10, "seed {}: {:?}", self.seed, self.fatals);
-                    self.disk.heal();
+                    if self.fatals.len() >= self.heals_after {
+                        self.disk.heal();
+                    }
                 }
             }
             let random = &mut self.random;
@@ -185,6 +202,18 @@ impl Simulation {
             }
         }
         panic!("seed {}: stuck after {STEPS_MAX} steps: {:#?}", self.seed, handle.status());
+    }
+
+    /// What the binary does on its way out.
+    fn record(&mut self, fatal: &Fatal) {
+        if fatal.no_space {
+            reserve::free(&self.disk).expect("a file is always removed");
+        }
+        let name = format!("{CRASH_DIR}/{}", self.fatals.len());
+        self.disk.create_dir(CRASH_DIR).expect("directories cost nothing");
+        if self.disk.replace(&name, &[b' '; RECORD_BYTES]).is_err() {
+            self.unrecorded += 1;
+        }
     }
 
     /// Mostly a little, now and then a jump of the wall clock either way (fault 6).
