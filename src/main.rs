@@ -13,6 +13,7 @@ mod crash;
 mod data_dir;
 mod demo;
 mod exit;
+mod injected;
 mod inspect;
 mod replay;
 mod run;

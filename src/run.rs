@@ -9,7 +9,7 @@ pub(crate) mod outside;
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use engine::checkpoint::restore::Saved;
 use engine::control::controller::EpochSettings;
 use engine::control::registry::SubmitOptions;
@@ -21,6 +21,7 @@ use self::outside::{Inside, plans_over};
 use crate::cli::{Cli, RunArgs};
 use crate::config::checked::{Checked, SourcePlace};
 use crate::data_dir::DataDir;
+use crate::injected::poison;
 use crate::replay::random_seed;
 use crate::socket::{Live, serve};
 use crate::supervise::{Policy, enter_child, supervise};
@@ -49,7 +50,6 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<u8> {
         });
     }
     crash::record_into(dir.crash());
-    checked.quarantine(&cli.quarantine);
     let outcome = work(&checked, &dir, cli, args);
     if let Err(error) = &outcome {
         record(error);
@@ -72,14 +72,15 @@ pub(crate) fn record(error: &anyhow::Error) {
 
 /// The engine, from opening the directory to the end.
 fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<()> {
-    if checked.jobs.is_empty() {
-        bail!("no job is left to run; in quarantine: {}", cli.quarantine.join(", "));
-    }
     let warehouse = Warehouse::open(dir.root(), "watershed run")?;
     crash::set_generation(Saved::read(warehouse.backend.as_ref())?.generation + 1);
-    let plans = plans_over(checked, &Inside::of(&warehouse))?;
-    let options =
-        SubmitOptions { drop_state: args.drop_state.clone(), new_state: args.new_state.clone() };
+    let mut plans = plans_over(checked, &Inside::of(&warehouse))?;
+    poison(&mut plans, &cli.panic_at);
+    let options = SubmitOptions {
+        drop_state: args.drop_state.clone(),
+        new_state: args.new_state.clone(),
+        quarantine: cli.quarantine.clone(),
+    };
     let running = warehouse.start(&settings(checked), plans, options)?;
     serve(
         dir,
@@ -87,7 +88,6 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
             handle: running.handle.clone(),
             topics: warehouse.topics.clone(),
             gauges: running.gauges.clone(),
-            quarantined: cli.quarantine.clone(),
         },
     )?;
     let handle = running.handle.clone();

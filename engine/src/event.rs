@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::reserve::Reserve;
 use crate::control::event::FaultReport;
+use crate::control::quarantine::Quarantined;
 use crate::epoch::hold::HoldEntry;
 
 /// Who must act.
@@ -34,6 +35,8 @@ pub enum Event {
         /// What holds it, oldest first; empty if everything was handed to the writer.
         holds: Vec<HoldEntry>,
     },
+    /// A job does not run.
+    Quarantined(Quarantined),
     /// Little or no space is held back: if the disk fills up, a stop may not be written down.
     NoReserve {
         /// Bytes that were to be held back.
@@ -63,6 +66,7 @@ impl Event {
                     Level::Warn
                 }
             }
+            Self::Quarantined(_) => Level::Error,
             Self::NoReserve { .. } | Self::ClockJump { .. } => Level::Warn,
         }
     }
@@ -83,6 +87,9 @@ impl fmt::Display for Event {
                     write!(f, "{comma}{job}.{uid} worker={worker} epoch={epoch} {reason}")?;
                 }
                 f.write_str("]")
+            }
+            Self::Quarantined(Quarantined { job, reason }) => {
+                write!(f, "job does not run job={job}: {reason}")
             }
             Self::NoReserve { bytes, reserve } => {
                 write!(f, "no full reserve on the disk bytes={bytes}: ")?;

@@ -9,6 +9,7 @@ use engine::batch::key;
 use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
 use engine::checkpoint::reserve::held_bytes;
+use engine::checkpoint::restore::Saved;
 use engine::codec::Verbatim;
 use engine::error::exit;
 use engine::graph::plan::{Feed, SinkTarget, SourceSpec, StatefulSpec};
@@ -280,4 +281,34 @@ fn a_cancelled_job_ends_whole_and_alone() {
         let saved = simulation.saved();
         assert!(saved.outbox.keys().all(|sink| &*sink.job != "goes"), "seed {seed}: undelivered");
     }
+}
+
+/// A job that is left out is delivered as far as it was complete, once, while another one runs on;
+/// then the outbox holds nothing of it.
+#[test]
+fn a_job_left_out_is_delivered_as_far_as_it_was_complete() {
+    let mut waiting = 0;
+    for seed in 1..=20 {
+        let partitions = vec![steady(seed, 150)];
+        let of_a = Records::new("in", partitions.clone(), seed).endless();
+        let of_b = Records::new("in", partitions.clone(), seed + 1).endless();
+        let (a, b) = (target(seed), target(seed + 1));
+        let mut simulation = Simulation::new(seed, START_MS);
+        let make = |_: &_, _| vec![job("a", &of_a, &a, 0), job("b", &of_b, &b, 0)];
+        simulation.run_until(300 + seed * 20, &make, &|| false);
+        let backend = simulation.backend.clone();
+        let undelivered = || {
+            let saved = Saved::read(&backend).expect("a checkpoint of ours");
+            saved.units.into_keys().filter(|sink| &*sink.job == "b").count()
+        };
+        waiting += u32::from(undelivered() > 0);
+        simulation.options.quarantine = vec!["b.window".to_owned()];
+        let delivered = simulation.run_until(100_000, &make, &|| undelivered() == 0);
+        assert!(delivered, "seed {seed}: {} units wait", undelivered());
+        let all = expected(&partitions);
+        for (window, sum) in sums(&b) {
+            assert_eq!(Some(&sum), all.get(&window), "seed {seed}: a part of window {window:?}");
+        }
+    }
+    assert!(waiting > 3, "only {waiting} of 20 histories had something undelivered");
 }

@@ -30,6 +30,8 @@ pub struct Saved {
     pub generation: u64,
     /// Greatest complete epoch per group.
     pub complete: BTreeMap<Arc<str>, u64>,
+    /// Jobs that took part in that epoch, per group; absent where an older version wrote it.
+    pub members: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     /// Per job: plan hash and operator ids.
     pub jobs: BTreeMap<Arc<str>, (u64, BTreeMap<Arc<str>, u32>)>,
     /// What the state of each operator depends on, by job and uid.
@@ -76,8 +78,12 @@ impl Saved {
 
     fn read_groups(&mut self, view: &dyn StateView) -> Result<(), Fatal> {
         each(view, space::COMPLETE, &mut |(key, value)| {
-            let name = std::str::from_utf8(key).ok()?;
-            self.complete.insert(name.into(), layout::decode_u64(value)?);
+            let name: Arc<str> = std::str::from_utf8(key).ok()?.into();
+            let (epoch, members) = layout::decode_complete(value)?;
+            self.complete.insert(name.clone(), epoch);
+            if !members.is_empty() {
+                self.members.insert(name, members);
+            }
             Some(())
         })?;
         each(view, space::COUNTERS, &mut |(key, value)| {

@@ -16,6 +16,7 @@ use self::groups::RunningGroup;
 use super::command::{Command, Order};
 use super::event::ControlEvent;
 use super::handle::{CloseRequest, Reply, Request};
+use super::quarantine::{self, Quarantined};
 use super::registry::{self, SubmitOptions};
 use super::status::Status;
 use crate::batch::buffer::Budget;
@@ -99,6 +100,8 @@ pub(crate) struct Controller {
     faults: Vec<String>,
     stopping: bool,
     finished: bool,
+    /// Jobs left out.
+    quarantined: Vec<Quarantined>,
     /// Groups being cancelled: name, and who waits.
     cancels: Vec<(Arc<str>, Reply<Result<(), JobError>>)>,
 }
@@ -119,6 +122,7 @@ impl Controller {
             faults: Vec::new(),
             stopping: false,
             finished: false,
+            quarantined: Vec::new(),
             cancels: Vec::new(),
         }
     }
@@ -157,14 +161,33 @@ impl Controller {
         if let Err(error) = registry::check(plans, &running) {
             return Ok(Err(error));
         }
+        let (run, out) = quarantine::divide(plans, &self.setup.saved, options);
+        if run.is_empty() && !out.is_empty() {
+            let jobs: Vec<&str> = out.iter().map(|left| &*left.job).collect();
+            let message = format!("no job is left to run; in quarantine: {}", jobs.join(", "));
+            return Err(Fatal::failed(message));
+        }
         let mut registered = Vec::new();
-        for plan in plans {
+        for plan in &run {
             match registry::register(plan, &self.setup.saved, options) {
                 Ok(job) => registered.push(job),
                 Err(error) => return Ok(Err(error)),
             }
         }
-        self.start(&registry::groups(plans), &registered)
+        if let Err(error) = self.start(&registry::groups(&run), &registered)? {
+            return Ok(Err(error));
+        }
+        let left_out = |plan: &&Arc<JobPlan>| out.iter().any(|left| left.job == plan.name);
+        for plan in plans.iter().filter(left_out) {
+            if let Err(error) = self.deliver_left_out(plan, &options.quarantine) {
+                return Ok(Err(error));
+            }
+        }
+        for left in out {
+            self.setup.log.log(&Event::Quarantined(left.clone()));
+            self.quarantined.push(left);
+        }
+        Ok(Ok(()))
     }
 
     fn event(&mut self, event: ControlEvent, now: Moment) -> Result<(), Fatal> {
@@ -343,6 +366,7 @@ impl Controller {
             holds: self.setup.workers.iter().flat_map(|worker| worker.holds.entries()).collect(),
             inflight_bytes: self.setup.budget.live(),
             faults: self.faults.clone(),
+            quarantined: self.quarantined.clone(),
             finished: self.finished,
         };
         *self.setup.status.lock().expect("nothing panics under this lock") = status;

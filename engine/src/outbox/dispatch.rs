@@ -31,6 +31,8 @@ pub(crate) struct DispatchSetup {
     pub(crate) writer: WriterInbox,
     pub(crate) events: Inbox<ControlEvent>,
     pub(crate) waker: Waker,
+    /// Whether its job does not run: then its faults are nobody else's.
+    pub(crate) left_out: bool,
     /// Units planned by earlier generations.
     pub(crate) planned: Vec<PlannedUnit>,
     pub(crate) random: Random,
@@ -139,7 +141,7 @@ impl Dispatcher {
         if never {
             self.state = State::Stopped;
             // Before the job runs it is a matter of configuration; later others go on without it.
-            if matches!(request, SinkRequest::Prepare(_)) {
+            if matches!(request, SinkRequest::Prepare(_)) && !self.setup.left_out {
                 return Err(Fatal::new(exit::CONFIGURATION, message));
             }
             return Ok(Step::Idle);

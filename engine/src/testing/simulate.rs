@@ -49,6 +49,8 @@ pub type MakePlans<'a> = &'a dyn Fn(&TopicMarks, Arc<dyn Disk>) -> Vec<Arc<JobPl
 pub struct Simulation {
     /// Settings of each process; its seed is replaced per generation.
     pub settings: ProcessSettings,
+    /// How the jobs are submitted.
+    pub options: SubmitOptions,
     /// What survives a crash, in part.
     pub disk: SimDisk,
     /// Likewise.
@@ -90,6 +92,7 @@ impl Simulation {
         settings.reserve_bytes = RESERVE_BYTES;
         Self {
             settings,
+            options: SubmitOptions::default(),
             disk: SimDisk::new(),
             backend: MemoryBackend::new(),
             random: Random::new(seed),
@@ -169,7 +172,7 @@ impl Simulation {
         let mut worker = Worker::new(WorkerConfig::default(), allocator, None);
         let mut seat = seats.remove(0).sit(&worker);
         let plans = make(&topics, disk);
-        let reply = handle.submit(plans, SubmitOptions::default()).expect("nothing else asks");
+        let reply = handle.submit(plans, self.options.clone()).expect("nothing else asks");
         for step in 0..STEPS_MAX {
             if crash_after == Some(step) {
                 return Ended::Crashed;

@@ -88,8 +88,8 @@ impl Writer {
         if first {
             record.jobs.iter().for_each(|job| commit.job(job));
         }
-        let mut complete = layout::encode_u64(closing.epoch);
-        complete.extend_from_slice(&self.setup.generation.to_be_bytes());
+        let jobs = record.jobs.iter().map(|job| &*job.name);
+        let complete = layout::encode_complete(closing.epoch, self.setup.generation, jobs);
         commit.put(space::COMPLETE, record.name.as_bytes().to_vec(), complete);
         commit.manifest(
             &record.name,
