@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::checked::{Overrides, WORKERS_MAX};
-use crate::injected::PanicAt;
+use crate::injected::{CrashAt, PanicAt};
 use crate::replay::EpochLength;
 
 /// A real-time warehouse in one process: app logs in, DWD topics and DWS tables out, exactly once.
@@ -34,6 +34,9 @@ pub(crate) struct Cli {
     /// For tests: an operator that panics at a record with this text.
     #[arg(long, global = true, hide = true, value_name = "JOB.UID=TEXT")]
     pub(crate) panic_at: Vec<PanicAt>,
+    /// For tests: a point at which the process kills itself, and at which time it passes it.
+    #[arg(long, global = true, hide = true, value_name = "POINT[:N]")]
+    pub(crate) crash_at: Vec<CrashAt>,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,

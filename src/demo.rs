@@ -47,7 +47,7 @@ use self::sample::{Rates, Sample};
 use self::stream::Stream;
 use self::summary::Summary;
 use crate::data_dir::{DataDir, now_ms};
-use crate::injected::{PanicAt, poison};
+use crate::injected::{CrashAt, PanicAt, crash_points, poison};
 use crate::replay::random_seed;
 use crate::socket::{Live, serve};
 use crate::warehouse::{Running, TOPIC_PARTITIONS, Warehouse};
@@ -90,6 +90,8 @@ pub(crate) struct Request {
     pub(crate) epoch_interval_ms: u64,
     /// Operators, as `job.uid`, whose jobs are left out.
     pub(crate) quarantine: Vec<String>,
+    /// Where the process is to die, for tests.
+    pub(crate) crash_at: Vec<CrashAt>,
     /// Operators that are to fail, for tests.
     pub(crate) panic_at: Vec<PanicAt>,
     /// The switches.
@@ -179,6 +181,7 @@ fn plans(
 fn process_settings(request: &Request) -> ProcessSettings {
     let mut settings = ProcessSettings::new(request.workers, random_seed());
     settings.inflight_bytes_max = INFLIGHT_BYTES_MAX;
+    settings.crash_points = crash_points(&request.crash_at);
     settings.epoch = EpochSettings {
         interval_ms: Some(request.epoch_interval_ms),
         rows_max: None,

@@ -4,7 +4,9 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use engine::crash_point::{CrashPoint, CrashPoints};
 use engine::graph::JobPlan;
 use engine::graph::plan::NodeKind;
 use engine::operator::stateful::{Close, Stateful};
@@ -28,6 +30,53 @@ impl FromStr for PanicAt {
         parts
             .filter(|parts| !parts.text.is_empty())
             .ok_or_else(|| "expects JOB.UID=TEXT".to_owned())
+    }
+}
+
+/// `--crash-at POINT[:N]`: the process kills itself when it passes the point for the N-th time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CrashAt {
+    point: CrashPoint,
+    nth: u64,
+}
+
+impl FromStr for CrashAt {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, String> {
+        let (point, nth) = given.split_once(':').unwrap_or((given, "1"));
+        let nth = nth.parse().ok().filter(|nth| *nth > 0);
+        let nth = nth.ok_or_else(|| "expects POINT:N, with N from 1".to_owned())?;
+        Ok(Self { point: point.parse()?, nth })
+    }
+}
+
+/// A listener that kills this process at one of these points; nobody listens where there are none.
+pub(crate) fn crash_points(faults: &[CrashAt]) -> CrashPoints {
+    if faults.is_empty() {
+        return CrashPoints::default();
+    }
+    let left: Vec<_> =
+        faults.iter().map(|fault| (fault.point, AtomicU64::new(fault.nth))).collect();
+    CrashPoints::new(move |passed| {
+        for (_, left) in left.iter().filter(|(point, _)| *point == passed) {
+            if left.fetch_sub(1, Ordering::SeqCst) == 1 {
+                die_at(passed);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// By SIGKILL, at once; inside the batch from another thread, so that the batch is under way.
+fn die_at(point: CrashPoint) {
+    let die = || {
+        let me = rustix::process::getpid();
+        let _unreachable = rustix::process::kill_process(me, rustix::process::Signal::KILL);
+    };
+    match point {
+        CrashPoint::InsideBatch => drop(std::thread::spawn(die)),
+        _ => die(),
     }
 }
 
@@ -75,6 +124,16 @@ impl Stateful for Poisoned {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crash_point_may_have_a_number() {
+        let at = |nth| CrashAt { point: CrashPoint::BatchSynced, nth };
+        assert_eq!("batch_synced".parse(), Ok(at(1)));
+        assert_eq!("batch_synced:3".parse(), Ok(at(3)));
+        for bad in ["batch_synced:0", "batch_synced:x", "batch"] {
+            assert!(bad.parse::<CrashAt>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn the_operator_and_the_text_are_named() {

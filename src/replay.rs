@@ -24,6 +24,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jobs::{Job, Outside, Settings};
 
 use self::timeline::{Pacer, Timeline};
+use crate::injected::{CrashAt, crash_points};
 use crate::usage::Usage;
 use crate::warehouse::{Running, TOPIC_PARTITIONS, Warehouse};
 
@@ -40,6 +41,8 @@ pub(crate) struct Request {
     pub(crate) epoch: EpochLength,
     /// Seed of a random instant at which the process kills itself.
     pub(crate) kill_at: Option<u64>,
+    /// Where the process is to die, for tests.
+    pub(crate) crash_at: Vec<CrashAt>,
     /// Whether the last line is a JSON object.
     pub(crate) json: bool,
     /// The switches.
@@ -159,6 +162,7 @@ fn process_settings(request: &Request, stamp_ms: i64, paced: bool) -> ProcessSet
     let mut settings = ProcessSettings::new(request.workers, random_seed());
     // Nobody restarts a replay, and its directory stays beside the dumps: it holds nothing back.
     settings.reserve_bytes = 0;
+    settings.crash_points = crash_points(&request.crash_at);
     settings.epoch =
         EpochSettings { interval_ms, rows_max, fixed_stamp_ms: Some(stamp_ms), stop_at_end: true };
     settings

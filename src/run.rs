@@ -13,6 +13,7 @@ use anyhow::Result;
 use engine::checkpoint::restore::Saved;
 use engine::control::controller::EpochSettings;
 use engine::control::registry::SubmitOptions;
+use engine::crash_point::CrashPoints;
 use engine::error::exit;
 use engine::outbox::log::LogOptions;
 use engine::runtime::process::ProcessSettings;
@@ -21,7 +22,7 @@ use self::outside::{Inside, plans_over};
 use crate::cli::{Cli, RunArgs};
 use crate::config::checked::{Checked, SourcePlace};
 use crate::data_dir::DataDir;
-use crate::injected::poison;
+use crate::injected::{crash_points, poison};
 use crate::replay::random_seed;
 use crate::socket::{Live, serve};
 use crate::supervise::{Policy, enter_child, supervise};
@@ -74,14 +75,15 @@ pub(crate) fn record(error: &anyhow::Error) {
 fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<()> {
     let warehouse = Warehouse::open(dir.root(), "watershed run")?;
     crash::set_generation(Saved::read(warehouse.backend.as_ref())?.generation + 1);
-    let mut plans = plans_over(checked, &Inside::of(&warehouse))?;
+    let points = crash_points(&cli.crash_at);
+    let mut plans = plans_over(checked, &Inside::of(&warehouse, &points))?;
     poison(&mut plans, &cli.panic_at);
     let options = SubmitOptions {
         drop_state: args.drop_state.clone(),
         new_state: args.new_state.clone(),
         quarantine: cli.quarantine.clone(),
     };
-    let running = warehouse.start(&settings(checked), plans, options)?;
+    let running = warehouse.start(&settings(checked, &points), plans, options)?;
     serve(
         dir,
         Live {
@@ -98,7 +100,7 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
     running.wait(LOOK, |_running| Ok(()))
 }
 
-fn settings(checked: &Checked) -> ProcessSettings {
+fn settings(checked: &Checked, points: &CrashPoints) -> ProcessSettings {
     let engine = &checked.engine;
     let bounded = matches!(checked.ods_log, SourcePlace::File { .. });
     ProcessSettings {
@@ -110,6 +112,7 @@ fn settings(checked: &Checked) -> ProcessSettings {
         },
         inflight_bytes_max: engine.inflight_bytes_max,
         source_queue_bytes: engine.source_queue_bytes,
+        crash_points: points.clone(),
         log: LogOptions { file_bytes: engine.segment_bytes, ..LogOptions::default() },
         ..ProcessSettings::new(checked.workers, random_seed())
     }

@@ -190,6 +190,7 @@ mod tests {
             epoch_interval_ms: 1_000,
             quarantine: Vec::new(),
             panic_at: Vec::new(),
+            crash_at: Vec::new(),
             settings: jobs::Settings::default(),
             supervisor: None,
         }

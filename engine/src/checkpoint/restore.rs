@@ -11,6 +11,7 @@ use super::layout::{self, SinkKey, space};
 use super::piece::PositionRecord;
 use crate::clock::Moment;
 use crate::counter::StoredCounter;
+use crate::crash_point::{CrashPoint, CrashPoints};
 use crate::error::Fatal;
 use crate::hash::worker_of_group;
 use crate::limit::{HASH_VERSION, KEY_GROUPS, LAYOUT_VERSION, LOAD_CHUNK};
@@ -253,6 +254,7 @@ pub(crate) struct Loader {
     workers: Vec<LoadQueues>,
     after: Vec<u8>,
     waker: Waker,
+    points: CrashPoints,
 }
 
 impl Loader {
@@ -261,9 +263,10 @@ impl Loader {
         backend: &dyn StateBackend,
         operators: VecDeque<(Arc<str>, u32)>,
         workers: Vec<LoadQueues>,
+        points: CrashPoints,
     ) -> Result<Self, StateError> {
-        let view = backend.view()?;
-        Ok(Self { job, view, operators, workers, after: Vec::new(), waker: Waker::default() })
+        let (view, after, waker) = (backend.view()?, Vec::new(), Waker::default());
+        Ok(Self { job, view, operators, workers, after, waker, points })
     }
 
     /// Hands a chunk to its workers.
@@ -310,9 +313,11 @@ impl Machine for Loader {
         self.after = entries.last().map(|(key, _)| key.clone()).unwrap_or_default();
         self.deal(&uid, entries);
         if finished {
+            self.points.pass(CrashPoint::BeforeEndMark)?;
             queues.iter().for_each(|queue| queue.push(LoadItem::End));
             self.operators.pop_front();
             self.after.clear();
+            self.points.pass(CrashPoint::AfterEndMark)?;
         }
         Ok(Step::Busy)
     }

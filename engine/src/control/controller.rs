@@ -24,6 +24,7 @@ use crate::checkpoint::disk::Disk;
 use crate::checkpoint::restore::Saved;
 use crate::checkpoint::writer::{Closing, UnitInboxes, WriterGauges, WriterInbox, WriterItem};
 use crate::clock::Moment;
+use crate::crash_point::CrashPoints;
 use crate::epoch::cut::Cut;
 use crate::epoch::hold::HoldTable;
 use crate::error::{Fatal, JobError};
@@ -80,6 +81,7 @@ pub(crate) struct ControllerSetup {
     pub(crate) waker: Waker,
     pub(crate) random: Random,
     pub(crate) source_queue_bytes: u64,
+    pub(crate) points: CrashPoints,
     pub(crate) log: EventLog,
 }
 

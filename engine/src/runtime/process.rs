@@ -18,6 +18,7 @@ use crate::checkpoint::writer::{TopicMarks, Writer, WriterGauges, WriterSetup};
 use crate::control::controller::{Controller, ControllerSetup, EpochSettings, WorkerPort};
 use crate::control::handle::Handle;
 use crate::control::status::Status;
+use crate::crash_point::{CrashPoint, CrashPoints};
 use crate::epoch::hold::HoldTable;
 use crate::epoch::stall::StallDetector;
 use crate::error::Fatal;
@@ -48,6 +49,8 @@ pub struct ProcessSettings {
     pub seed: u64,
     /// Where log events go.
     pub events: EventLog,
+    /// Who is told of crash points; nobody, outside of tests.
+    pub crash_points: CrashPoints,
 }
 
 impl ProcessSettings {
@@ -68,6 +71,7 @@ impl ProcessSettings {
             reserve_bytes: RESERVE_BYTES,
             seed,
             events: EventLog::default(),
+            crash_points: CrashPoints::default(),
         }
     }
 }
@@ -105,6 +109,8 @@ impl Process {
         let mut random = Random::new(settings.seed);
         let mut saved = Saved::read(backend.as_ref())?;
         begin_generation(&mut saved, backend.as_ref(), &mut random)?;
+        let points = settings.crash_points.clone();
+        points.pass(CrashPoint::GenerationWritten)?;
 
         let budget = Budget::new(settings.inflight_bytes_max);
         let (controller_waker, writer_waker) = (Waker::default(), Waker::default());
@@ -130,8 +136,17 @@ impl Process {
                 holds: holds.clone(),
             });
             let (events, writer, budget) = (events.clone(), writer.clone(), budget.clone());
-            let emitted = emitted.clone();
-            seats.push(WorkerSeat { commands, events, writer, budget, emitted, holds, waker });
+            let (emitted, points) = (emitted.clone(), points.clone());
+            seats.push(WorkerSeat {
+                commands,
+                events,
+                writer,
+                budget,
+                emitted,
+                holds,
+                waker,
+                points,
+            });
         }
         let writer_machine = Writer::open(
             WriterSetup {
@@ -146,6 +161,7 @@ impl Process {
                 generation: saved.generation,
                 workers: settings.workers,
                 log_options: settings.log,
+                points: points.clone(),
             },
             &saved,
         )?;
@@ -167,6 +183,7 @@ impl Process {
             waker: controller_waker,
             random,
             source_queue_bytes: settings.source_queue_bytes,
+            points,
             log: settings.events.clone(),
         });
         let stall = StallDetector::new(handle.status.clone(), settings.events.clone());

@@ -176,7 +176,7 @@ impl Controller {
         left_out: bool,
     ) -> Result<Vec<Dispatcher>, crate::error::Fault> {
         let mut dispatchers = Vec::new();
-        for shard in shards {
+        for &shard in &shards {
             let key = SinkKey { job: job.clone(), sink: uid.clone(), shard };
             let waker = Waker::default();
             let inbox = Inbox::new(waker.clone());
@@ -193,6 +193,8 @@ impl Controller {
                 events: self.setup.events.clone(),
                 waker,
                 left_out,
+                several: shards.len() > 1,
+                points: self.setup.points.clone(),
                 random: Random::new(self.setup.random.next_u64()),
             };
             dispatchers.push(Dispatcher::new(setup, factory.create()?));
@@ -238,7 +240,8 @@ impl Controller {
         if !operators.is_empty() {
             let name = job.plan.name.clone();
             let backend = self.setup.backend.as_ref();
-            let loader = Loader::new(name, backend, operators, loads.clone());
+            let points = self.setup.points.clone();
+            let loader = Loader::new(name, backend, operators, loads.clone(), points);
             self.setup.births.push(Box::new(loader.map_err(Fatal::disk)?));
         }
         let open = (self.open, self.stamp_ms);
