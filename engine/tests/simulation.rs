@@ -10,6 +10,7 @@ use engine::batch::schema::{Kind, Schema};
 use engine::checkpoint::writer::TopicMarks;
 use engine::codec::Verbatim;
 use engine::counter::{Counters, StoredCounter};
+use engine::crash_point::CrashPoint;
 use engine::graph::plan::{Asks, Feed, SinkTarget, SourceSpec, StatefulSpec, TopicSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::operator::keyed::{Codec, Keyed, KeyedLogic, Slot};
@@ -388,7 +389,7 @@ fn observed(rows: &[TargetRow], expected: &Expected) -> Expected {
     seen
 }
 
-fn check(seed: u64, crashes: u32, interval_ms: u64, policy: UnitPolicy) -> (u32, u64) {
+fn check(seed: u64, crashes: u32, interval_ms: u64, policy: UnitPolicy) -> Ran {
     let partitions = input(seed);
     let expected = oracle(&partitions);
     let records = Records::new("in", partitions.clone(), seed);
@@ -416,23 +417,44 @@ fn check(seed: u64, crashes: u32, interval_ms: u64, policy: UnitPolicy) -> (u32,
     assert_eq!(counter("records_in"), total, "seed {seed}: no record counted twice or not at all");
     assert_eq!(counter("dirty"), expected.dead as u64, "seed {seed}");
     assert_eq!(counter("windows_fired"), expected.windows.len() as u64, "seed {seed}");
-    (simulation.generations, target.repeated())
+    Ran {
+        generations: simulation.generations,
+        repeated: target.repeated(),
+        deaths: simulation.deaths,
+    }
+}
+
+/// What a history was like.
+#[derive(Default)]
+struct Ran {
+    generations: u32,
+    repeated: u64,
+    deaths: BTreeMap<CrashPoint, u32>,
 }
 
 #[test]
 fn crashes_lose_nothing_and_double_nothing() {
-    let (mut generations, mut repeated) = (0, 0);
+    let mut all = Ran::default();
     let seeds = seeds(1, 50);
     for &seed in &seeds {
         let policy = UnitPolicy { epochs_max: 1 + seed % 3, ..LAZY };
-        let (ran, again) = check(seed, 6, 20 + seed % 80, policy);
-        generations += ran;
-        repeated += again;
+        let ran = check(seed, 8, 20 + seed % 80, policy);
+        all.generations += ran.generations;
+        all.repeated += ran.repeated;
+        for (point, deaths) in ran.deaths {
+            *all.deaths.entry(point).or_default() += deaths;
+        }
     }
     // That the histories are worth running: they do die, and replies do get lost.
     if seeds.len() > 1 {
-        assert!(generations > 150, "{generations} generations");
-        assert!(repeated > 0, "no unit was ever sent twice");
+        assert!(all.generations > 150, "{} generations", all.generations);
+        assert!(all.repeated > 0, "no unit was ever sent twice");
+        // The sinks have transactions in Kafka only, and one worker has one shard.
+        let elsewhere =
+            [CrashPoint::TransactionBegun, CrashPoint::HalfSent, CrashPoint::BetweenShards];
+        for point in CrashPoint::ALL.into_iter().filter(|point| !elsewhere.contains(point)) {
+            assert!(all.deaths.contains_key(&point), "nobody died at {point}: {:?}", all.deaths);
+        }
     }
 }
 

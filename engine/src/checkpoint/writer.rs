@@ -23,6 +23,7 @@ use super::restore::Saved;
 use crate::batch::buffer::Buffer;
 use crate::clock::Moment;
 use crate::control::event::ControlEvent;
+use crate::crash_point::CrashPoints;
 use crate::error::Fatal;
 use crate::outbox::log::{LogOptions, Mark};
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
@@ -167,6 +168,7 @@ pub(crate) struct WriterSetup {
     pub(crate) generation: u64,
     pub(crate) workers: usize,
     pub(crate) log_options: LogOptions,
+    pub(crate) points: CrashPoints,
 }
 
 /// The machine.
