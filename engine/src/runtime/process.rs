@@ -15,7 +15,7 @@ use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::{self, space};
 use crate::checkpoint::reserve::{self, Reserve};
 use crate::checkpoint::restore::Saved;
-use crate::checkpoint::writer::{TopicMarks, Writer, WriterGauges, WriterSetup};
+use crate::checkpoint::writer::{TopicMarks, Writer, WriterGauges, WriterSetup, plan_rest};
 use crate::control::controller::{Controller, ControllerSetup, EpochSettings, WorkerPort};
 use crate::control::handle::Handle;
 use crate::control::status::Status;
@@ -229,5 +229,6 @@ fn begin_generation(
     }
     saved.generation += 1;
     put("generation", saved.generation);
+    plan_rest(saved, &mut batch);
     backend.commit(batch, Durability::Synced).map_err(Fatal::disk)
 }
