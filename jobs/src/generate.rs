@@ -14,13 +14,16 @@
 //! assert_eq!(record.number, 41);
 //! ```
 
+pub mod config;
 mod device;
 mod fault;
 pub mod job;
 mod line;
+pub mod numbered;
 mod page;
 mod random;
 mod schedule;
+pub mod shop;
 pub mod source;
 mod visit;
 
