@@ -6,6 +6,7 @@ use std::path::Path;
 
 use engine::checkpoint::layout::{space, split_state_key};
 use engine::checkpoint::piece::PositionRecord;
+use engine::checkpoint::reserve::RESERVE_FILE;
 use engine::checkpoint::restore::Saved;
 use engine::source::Position;
 use engine::state::backend::{StateBackend, StateError};
@@ -100,6 +101,7 @@ pub(crate) fn inventory(
     let parts = [
         ("state", dir.root().join("state/db")),
         ("outbox", dir.root().join("state/outbox")),
+        ("reserve", dir.root().join(RESERVE_FILE)),
         ("topics", dir.topics()),
         ("tables", dir.dws()),
     ];
@@ -158,8 +160,13 @@ fn sinks(saved: &Saved) -> Vec<SinkInventory> {
     keys.into_iter().map(sink).collect()
 }
 
-/// Bytes of the files below a directory; what cannot be read counts nothing.
+/// Bytes of a file, or of the files below a directory; what cannot be read counts nothing.
 fn bytes_below(path: &Path) -> u64 {
+    if let Ok(meta) = std::fs::metadata(path)
+        && meta.is_file()
+    {
+        return meta.len();
+    }
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     let bytes = entries.map(|entry| match entry.metadata() {
         Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),

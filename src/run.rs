@@ -9,10 +9,11 @@ pub(crate) mod outside;
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use engine::checkpoint::restore::Saved;
 use engine::control::controller::EpochSettings;
 use engine::control::registry::SubmitOptions;
+use engine::crash_point::CrashPoints;
 use engine::error::exit;
 use engine::outbox::log::LogOptions;
 use engine::runtime::process::ProcessSettings;
@@ -21,6 +22,7 @@ use self::outside::{Inside, plans_over};
 use crate::cli::{Cli, RunArgs};
 use crate::config::checked::{Checked, SourcePlace};
 use crate::data_dir::DataDir;
+use crate::injected::{crash_points, poison};
 use crate::replay::random_seed;
 use crate::socket::{Live, serve};
 use crate::supervise::{Policy, enter_child, supervise};
@@ -49,7 +51,6 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<u8> {
         });
     }
     crash::record_into(dir.crash());
-    checked.quarantine(&cli.quarantine);
     let outcome = work(&checked, &dir, cli, args);
     if let Err(error) = &outcome {
         record(error);
@@ -61,6 +62,9 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<u8> {
 /// directory, it is not ours to write in.
 pub(crate) fn record(error: &anyhow::Error) {
     let code = code::code_of(error);
+    if code::is_no_space(error) {
+        crash::free_reserve();
+    }
     if ![exit::CONFIGURATION, exit::IN_USE].contains(&code) {
         // The error itself is printed; that it could not be recorded adds nothing.
         let _unwritten = crash::record_error(&format!("{error:#}"), code);
@@ -69,22 +73,23 @@ pub(crate) fn record(error: &anyhow::Error) {
 
 /// The engine, from opening the directory to the end.
 fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<()> {
-    if checked.jobs.is_empty() {
-        bail!("no job is left to run; in quarantine: {}", cli.quarantine.join(", "));
-    }
     let warehouse = Warehouse::open(dir.root(), "watershed run")?;
     crash::set_generation(Saved::read(warehouse.backend.as_ref())?.generation + 1);
-    let plans = plans_over(checked, &Inside::of(&warehouse))?;
-    let options =
-        SubmitOptions { drop_state: args.drop_state.clone(), new_state: args.new_state.clone() };
-    let running = warehouse.start(&settings(checked), plans, options)?;
+    let points = crash_points(&cli.crash_at);
+    let mut plans = plans_over(checked, &Inside::of(&warehouse, &points))?;
+    poison(&mut plans, &cli.panic_at);
+    let options = SubmitOptions {
+        drop_state: args.drop_state.clone(),
+        new_state: args.new_state.clone(),
+        quarantine: cli.quarantine.clone(),
+    };
+    let running = warehouse.start(&settings(checked, &points), plans, options)?;
     serve(
         dir,
         Live {
             handle: running.handle.clone(),
             topics: warehouse.topics.clone(),
             gauges: running.gauges.clone(),
-            quarantined: cli.quarantine.clone(),
         },
     )?;
     let handle = running.handle.clone();
@@ -95,7 +100,7 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
     running.wait(LOOK, |_running| Ok(()))
 }
 
-fn settings(checked: &Checked) -> ProcessSettings {
+fn settings(checked: &Checked, points: &CrashPoints) -> ProcessSettings {
     let engine = &checked.engine;
     let bounded = matches!(checked.ods_log, SourcePlace::File { .. });
     ProcessSettings {
@@ -107,6 +112,7 @@ fn settings(checked: &Checked) -> ProcessSettings {
         },
         inflight_bytes_max: engine.inflight_bytes_max,
         source_queue_bytes: engine.source_queue_bytes,
+        crash_points: points.clone(),
         log: LogOptions { file_bytes: engine.segment_bytes, ..LogOptions::default() },
         ..ProcessSettings::new(checked.workers, random_seed())
     }

@@ -58,16 +58,13 @@ pub(crate) struct Live {
     pub(crate) topics: TopicMarks,
     /// What the writer says of itself.
     pub(crate) gauges: Arc<Mutex<WriterGauges>>,
-    /// Jobs left out.
-    pub(crate) quarantined: Vec<String>,
 }
 
 impl Live {
     /// What the process is doing.
     pub(crate) fn report(&self) -> Report {
         let gauges = self.gauges.lock().expect("nothing panics under this lock").clone();
-        let report = Report::running(self.handle.status(), &gauges, self.topics());
-        Report { quarantined: self.quarantined.clone(), ..report }
+        Report::running(self.handle.status(), &gauges, self.topics())
     }
 
     fn topics(&self) -> Vec<TopicReport> {
@@ -272,12 +269,7 @@ mod tests {
         let settings = ProcessSettings::new(1, 5);
         let backend = Arc::new(MemoryBackend::new());
         let process = Process::open(&settings, disk, backend, topics.clone()).expect("assembled");
-        let live = Live {
-            handle: process.handle.clone(),
-            topics,
-            gauges: process.gauges.clone(),
-            quarantined: vec!["q".to_owned()],
-        };
+        let live = Live { handle: process.handle.clone(), topics, gauges: process.gauges.clone() };
         (process, live)
     }
 
@@ -300,7 +292,6 @@ mod tests {
             let report = client.status().expect("answered");
             assert!(report.running);
             assert_eq!(report.pid, Some(std::process::id()));
-            assert_eq!(report.quarantined, ["q"]);
             assert_eq!(client.topics().expect("answered"), []);
             let mode = fs::metadata(data.socket()).expect("there").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use engine::checkpoint::restore::Saved;
 use engine::checkpoint::writer::WriterGauges;
+use engine::control::quarantine::Quarantined;
 use engine::control::status::Status;
 use engine::counter::StoredCounter;
 use engine::outbox::log::Mark;
@@ -34,8 +36,8 @@ pub(crate) struct Report {
     pub(crate) holds: Vec<HoldReport>,
     /// Faults of the outside, newest last.
     pub(crate) faults: Vec<String>,
-    /// Jobs that are not run because they kept failing.
-    pub(crate) quarantined: Vec<String>,
+    /// Jobs that are left out.
+    pub(crate) quarantined: Vec<QuarantineReport>,
     /// Bytes of batches and blocks under way.
     pub(crate) inflight_bytes: u64,
     /// Bytes in the outbox.
@@ -67,6 +69,15 @@ pub(crate) struct GroupReport {
     pub(crate) epoch_age_ms: u64,
     /// Milliseconds since the last completion.
     pub(crate) checkpoint_age_ms: Option<u64>,
+}
+
+/// A job that does not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QuarantineReport {
+    /// The job.
+    pub(crate) job: String,
+    /// Why.
+    pub(crate) reason: String,
 }
 
 /// A retained capability.
@@ -151,7 +162,7 @@ impl Report {
             holds: status.holds.iter().map(hold).collect(),
             groups: status.groups.into_iter().map(GroupReport::from).collect(),
             faults: status.faults,
-            quarantined: Vec::new(),
+            quarantined: status.quarantined.into_iter().map(QuarantineReport::from).collect(),
             inflight_bytes: status.inflight_bytes,
             outbox_bytes: Some(gauges.outbox_bytes),
             units: gauges.units,
@@ -162,9 +173,9 @@ impl Report {
 
     /// Of a directory on which nothing runs.
     pub(crate) fn saved(saved: &Saved) -> Self {
-        let group = |(name, complete): (&std::sync::Arc<str>, &u64)| GroupReport {
+        let group = |(name, complete): (&Arc<str>, &u64)| GroupReport {
             name: name.to_string(),
-            jobs: Vec::new(),
+            jobs: saved.members.get(name).into_iter().flatten().map(ToString::to_string).collect(),
             running: false,
             closed: None,
             complete: *complete,
@@ -177,6 +188,7 @@ impl Report {
         Self {
             generation: saved.generation,
             groups: saved.complete.iter().map(group).collect(),
+            quarantined: left_out(saved),
             units: saved.units.values().map(BTreeMap::len).sum(),
             topics: topics.collect(),
             counters: saved.counters().into_iter().map(CounterReport::from).collect(),
@@ -240,7 +252,14 @@ impl Report {
         };
         section("holds", self.holds.iter().map(hold).collect());
         section("faults", self.faults.clone());
-        section("in quarantine", self.quarantined.clone());
+        let left_out = |left: &QuarantineReport| format!("{}: {}", left.job, left.reason);
+        section("in quarantine", self.quarantined.iter().map(left_out).collect());
+    }
+}
+
+impl From<Quarantined> for QuarantineReport {
+    fn from(left: Quarantined) -> Self {
+        Self { job: left.job.to_string(), reason: left.reason }
     }
 }
 
@@ -284,6 +303,16 @@ impl GroupReport {
             let _infallible = writeln!(out, "  jobs {}", self.jobs.join(", "));
         }
     }
+}
+
+/// Jobs with saved state that took no part in the last epochs.
+fn left_out(saved: &Saved) -> Vec<QuarantineReport> {
+    let took_part = |job: &Arc<str>| saved.members.values().any(|members| members.contains(job));
+    // An older version did not note who takes part.
+    let known = !saved.members.is_empty();
+    let jobs = saved.jobs.keys().filter(|job| known && !took_part(job));
+    let reason = "it took no part in the last epoch";
+    jobs.map(|job| QuarantineReport { job: job.to_string(), reason: reason.to_owned() }).collect()
 }
 
 /// Topics with the next offset of each partition.
@@ -345,7 +374,7 @@ mod tests {
             "jobs log_split, user_jump",
             "epoch 41 by log_split.ods_log on worker 1: source",
             "faults\n  the broker is gone",
-            "in quarantine\n  bad_job",
+            "in quarantine\n  bad_job: it fails",
             "dwd_traffic_page_log                               0: 5  1: 7",
             "dirty{job=log_split,reason=no_mid}",
         ] {
@@ -398,7 +427,10 @@ mod tests {
                 reason: "source".to_owned(),
             }],
             faults: vec!["the broker is gone".to_owned()],
-            quarantined: vec!["bad_job".to_owned()],
+            quarantined: vec![QuarantineReport {
+                job: "bad_job".to_owned(),
+                reason: "it fails".to_owned(),
+            }],
             inflight_bytes: 3 << 20,
             outbox_bytes: Some(0),
             units: 7,

@@ -110,11 +110,6 @@ impl Checked {
             SourcePlace::File { .. } => {}
         }
     }
-
-    /// Takes out jobs that keep failing, and those that need them. May leave nothing.
-    pub(crate) fn quarantine(&mut self, jobs: &[String]) {
-        job::without(&mut self.jobs, jobs);
-    }
 }
 
 fn data(raw: &Watershed, overrides: &Overrides, judge: &mut Judge<'_>) -> PathBuf {
