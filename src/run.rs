@@ -87,6 +87,8 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
             handle: running.handle.clone(),
             topics: warehouse.topics.clone(),
             gauges: running.gauges.clone(),
+            dir: dir.clone(),
+            backend: warehouse.backend.clone(),
             quarantined: cli.quarantine.clone(),
         },
     )?;
