@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::checked::{Overrides, WORKERS_MAX};
+use crate::injected::{CrashAt, PanicAt};
 use crate::replay::EpochLength;
 
 /// A real-time warehouse in one process: app logs in, DWD topics and DWS tables out, exactly once.
@@ -27,9 +28,15 @@ pub(crate) struct Cli {
     /// Set by the supervisor: its process id.
     #[arg(long, hide = true, value_name = "PID")]
     pub(crate) child_of: Option<u32>,
-    /// Set by the supervisor: jobs that keep failing.
-    #[arg(long, hide = true, value_name = "JOB")]
+    /// Set by the supervisor: operators that keep failing, whose jobs are left out.
+    #[arg(long, hide = true, value_name = "JOB.UID")]
     pub(crate) quarantine: Vec<String>,
+    /// For tests: an operator that panics at a record with this text.
+    #[arg(long, global = true, hide = true, value_name = "JOB.UID=TEXT")]
+    pub(crate) panic_at: Vec<PanicAt>,
+    /// For tests: a point at which the process kills itself, and at which time it passes it.
+    #[arg(long, global = true, hide = true, value_name = "POINT[:N]")]
+    pub(crate) crash_at: Vec<CrashAt>,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -123,11 +130,11 @@ pub(crate) struct RunArgs {
     /// Start without the state that was lost, reading all sources from the beginning
     #[arg(long)]
     pub(crate) from_start: bool,
-    /// Drop the saved state of an operator that is gone; may be repeated
-    #[arg(long, value_name = "JOB.UID")]
+    /// Drop the saved state of an operator that is gone, or of a whole job; may be repeated
+    #[arg(long, value_name = "JOB[.UID]")]
     pub(crate) drop_state: Vec<String>,
     /// Let an operator start empty although its job has saved state; may be repeated
-    #[arg(long, value_name = "JOB.UID")]
+    #[arg(long, value_name = "JOB[.UID]")]
     pub(crate) new_state: Vec<String>,
     #[command(flatten)]
     pub(crate) workers: WorkersArgs,

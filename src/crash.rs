@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossterm::cursor::Show;
 use crossterm::terminal::LeaveAlternateScreen;
-use engine::error::exit;
+use engine::checkpoint::disk::real::RealDisk;
+use engine::checkpoint::reserve;
+use engine::error::{exit, is_no_space};
 use serde::{Deserialize, Serialize};
 
 use crate::data_dir::now_ms;
@@ -151,7 +153,27 @@ fn write(record: &CrashRecord) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(record)?;
     text.push(b'\n');
     // Fourteen digits last until the year 5138, and names sort by time.
-    fs::write(dir.join(format!("{:014}-{}.json", record.at_ms, record.pid)), text)
+    let path = dir.join(format!("{:014}-{}.json", record.at_ms, record.pid));
+    with_room(|| fs::write(&path, &text), free_reserve)
+}
+
+/// Writes, and on a full disk once more after making room.
+fn with_room(write: impl Fn() -> io::Result<()>, make_room: impl FnOnce()) -> io::Result<()> {
+    match write() {
+        Err(error) if is_no_space(&error) => {
+            make_room();
+            write()
+        }
+        other => other,
+    }
+}
+
+/// Gives back the space that the directory holds back, for what is left to be said.
+pub(crate) fn free_reserve() {
+    // `<data>/state/crash` knows where `<data>` is. Where it fails, there is no room, as before.
+    if let Some(root) = DIR.get().and_then(|dir| dir.ancestors().nth(2)) {
+        let _no_room = RealDisk::open(root).and_then(|disk| reserve::free(&disk));
+    }
 }
 
 /// Names of the records in `dir`, oldest first.
@@ -224,6 +246,18 @@ mod tests {
     fn a_panic_that_is_caught_where_it_is_expected_ends_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
         assert_eq!(die(dir.path(), "unwind"), (Some(42), None));
+    }
+
+    #[test]
+    fn room_is_made_once_and_only_where_it_helps() {
+        let full = Cell::new(true);
+        let write = || if full.get() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) };
+        assert!(with_room(write, || full.set(false)).is_ok());
+        assert!(with_room(write, || unreachable!("there was room")).is_ok());
+        full.set(true);
+        assert!(with_room(write, || ()).is_err(), "no room could be made");
+        let denied = || Err(io::ErrorKind::PermissionDenied.into());
+        assert!(with_room(denied, || unreachable!("room does not help")).is_err());
     }
 
     #[test]

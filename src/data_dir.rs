@@ -177,8 +177,13 @@ fn patiently<T, E>(
     }
 }
 
-/// Bytes of the files below a directory; what cannot be read counts nothing.
+/// Bytes of a file, or of the files below a directory; what cannot be read counts nothing.
 pub(crate) fn bytes_below(path: &Path) -> u64 {
+    if let Ok(meta) = std::fs::metadata(path)
+        && meta.is_file()
+    {
+        return meta.len();
+    }
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     let bytes = entries.map(|entry| match entry.metadata() {
         Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),

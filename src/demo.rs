@@ -47,6 +47,7 @@ use self::sample::{Rates, Sample};
 use self::stream::Stream;
 use self::summary::Summary;
 use crate::data_dir::{DataDir, now_ms};
+use crate::injected::{CrashAt, PanicAt, crash_points, poison};
 use crate::replay::random_seed;
 use crate::socket::{Live, serve};
 use crate::warehouse::{Running, TOPIC_PARTITIONS, Warehouse};
@@ -87,6 +88,12 @@ pub(crate) struct Request {
     pub(crate) json: bool,
     /// Time between two checkpoints; results become visible at this pace.
     pub(crate) epoch_interval_ms: u64,
+    /// Operators, as `job.uid`, whose jobs are left out.
+    pub(crate) quarantine: Vec<String>,
+    /// Where the process is to die, for tests.
+    pub(crate) crash_at: Vec<CrashAt>,
+    /// Operators that are to fail, for tests.
+    pub(crate) panic_at: Vec<PanicAt>,
     /// The switches.
     pub(crate) settings: Settings,
     /// Process that supervises this one; what it uses is counted, too.
@@ -109,9 +116,12 @@ pub(crate) fn demo(request: &Request) -> Result<()> {
         .context("cannot listen for signals")?;
 
     let all_there = stream.records().map(|_bounded| Arc::<AtomicBool>::default());
-    let plans = plans(request, &warehouse, &stream, all_there.clone())?;
+    let mut plans = plans(request, &warehouse, &stream, all_there.clone())?;
+    poison(&mut plans, &request.panic_at);
     let settings = process_settings(request);
-    let running = warehouse.start(&settings, plans, SubmitOptions::default())?;
+    let options =
+        SubmitOptions { quarantine: request.quarantine.clone(), ..SubmitOptions::default() };
+    let running = warehouse.start(&settings, plans, options)?;
     serve(&DataDir::new(&request.data), live(&warehouse, &running))?;
     let mut watch = Watch {
         request,
@@ -173,6 +183,7 @@ fn plans(
 fn process_settings(request: &Request) -> ProcessSettings {
     let mut settings = ProcessSettings::new(request.workers, random_seed());
     settings.inflight_bytes_max = INFLIGHT_BYTES_MAX;
+    settings.crash_points = crash_points(&request.crash_at);
     settings.epoch = EpochSettings {
         interval_ms: Some(request.epoch_interval_ms),
         rows_max: None,
@@ -190,7 +201,6 @@ fn live(warehouse: &Warehouse, running: &Running) -> Live {
         gauges: running.gauges.clone(),
         dir: DataDir::new(&warehouse.data),
         backend: warehouse.backend.clone(),
-        quarantined: Vec::new(),
     }
 }
 

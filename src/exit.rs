@@ -4,7 +4,7 @@
 
 use anyhow::Error;
 use engine::checkpoint::disk::real::LockError;
-use engine::error::{Fatal, JobError, exit};
+use engine::error::{Fatal, JobError, exit, is_no_space as io_no_space};
 use engine::outbox::log::LogError;
 use engine::state::backend::StateError;
 
@@ -14,6 +14,15 @@ use crate::config::fault::ConfigError;
 /// The code of the innermost cause that has one of its own.
 pub(crate) fn code_of(error: &Error) -> u8 {
     error.chain().find_map(code).unwrap_or(exit::FAILED)
+}
+
+/// Whether one of the causes is that the disk is full.
+pub(crate) fn is_no_space(error: &Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<Fatal>().is_some_and(|fatal| fatal.no_space)
+            || cause.downcast_ref::<StateError>().is_some_and(|state| state.no_space)
+            || cause.downcast_ref().is_some_and(io_no_space)
+    })
 }
 
 fn code(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
@@ -31,7 +40,8 @@ fn code(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if configuration || cause.is::<JobError>() {
         return Some(exit::CONFIGURATION);
     }
-    (cause.is::<LogError>() || cause.is::<StateError>()).then_some(exit::DISK)
+    let full = cause.downcast_ref().is_some_and(io_no_space);
+    (full || cause.is::<LogError>() || cause.is::<StateError>()).then_some(exit::DISK)
 }
 
 #[cfg(test)]
@@ -43,7 +53,10 @@ mod tests {
     #[test]
     fn causes_are_found_under_their_context() {
         let job = JobError { job: "j".to_owned(), reason: "r".to_owned() };
-        let cases: [(Error, u8); 4] = [
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let cases: [(Error, u8); 6] = [
+            (full().into(), 74),
+            (Fatal::disk(full()).into(), 74),
             (Fatal::disk("x").into(), 74),
             (job.into(), 2),
             (anyhow::anyhow!("x"), 1),
@@ -52,6 +65,7 @@ mod tests {
         for (error, expected) in cases {
             let error = Err::<(), _>(error).context("what was done").expect_err("it is one");
             assert_eq!(code_of(&error), expected, "{error:#}");
+            assert_eq!(is_no_space(&error), format!("{error:#}").contains("no storage space"));
         }
     }
 }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use engine::checkpoint::layout::{space, split_state_key};
 use engine::checkpoint::piece::PositionRecord;
+use engine::checkpoint::reserve::RESERVE_FILE;
 use engine::checkpoint::restore::Saved;
 use engine::source::Position;
 use engine::state::backend::{StateBackend, StateError};
@@ -108,6 +109,7 @@ pub(crate) fn inventory(
     let parts = [
         ("state", dir.root().join("state/db")),
         ("outbox", dir.root().join("state/outbox")),
+        ("reserve", dir.root().join(RESERVE_FILE)),
         ("topics", dir.topics()),
         ("tables", dir.dws()),
         ("dimensions", dir.dim()),

@@ -13,6 +13,7 @@ mod crash;
 mod data_dir;
 mod demo;
 mod exit;
+mod injected;
 mod inspect;
 mod replay;
 mod run;
@@ -62,7 +63,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
     match &cli.command {
         Command::Demo(args) => return demo::start::start(cli, args),
         Command::Run(args) => return run::run(cli, args),
-        Command::Replay(args) => replay(args),
+        Command::Replay(args) => replay(cli, args),
         Command::Check(args) => check(cli, args),
         Command::Explain(args) => explain(cli, args),
         Command::Status(args) => status(cli, args.json),
@@ -89,7 +90,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn replay(args: &ReplayArgs) -> Result<()> {
+fn replay(cli: &Cli, args: &ReplayArgs) -> Result<()> {
     let preset = config::load(None, &Default::default())?;
     replay::replay(&replay::Request {
         input: args.input.clone(),
@@ -97,6 +98,7 @@ fn replay(args: &ReplayArgs) -> Result<()> {
         workers: args.workers.count.unwrap_or(preset.workers),
         epoch: args.epoch,
         kill_at: args.kill_at,
+        crash_at: cli.crash_at.clone(),
         json: args.json,
         settings: preset.settings,
     })

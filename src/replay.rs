@@ -28,6 +28,7 @@ use jobs::{Outside, Settings};
 
 use self::recorded::Recorded;
 use self::timeline::{Pacer, Timeline};
+use crate::injected::{CrashAt, crash_points};
 use crate::usage::Usage;
 use crate::warehouse::{Running, TOPIC_PARTITIONS, Warehouse};
 
@@ -44,6 +45,8 @@ pub(crate) struct Request {
     pub(crate) epoch: EpochLength,
     /// Seed of a random instant at which the process kills itself.
     pub(crate) kill_at: Option<u64>,
+    /// Where the process is to die, for tests.
+    pub(crate) crash_at: Vec<CrashAt>,
     /// Whether the last line is a JSON object.
     pub(crate) json: bool,
     /// The switches.
@@ -177,6 +180,9 @@ fn process_settings(request: &Request, stamp_ms: i64, paced: bool) -> ProcessSet
         EpochLength::Rows(rows) => (None, Some(rows)),
     };
     let mut settings = ProcessSettings::new(request.workers, random_seed());
+    // Nobody restarts a replay, and its directory stays beside the dumps: it holds nothing back.
+    settings.reserve_bytes = 0;
+    settings.crash_points = crash_points(&request.crash_at);
     settings.epoch =
         EpochSettings { interval_ms, rows_max, fixed_stamp_ms: Some(stamp_ms), stop_at_end: true };
     settings

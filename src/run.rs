@@ -10,10 +10,11 @@ pub(crate) mod outside;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use engine::checkpoint::restore::Saved;
 use engine::control::controller::EpochSettings;
 use engine::control::registry::SubmitOptions;
+use engine::crash_point::CrashPoints;
 use engine::error::exit;
 use engine::graph::JobPlan;
 use engine::outbox::log::LogOptions;
@@ -23,6 +24,7 @@ use self::outside::{Inside, plans_over};
 use crate::cli::{Cli, RunArgs};
 use crate::config::checked::Checked;
 use crate::data_dir::DataDir;
+use crate::injected::{crash_points, poison};
 use crate::replay::random_seed;
 use crate::socket::{Live, serve};
 use crate::supervise::{Policy, enter_child, supervise};
@@ -51,7 +53,6 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<u8> {
         });
     }
     crash::record_into(dir.crash());
-    checked.quarantine(&cli.quarantine);
     let outcome = work(&checked, &dir, cli, args);
     if let Err(error) = &outcome {
         record(error);
@@ -63,6 +64,9 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<u8> {
 /// directory, it is not ours to write in.
 pub(crate) fn record(error: &anyhow::Error) {
     let code = code::code_of(error);
+    if code::is_no_space(error) {
+        crash::free_reserve();
+    }
     if ![exit::CONFIGURATION, exit::IN_USE].contains(&code) {
         // The error itself is printed; that it could not be recorded adds nothing.
         let _unwritten = crash::record_error(&format!("{error:#}"), code);
@@ -71,15 +75,17 @@ pub(crate) fn record(error: &anyhow::Error) {
 
 /// The engine, from opening the directory to the end.
 fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<()> {
-    if checked.jobs.is_empty() {
-        bail!("no job is left to run; in quarantine: {}", cli.quarantine.join(", "));
-    }
     let warehouse = Warehouse::open(dir.root(), "watershed run")?;
     crash::set_generation(Saved::read(warehouse.backend.as_ref())?.generation + 1);
-    let plans = plans_over(checked, &Inside::of(&warehouse))?;
-    let options =
-        SubmitOptions { drop_state: args.drop_state.clone(), new_state: args.new_state.clone() };
-    let settings = settings(checked, are_bounded(&plans));
+    let points = crash_points(&cli.crash_at);
+    let mut plans = plans_over(checked, &Inside::of(&warehouse, &points))?;
+    poison(&mut plans, &cli.panic_at);
+    let options = SubmitOptions {
+        drop_state: args.drop_state.clone(),
+        new_state: args.new_state.clone(),
+        quarantine: cli.quarantine.clone(),
+    };
+    let settings = settings(checked, are_bounded(&plans), &points);
     let running = warehouse.start(&settings, plans, options)?;
     serve(
         dir,
@@ -89,7 +95,6 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
             gauges: running.gauges.clone(),
             dir: dir.clone(),
             backend: warehouse.backend.clone(),
-            quarantined: cli.quarantine.clone(),
         },
     )?;
     let handle = running.handle.clone();
@@ -107,7 +112,7 @@ fn are_bounded(plans: &[Arc<JobPlan>]) -> bool {
     sources.all(|(_, spec)| spec.factory.create().is_ok_and(|source| source.describe().bounded))
 }
 
-fn settings(checked: &Checked, bounded: bool) -> ProcessSettings {
+fn settings(checked: &Checked, bounded: bool, points: &CrashPoints) -> ProcessSettings {
     let engine = &checked.engine;
     ProcessSettings {
         epoch: EpochSettings {
@@ -118,6 +123,7 @@ fn settings(checked: &Checked, bounded: bool) -> ProcessSettings {
         },
         inflight_bytes_max: engine.inflight_bytes_max,
         source_queue_bytes: engine.source_queue_bytes,
+        crash_points: points.clone(),
         log: LogOptions { file_bytes: engine.segment_bytes, ..LogOptions::default() },
         ..ProcessSettings::new(checked.workers, random_seed())
     }

@@ -63,17 +63,14 @@ pub(crate) struct Live {
     pub(crate) dir: DataDir,
     /// Its state store, which is only read.
     pub(crate) backend: Arc<dyn StateBackend>,
-    /// Jobs left out.
-    pub(crate) quarantined: Vec<String>,
 }
 
 impl Live {
     /// What the process is doing.
     pub(crate) fn report(&self) -> Report {
         let gauges = self.gauges.lock().expect("nothing panics under this lock").clone();
-        let report = Report::running(self.handle.status(), &gauges, self.topics())
-            .with_dimensions(&self.dir, self.backend.as_ref());
-        Report { quarantined: self.quarantined.clone(), ..report }
+        Report::running(self.handle.status(), &gauges, self.topics())
+            .with_dimensions(&self.dir, self.backend.as_ref())
     }
 
     fn topics(&self) -> Vec<TopicReport> {
@@ -285,7 +282,6 @@ mod tests {
             gauges: process.gauges.clone(),
             dir: DataDir::new("nowhere"),
             backend,
-            quarantined: vec!["q".to_owned()],
         };
         (process, live)
     }
@@ -309,7 +305,6 @@ mod tests {
             let report = client.status().expect("answered");
             assert!(report.running);
             assert_eq!(report.pid, Some(std::process::id()));
-            assert_eq!(report.quarantined, ["q"]);
             assert_eq!(client.topics().expect("answered"), []);
             let mode = fs::metadata(data.socket()).expect("there").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);

@@ -7,9 +7,11 @@ mod dimension;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use engine::checkpoint::restore::Saved;
 use engine::checkpoint::writer::WriterGauges;
+use engine::control::quarantine::Quarantined;
 use engine::control::status::Status;
 use engine::counter::StoredCounter;
 use engine::outbox::log::Mark;
@@ -40,8 +42,8 @@ pub(crate) struct Report {
     pub(crate) holds: Vec<HoldReport>,
     /// Faults of the outside, newest last.
     pub(crate) faults: Vec<String>,
-    /// Jobs that are not run because they kept failing.
-    pub(crate) quarantined: Vec<String>,
+    /// Jobs that are left out.
+    pub(crate) quarantined: Vec<QuarantineReport>,
     /// Bytes of batches and blocks under way.
     pub(crate) inflight_bytes: u64,
     /// Bytes in the outbox.
@@ -75,6 +77,15 @@ pub(crate) struct GroupReport {
     pub(crate) epoch_age_ms: u64,
     /// Milliseconds since the last completion.
     pub(crate) checkpoint_age_ms: Option<u64>,
+}
+
+/// A job that does not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QuarantineReport {
+    /// The job.
+    pub(crate) job: String,
+    /// Why.
+    pub(crate) reason: String,
 }
 
 /// A retained capability.
@@ -159,7 +170,7 @@ impl Report {
             holds: status.holds.iter().map(hold).collect(),
             groups: status.groups.into_iter().map(GroupReport::from).collect(),
             faults: status.faults,
-            quarantined: Vec::new(),
+            quarantined: status.quarantined.into_iter().map(QuarantineReport::from).collect(),
             inflight_bytes: status.inflight_bytes,
             outbox_bytes: Some(gauges.outbox_bytes),
             units: gauges.units,
@@ -171,9 +182,9 @@ impl Report {
 
     /// Of a directory on which nothing runs.
     pub(crate) fn saved(saved: &Saved) -> Self {
-        let group = |(name, complete): (&std::sync::Arc<str>, &u64)| GroupReport {
+        let group = |(name, complete): (&Arc<str>, &u64)| GroupReport {
             name: name.to_string(),
-            jobs: Vec::new(),
+            jobs: saved.members.get(name).into_iter().flatten().map(ToString::to_string).collect(),
             running: false,
             closed: None,
             complete: *complete,
@@ -186,6 +197,7 @@ impl Report {
         Self {
             generation: saved.generation,
             groups: saved.complete.iter().map(group).collect(),
+            quarantined: left_out(saved),
             units: saved.units.values().map(BTreeMap::len).sum(),
             topics: topics.collect(),
             counters: saved.counters().into_iter().map(CounterReport::from).collect(),
@@ -255,7 +267,14 @@ impl Report {
         };
         section("holds", self.holds.iter().map(hold).collect());
         section("faults", self.faults.clone());
-        section("in quarantine", self.quarantined.clone());
+        let left_out = |left: &QuarantineReport| format!("{}: {}", left.job, left.reason);
+        section("in quarantine", self.quarantined.iter().map(left_out).collect());
+    }
+}
+
+impl From<Quarantined> for QuarantineReport {
+    fn from(left: Quarantined) -> Self {
+        Self { job: left.job.to_string(), reason: left.reason }
     }
 }
 
@@ -299,6 +318,16 @@ impl GroupReport {
             let _infallible = writeln!(out, "  jobs {}", self.jobs.join(", "));
         }
     }
+}
+
+/// Jobs with saved state that took no part in the last epochs.
+fn left_out(saved: &Saved) -> Vec<QuarantineReport> {
+    let took_part = |job: &Arc<str>| saved.members.values().any(|members| members.contains(job));
+    // An older version did not note who takes part.
+    let known = !saved.members.is_empty();
+    let jobs = saved.jobs.keys().filter(|job| known && !took_part(job));
+    let reason = "it took no part in the last epoch";
+    jobs.map(|job| QuarantineReport { job: job.to_string(), reason: reason.to_owned() }).collect()
 }
 
 /// Topics with the next offset of each partition.
@@ -360,7 +389,7 @@ mod tests {
             "jobs log_split, user_jump",
             "epoch 41 by log_split.ods_log on worker 1: source",
             "faults\n  the broker is gone",
-            "in quarantine\n  bad_job",
+            "in quarantine\n  bad_job: it fails",
             "dimensions\n  config rows applied: none; rejected 0\n  rows written 3, deleted 0",
             "dwd_traffic_page_log                               0: 5  1: 7",
             "dirty{job=log_split,reason=no_mid}",
@@ -414,7 +443,10 @@ mod tests {
                 reason: "source".to_owned(),
             }],
             faults: vec!["the broker is gone".to_owned()],
-            quarantined: vec!["bad_job".to_owned()],
+            quarantined: vec![QuarantineReport {
+                job: "bad_job".to_owned(),
+                reason: "it fails".to_owned(),
+            }],
             inflight_bytes: 3 << 20,
             outbox_bytes: Some(0),
             units: 7,

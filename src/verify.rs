@@ -5,6 +5,7 @@
 
 use engine::checkpoint::disk::Disk;
 use engine::checkpoint::layout::{OUTBOX_DIR, SinkKey, space, split_state_key, topic_dir};
+use engine::checkpoint::reserve;
 use engine::checkpoint::restore::Saved;
 use engine::outbox::log::{LogError, Mark, VerifyReport, last_close_marks, read_ref, verify};
 use engine::state::backend::{StateBackend, StateError, StateView};
@@ -46,6 +47,7 @@ pub(crate) fn verify_all(
     findings.undelivered(disk, saved);
     findings.tables(dir);
     findings.dimensions(dir);
+    findings.reserve(disk);
     findings
 }
 
@@ -126,6 +128,15 @@ impl Findings {
             }
         }
         self.good.push(format!("undelivered: {units} units, {blocks} blocks"));
+    }
+
+    /// Its absence is no damage: it is made again at the next start, where there is space.
+    fn reserve(&mut self, disk: &dyn Disk) {
+        match reserve::held_bytes(disk) {
+            Ok(Some(bytes)) => self.good.push(format!("reserve: {} held back", bytes_text(bytes))),
+            Ok(None) => self.good.push("reserve: none".to_owned()),
+            Err(error) => self.damage.push(format!("reserve: {error}")),
+        }
     }
 
     fn tables(&mut self, dir: &DataDir) {

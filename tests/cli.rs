@@ -429,6 +429,25 @@ fn a_killed_engine_is_started_again_and_stops_as_asked() {
     assert!(!out.contains("DAMAGED"), "{out}");
 }
 
+/// A service holds space back for the record of a stop on a full disk; a replay leaves none behind.
+/// Some file systems cannot, and then the engine says so.
+#[test]
+fn space_is_held_back() {
+    let service = Service::start("");
+    service.until_generation(1);
+    service.signal_supervisor(Signal::TERM);
+    let (_, said, dir) = service.end();
+    let held = !said.contains("its file system cannot hold space back");
+    let (out, _) = expect(dir.path(), &["verify"], 0);
+    assert_eq!(out.contains("good     reserve: 64.0 MiB held back\n"), held, "{out}{said}");
+    let (out, _) = expect(dir.path(), &["inspect", "--json"], 0);
+    let inventory: Value = serde_json::from_str(&out).expect("one object");
+    assert_eq!(inventory["bytes"]["reserve"], if held { 64 << 20 } else { 0 });
+    replayed(dir.path());
+    let (out, _) = expect(dir.path(), &["verify", "out/.watershed"], 0);
+    assert!(out.contains("good     reserve: none\n"), "{out}");
+}
+
 #[test]
 fn the_engine_dies_with_its_supervisor() {
     let mut service = Service::start("");

@@ -80,6 +80,10 @@ impl Watershed {
     }
 
     fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    fn start_with(&mut self, flags: &[&str]) {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -90,6 +94,7 @@ impl Watershed {
             .arg(self.data())
             .arg("run")
             .arg(self.folder.path().join("jobs.toml"))
+            .args(flags)
             .stdout(log.try_clone().expect("a file"))
             .stderr(log)
             .stdin(Stdio::null())
@@ -110,6 +115,15 @@ impl Watershed {
         let text = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().rev().take(30).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Waits until an engine has died by SIGKILL, as its supervisor tells.
+    fn await_death(&self) {
+        let started = Instant::now();
+        while !self.log().contains("was ended by signal 9") {
+            assert!(started.elapsed() < LIMIT, "nobody died:\n{}", self.log());
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
     }
 
     /// Kills the supervisor, whose death takes the engine along.
@@ -347,6 +361,29 @@ fn killed_twenty_times_it_loses_and_doubles_nothing() {
     watershed.await_topics(&expected);
     watershed.stop();
     watershed.assert_outcome(&expected);
+}
+
+/// The crash points inside a transaction; the others need no broker (`tests/crash_points.rs`).
+#[test]
+fn killed_inside_a_transaction_it_loses_and_doubles_nothing() {
+    if offline() {
+        return;
+    }
+    let (mut messages, end_ms) = generated(13, 1_000);
+    messages.extend(end_marks(end_ms));
+    let expected = expected(&messages);
+    for at in ["transaction_begun:3", "half_sent:2"] {
+        let prefix = format!("{}_", at.replace(':', "_"));
+        let mut watershed = Watershed::new(Broker::shared(), &prefix);
+        watershed.start_with(&["--crash-at", at]);
+        produce(&watershed.bootstrap, &format!("{prefix}ods_log"), messages.iter().cloned());
+        watershed.await_death();
+        watershed.kill_all();
+        watershed.start();
+        watershed.await_topics(&expected);
+        watershed.stop();
+        watershed.assert_outcome(&expected);
+    }
 }
 
 #[test]

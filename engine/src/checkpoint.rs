@@ -11,5 +11,6 @@ pub(crate) mod bundle;
 pub mod disk;
 pub mod layout;
 pub mod piece;
+pub mod reserve;
 pub mod restore;
 pub mod writer;

@@ -4,5 +4,6 @@ pub mod command;
 pub mod controller;
 pub mod event;
 pub mod handle;
+pub mod quarantine;
 pub mod registry;
 pub mod status;

@@ -1,6 +1,7 @@
 //! What can go wrong here: faults of the outside, refusals of a job, and the end of the process.
 
 use std::fmt;
+use std::io;
 
 /// Whether trying again may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,18 +79,55 @@ pub struct Fatal {
     pub code: u8,
     /// What happened, and what to do.
     pub message: String,
+    /// Whether the disk is full: the [`reserve`](crate::checkpoint::reserve) is freed before the
+    /// process ends.
+    pub no_space: bool,
 }
 
 impl Fatal {
+    /// A process that ends with `code`.
+    pub fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), no_space: false }
+    }
+
     /// The disk or the state store failed: never retried, never continued.
-    pub fn disk(error: impl fmt::Display) -> Self {
-        Self { code: exit::DISK, message: error.to_string() }
+    pub fn disk(error: impl DiskError) -> Self {
+        let no_space = error.is_no_space();
+        Self { no_space, ..Self::new(exit::DISK, error.text()) }
     }
 
     /// Anything else that ends the run.
     pub fn failed(error: impl fmt::Display) -> Self {
-        Self { code: exit::FAILED, message: error.to_string() }
+        Self::new(exit::FAILED, error.to_string())
     }
+}
+
+/// What may be said of a disk that failed.
+pub trait DiskError: fmt::Display {
+    /// Whether it is full.
+    fn is_no_space(&self) -> bool {
+        false
+    }
+
+    /// What happened, with its cause.
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl DiskError for &str {}
+impl DiskError for String {}
+impl DiskError for Fault {}
+
+impl DiskError for io::Error {
+    fn is_no_space(&self) -> bool {
+        is_no_space(self)
+    }
+}
+
+/// Whether an error means that nothing more fits: the disk, or the share of it that is ours.
+pub fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl fmt::Display for Fatal {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::checkpoint::reserve::Reserve;
 use crate::control::event::FaultReport;
+use crate::control::quarantine::Quarantined;
 use crate::epoch::hold::HoldEntry;
 
 /// Who must act.
@@ -33,6 +35,15 @@ pub enum Event {
         /// What holds it, oldest first; empty if everything was handed to the writer.
         holds: Vec<HoldEntry>,
     },
+    /// A job does not run.
+    Quarantined(Quarantined),
+    /// Little or no space is held back: if the disk fills up, a stop may not be written down.
+    NoReserve {
+        /// Bytes that were to be held back.
+        bytes: u64,
+        /// Whether there is not enough space, or the file system cannot.
+        reserve: Reserve,
+    },
     /// The wall clock went forward by more than ten minutes at once, or back.
     ClockJump {
         /// Milliseconds; negative if it went back.
@@ -55,7 +66,8 @@ impl Event {
                     Level::Warn
                 }
             }
-            Self::ClockJump { .. } => Level::Warn,
+            Self::Quarantined(_) => Level::Error,
+            Self::NoReserve { .. } | Self::ClockJump { .. } => Level::Warn,
         }
     }
 }
@@ -75,6 +87,17 @@ impl fmt::Display for Event {
                     write!(f, "{comma}{job}.{uid} worker={worker} epoch={epoch} {reason}")?;
                 }
                 f.write_str("]")
+            }
+            Self::Quarantined(Quarantined { job, reason }) => {
+                write!(f, "job does not run job={job}: {reason}")
+            }
+            Self::NoReserve { bytes, reserve } => {
+                write!(f, "no full reserve on the disk bytes={bytes}: ")?;
+                match reserve {
+                    Reserve::Held(part) => write!(f, "only {part} can be held back"),
+                    Reserve::NoSpace => f.write_str("there is hardly any space"),
+                    Reserve::Unsupported => f.write_str("its file system cannot hold space back"),
+                }
             }
             Self::ClockJump { by_ms } => write!(f, "wall clock jumped by_ms={by_ms}"),
         }

@@ -41,6 +41,7 @@ pub mod clock;
 pub mod codec;
 pub mod control;
 pub mod counter;
+pub mod crash_point;
 pub mod epoch;
 pub mod error;
 pub mod event;

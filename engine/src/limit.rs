@@ -7,6 +7,9 @@ pub const KEY_GROUPS: u16 = 1024;
 pub const HASH_VERSION: u16 = 1;
 /// Layout version of a state directory.
 pub const LAYOUT_VERSION: u16 = 1;
+/// Bytes held back on the disk so that a stop for want of space can be written down (specification
+/// 13.1).
+pub const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
 /// Rows a batch aims at: enough to amortise per-batch work, few enough to stay in cache.
 pub const BATCH_ROWS_TARGET: usize = 1024;
 /// Bytes a batch aims at.

@@ -7,6 +7,7 @@
 //! | `exchange` | rows to the worker that owns their key |
 //! | `ask` | what a stateful operator asks of the outside: tables, old records |
 //! | `stateful` | the harness: epochs in order, restore, deltas; around `keyed`, `ordered`, `window` |
+//! | `lookup_join` | rows beside a dimension kept up in process |
 //! | `gate` | configuration between epochs, broadcast to all workers |
 //! | `link` | a stream handed to another job of the process |
 //! | `collect` | rows to the outbox |
@@ -22,6 +23,7 @@ pub mod gate;
 pub(crate) mod install;
 pub mod keyed;
 pub(crate) mod link;
+pub mod lookup_join;
 pub mod ordered;
 pub(crate) mod source;
 pub mod stateful;

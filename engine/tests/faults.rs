@@ -8,6 +8,8 @@ use engine::batch::build::BatchBuilder;
 use engine::batch::key;
 use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
+use engine::checkpoint::reserve::held_bytes;
+use engine::checkpoint::restore::Saved;
 use engine::codec::Verbatim;
 use engine::error::exit;
 use engine::graph::plan::{Asks, Feed, SinkTarget, SourceSpec, StatefulSpec};
@@ -181,6 +183,35 @@ fn a_failing_disk_stops_the_process_and_loses_nothing() {
     assert!(stops >= 10, "the disk failed only {stops} times");
 }
 
+/// Fault 10: a disk that fills up ends the process with code 74; the reserve makes room for the record
+/// of every stop, also while the disk stays full, and is there again once there is space.
+#[test]
+fn a_full_disk_leaves_room_to_say_so() {
+    let (mut stops, mut repeated) = (0, 0);
+    for seed in 1..=20 {
+        let partitions = vec![steady(seed, 150), steady(seed + 100, 150)];
+        let records = Records::new("in", partitions.clone(), seed);
+        let target = target(seed);
+        let mut simulation = Simulation::new(seed, START_MS);
+        let reserve = simulation.settings.reserve_bytes;
+        simulation.disk.limit_bytes(reserve + 60 * seed);
+        simulation.heals_after = 2;
+        simulation.run(2, &|_, _| vec![job("j", &records, &target, 0)]);
+        assert_eq!(sums(&target), expected(&partitions), "seed {seed}");
+        for fatal in &simulation.fatals {
+            assert!(fatal.code == exit::DISK && fatal.no_space, "seed {seed}: {fatal}");
+        }
+        assert_eq!(simulation.unrecorded, 0, "seed {seed}: {:?}", simulation.fatals);
+        stops += simulation.fatals.len();
+        repeated += usize::from(simulation.fatals.len() > 1);
+        let held = held_bytes(&simulation.disk).expect("readable");
+        let healed = simulation.fatals.len() >= simulation.heals_after;
+        let whole = held == Some(reserve) || (!healed && held.is_some());
+        assert!(whole, "seed {seed}: {held:?} held back after {:?}", simulation.fatals);
+    }
+    assert!(stops >= 10 && repeated > 3, "{stops} stops, {repeated} histories stayed full");
+}
+
 /// Fault 40: a silent partition is flagged idle after its time-out and no longer holds the watermark;
 /// without a time-out it does.
 #[test]
@@ -257,4 +288,34 @@ fn a_cancelled_job_ends_whole_and_alone() {
         let saved = simulation.saved();
         assert!(saved.outbox.keys().all(|sink| &*sink.job != "goes"), "seed {seed}: undelivered");
     }
+}
+
+/// A job that is left out is delivered as far as it was complete, once, while another one runs on;
+/// then the outbox holds nothing of it.
+#[test]
+fn a_job_left_out_is_delivered_as_far_as_it_was_complete() {
+    let mut waiting = 0;
+    for seed in 1..=20 {
+        let partitions = vec![steady(seed, 150)];
+        let of_a = Records::new("in", partitions.clone(), seed).endless();
+        let of_b = Records::new("in", partitions.clone(), seed + 1).endless();
+        let (a, b) = (target(seed), target(seed + 1));
+        let mut simulation = Simulation::new(seed, START_MS);
+        let make = |_: &_, _| vec![job("a", &of_a, &a, 0), job("b", &of_b, &b, 0)];
+        simulation.run_until(300 + seed * 20, &make, &|| false);
+        let backend = simulation.backend.clone();
+        let undelivered = || {
+            let saved = Saved::read(&backend).expect("a checkpoint of ours");
+            saved.units.into_keys().filter(|sink| &*sink.job == "b").count()
+        };
+        waiting += u32::from(undelivered() > 0);
+        simulation.options.quarantine = vec!["b.window".to_owned()];
+        let delivered = simulation.run_until(100_000, &make, &|| undelivered() == 0);
+        assert!(delivered, "seed {seed}: {} units wait", undelivered());
+        let all = expected(&partitions);
+        for (window, sum) in sums(&b) {
+            assert_eq!(Some(&sum), all.get(&window), "seed {seed}: a part of window {window:?}");
+        }
+    }
+    assert!(waiting > 3, "only {waiting} of 20 histories had something undelivered");
 }

@@ -10,6 +10,7 @@ use engine::batch::schema::{Kind, Schema};
 use engine::checkpoint::writer::TopicMarks;
 use engine::codec::Verbatim;
 use engine::counter::{Counters, StoredCounter};
+use engine::crash_point::CrashPoint;
 use engine::graph::plan::{Asks, Feed, SinkTarget, SourceSpec, StatefulSpec, TopicSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::operator::keyed::{Codec, Keyed, KeyedLogic, Slot};
@@ -388,12 +389,22 @@ fn observed(rows: &[TargetRow], expected: &Expected) -> Expected {
     seen
 }
 
-fn check(seed: u64, crashes: u32, interval_ms: u64, policy: UnitPolicy) -> (u32, u64) {
+fn check(seed: u64, crashes: u32, interval_ms: u64, policy: UnitPolicy) -> Ran {
+    let simulation = Simulation::new(seed, 1_000_000);
+    check_in(simulation, seed, crashes, interval_ms, policy)
+}
+
+fn check_in(
+    mut simulation: Simulation,
+    seed: u64,
+    crashes: u32,
+    interval_ms: u64,
+    policy: UnitPolicy,
+) -> Ran {
     let partitions = input(seed);
     let expected = oracle(&partitions);
     let records = Records::new("in", partitions.clone(), seed);
     let target = Target::new(seed, policy);
-    let mut simulation = Simulation::new(seed, 1_000_000);
     simulation.settings.epoch.interval_ms = Some(interval_ms);
     simulation.run(crashes, &|_: &TopicMarks, _| plans(&records, &target));
 
@@ -416,28 +427,91 @@ fn check(seed: u64, crashes: u32, interval_ms: u64, policy: UnitPolicy) -> (u32,
     assert_eq!(counter("records_in"), total, "seed {seed}: no record counted twice or not at all");
     assert_eq!(counter("dirty"), expected.dead as u64, "seed {seed}");
     assert_eq!(counter("windows_fired"), expected.windows.len() as u64, "seed {seed}");
-    (simulation.generations, target.repeated())
+    Ran {
+        generations: simulation.generations,
+        repeated: target.repeated(),
+        deaths: simulation.deaths,
+    }
+}
+
+/// What a history was like.
+#[derive(Default)]
+struct Ran {
+    generations: u32,
+    repeated: u64,
+    deaths: BTreeMap<CrashPoint, u32>,
 }
 
 #[test]
 fn crashes_lose_nothing_and_double_nothing() {
-    let (mut generations, mut repeated) = (0, 0);
+    let mut all = Ran::default();
     let seeds = seeds(1, 50);
     for &seed in &seeds {
         let policy = UnitPolicy { epochs_max: 1 + seed % 3, ..LAZY };
-        let (ran, again) = check(seed, 6, 20 + seed % 80, policy);
-        generations += ran;
-        repeated += again;
+        let ran = check(seed, 8, 20 + seed % 80, policy);
+        all.generations += ran.generations;
+        all.repeated += ran.repeated;
+        for (point, deaths) in ran.deaths {
+            *all.deaths.entry(point).or_default() += deaths;
+        }
     }
     // That the histories are worth running: they do die, and replies do get lost.
     if seeds.len() > 1 {
-        assert!(generations > 150, "{generations} generations");
-        assert!(repeated > 0, "no unit was ever sent twice");
+        assert!(all.generations > 150, "{} generations", all.generations);
+        assert!(all.repeated > 0, "no unit was ever sent twice");
+        // The sinks have transactions in Kafka only, and one worker has one shard.
+        let elsewhere =
+            [CrashPoint::TransactionBegun, CrashPoint::HalfSent, CrashPoint::BetweenShards];
+        for point in CrashPoint::ALL.into_iter().filter(|point| !elsewhere.contains(point)) {
+            assert!(all.deaths.contains_key(&point), "nobody died at {point}: {:?}", all.deaths);
+        }
     }
 }
 
 const LAZY: UnitPolicy =
     UnitPolicy { epochs_max: 3, rows_max: u64::MAX, bytes_max: u64::MAX, interval_ms: i64::MAX };
+
+/// S2: workers in threads of their own that take turns; the number changes from life to life.
+#[test]
+fn workers_lose_nothing_and_double_nothing() {
+    let crews: [&[usize]; 5] = [&[2], &[3], &[1, 4, 2], &[3, 1], &[2, 4]];
+    let mut all = Ran::default();
+    let seeds = seeds(5_001, 50);
+    for &seed in &seeds {
+        let crew = crews[usize::try_from(seed % 5).expect("below five")];
+        let policy = UnitPolicy { epochs_max: 1 + seed % 3, ..LAZY };
+        let simulation =
+            Simulation::new(seed, 1_000_000).with_workers(crew, seed.is_multiple_of(2));
+        let ran = check_in(simulation, seed, 5, 20 + seed % 80, policy);
+        all.generations += ran.generations;
+        all.repeated += ran.repeated;
+    }
+    if seeds.len() > 1 {
+        assert!(all.generations > 120, "{} generations", all.generations);
+        assert!(all.repeated > 0, "no unit was ever sent twice");
+    }
+}
+
+/// One seed is one history, also with threads: the outside sees the same rows in the same order.
+#[test]
+fn a_seed_repeats_its_history_with_workers_too() {
+    let history = |seed, binary| {
+        let records = Records::new("in", input(seed), seed);
+        let target = Target::new(seed, LAZY);
+        let mut simulation = Simulation::new(seed, 1_000_000).with_workers(&[3, 2], binary);
+        simulation.run(3, &|_: &TopicMarks, _| plans(&records, &target));
+        let deliveries = format!("{:?}", target.rows());
+        (deliveries, simulation.topic("numbered"), simulation.generations)
+    };
+    for seed in seeds(31, 4) {
+        let first = history(seed, false);
+        assert!(first == history(seed, false), "seed {seed}: another history");
+        if seed == 31 {
+            assert!(history(32, true) == history(32, true), "as bytes");
+            assert!(first.0 != history(33, false).0, "another seed, another history");
+        }
+    }
+}
 
 #[test]
 fn results_do_not_depend_on_where_epochs_are_cut() {

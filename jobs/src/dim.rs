@@ -27,6 +27,7 @@ mod config_state;
 mod config_step;
 pub mod dimensions;
 pub mod extend;
+pub mod lookup;
 mod name;
 mod notice;
 pub mod rejected;

@@ -143,11 +143,6 @@ impl Checked {
         let read = readers.into_iter().filter(|(_, job, _)| runs(*job));
         read.map(|(name, _, place)| (name, place)).collect()
     }
-
-    /// Takes out jobs that keep failing, and those that need them. May leave nothing.
-    pub(crate) fn quarantine(&mut self, jobs: &[String]) {
-        job::without(&mut self.jobs, jobs);
-    }
 }
 
 fn data(raw: &Watershed, overrides: &Overrides, judge: &mut Judge<'_>) -> PathBuf {

@@ -62,6 +62,9 @@ fn request(cli: &Cli, args: &DemoArgs, checked: Checked) -> Request {
         rate: args.rate.unwrap_or(RATE),
         json: args.json,
         epoch_interval_ms: checked.engine.epoch_interval_ms,
+        quarantine: cli.quarantine.clone(),
+        panic_at: cli.panic_at.clone(),
+        crash_at: cli.crash_at.clone(),
         settings: checked.settings,
         supervisor: cli.child_of,
     }

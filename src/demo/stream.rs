@@ -188,6 +188,9 @@ mod tests {
             rate: 2_000,
             json: false,
             epoch_interval_ms: 1_000,
+            quarantine: Vec::new(),
+            panic_at: Vec::new(),
+            crash_at: Vec::new(),
             settings: jobs::Settings::default(),
             supervisor: None,
         }

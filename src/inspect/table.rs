@@ -1,7 +1,7 @@
 //! The embedded tables of a directory: what the dimension tables are like, and the rows of any table
 //! by name.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::Write;
 
 use anyhow::bail;
@@ -71,7 +71,7 @@ impl TableInventory {
 /// All dimension tables of a directory; every row is counted.
 pub(super) fn dimensions(dir: &DataDir) -> anyhow::Result<Vec<TableInventory>> {
     let Some(store) = open_dimensions(dir)? else { return Ok(Vec::new()) };
-    let counts = store.counts().map_err(Fatal::disk)?;
+    let counts = store.counts().map_err(damaged)?;
     let tables = store.tables();
     let rows_of =
         |name: &str| counts.iter().find(|(table, _)| table == name).map_or(0, |(_, n)| *n);
@@ -86,10 +86,10 @@ pub(crate) fn print_rows(dir: &DataDir, name: &str, out: &mut dyn Write) -> anyh
         return print_dimension(store, name, out);
     }
     let dws = open_dws(dir)?;
-    let tables = dws.as_ref().map(DwsStore::tables).transpose().map_err(Fatal::disk)?;
+    let tables = dws.as_ref().map(DwsStore::tables).transpose().map_err(damaged)?;
     let tables = tables.unwrap_or_default();
     if let Some(store) = dws.filter(|_| tables.iter().any(|table| table == name)) {
-        for row in store.rows(name).map_err(Fatal::disk)? {
+        for row in store.rows(name).map_err(damaged)? {
             write_line(&row, out)?;
         }
         return Ok(());
@@ -102,7 +102,7 @@ pub(crate) fn print_rows(dir: &DataDir, name: &str, out: &mut dyn Write) -> anyh
 
 fn print_dimension(store: &DimensionStore, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     let (mut line, mut corrupt) = (Vec::new(), None);
-    for row in store.scan(name).map_err(Fatal::disk)? {
+    for row in store.scan(name).map_err(damaged)? {
         match row {
             Ok(row) => {
                 line.clear();
@@ -116,7 +116,7 @@ fn print_dimension(store: &DimensionStore, name: &str, out: &mut dyn Write) -> a
         None => Ok(()),
         Some(error) => {
             out.flush()?;
-            Err(Fatal::disk(error).into())
+            Err(damaged(error).into())
         }
     }
 }
@@ -132,7 +132,7 @@ fn open_dimensions(dir: &DataDir) -> Result<Option<DimensionStore>, Fatal> {
         return Ok(None);
     }
     let open = || DimensionStore::open(&dir.dim());
-    Ok(Some(crash::letting_unwind(open).map_err(Fatal::disk)?))
+    Ok(Some(crash::letting_unwind(open).map_err(damaged)?))
 }
 
 fn open_dws(dir: &DataDir) -> Result<Option<DwsStore>, Fatal> {
@@ -140,5 +140,10 @@ fn open_dws(dir: &DataDir) -> Result<Option<DwsStore>, Fatal> {
         return Ok(None);
     }
     let open = || DwsStore::open(&dir.dws());
-    Ok(Some(crash::letting_unwind(open).map_err(Fatal::disk)?))
+    Ok(Some(crash::letting_unwind(open).map_err(damaged)?))
+}
+
+/// Tables that cannot be read end the command as a disk that cannot.
+fn damaged(error: impl Display) -> Fatal {
+    Fatal::disk(error.to_string())
 }

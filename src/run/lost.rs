@@ -48,5 +48,5 @@ pub(super) fn check(checked: &Checked, dir: &DataDir, from_start: bool) -> Resul
 }
 
 fn refuse(message: String) -> Result<()> {
-    Err(Fatal { code: CONFIGURATION, message }.into())
+    Err(Fatal::new(CONFIGURATION, message).into())
 }

@@ -17,6 +17,7 @@ use connectors::topic::source::TopicSourceFactory;
 use engine::checkpoint::disk::Disk;
 use engine::checkpoint::disk::real::RealDisk;
 use engine::checkpoint::writer::TopicMarks;
+use engine::crash_point::CrashPoints;
 use engine::graph::JobPlan;
 use engine::graph::plan::{SinkTarget, TopicSpec};
 use engine::source::{SourceFactory, Start};
@@ -38,16 +39,18 @@ pub(crate) struct Inside {
     topics: TopicMarks,
     tables: DwsStore,
     dimensions: DimensionStore,
+    points: CrashPoints,
 }
 
 impl Inside {
-    /// Those of an open warehouse.
-    pub(crate) fn of(warehouse: &Warehouse) -> Self {
+    /// Those of an open warehouse; sinks outside tell `points` how far they are.
+    pub(crate) fn of(warehouse: &Warehouse, points: &CrashPoints) -> Self {
         Self {
             disk: warehouse.disk.clone(),
             topics: warehouse.topics.clone(),
             tables: warehouse.tables.clone(),
             dimensions: warehouse.dimensions.clone(),
+            points: points.clone(),
         }
     }
 
@@ -56,7 +59,8 @@ impl Inside {
         let disk = RealDisk::open(Path::new("/")).context("cannot read the root directory")?;
         let tables = DwsStore::new(Arc::new(MemoryBackend::new()))?;
         let dimensions = DimensionStore::new(Arc::new(MemoryBackend::new()))?;
-        Ok(Self { disk: Arc::new(disk), topics: TopicMarks::default(), tables, dimensions })
+        let (topics, points) = (TopicMarks::default(), CrashPoints::default());
+        Ok(Self { disk: Arc::new(disk), topics, tables, dimensions, points })
     }
 }
 
@@ -72,7 +76,7 @@ pub(crate) fn plans_over(checked: &Checked, inside: &Inside) -> Result<Vec<Arc<J
         |name: &str| checked.jobs.iter().any(|choice| choice.job.name() == name && !choice.publish);
     let outside = Outside {
         source: &|name| source(checked, inside, name),
-        topics: &|names| topics(checked, names),
+        topics: &|names| topics(checked, inside, names),
         table: &|name| table(inside, name),
         dimensions: &|| Arc::new(DimensionSinkFactory { store: inside.dimensions.clone() }),
         publish: &|name| !hidden(name),
@@ -132,7 +136,7 @@ fn kafka(config: KafkaConfig) -> Arc<dyn SourceFactory> {
     Arc::new(KafkaSourceFactory::new(config).expect("it names a topic"))
 }
 
-fn topics(checked: &Checked, names: &[&str]) -> SinkTarget {
+fn topics(checked: &Checked, inside: &Inside, names: &[&str]) -> SinkTarget {
     let names: Vec<String> = names.iter().map(|name| prefixed(checked, name)).collect();
     match &checked.topics.place {
         TopicPlace::Embedded { partitions } => {
@@ -141,7 +145,8 @@ fn topics(checked: &Checked, names: &[&str]) -> SinkTarget {
         }
         TopicPlace::Kafka(config) => {
             let factory = KafkaSinkFactory::new(config.clone(), names);
-            SinkTarget::Outside(Arc::new(factory.expect("a job's sink has topics")))
+            let factory = factory.expect("a job's sink has topics");
+            SinkTarget::Outside(Arc::new(factory.with_crash_points(inside.points.clone())))
         }
     }
 }

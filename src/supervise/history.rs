@@ -58,9 +58,8 @@ impl History {
         if last.take_while(|other| *other == Some(operator)).count() + 1 < FAULTS_IN_A_ROW {
             return;
         }
-        let job = operator.split('.').next().unwrap_or(operator).to_owned();
-        if !self.quarantined.contains(&job) {
-            self.quarantined.push(job);
+        if !self.quarantined.contains(operator) {
+            self.quarantined.push(operator.clone());
         }
     }
 
@@ -69,7 +68,7 @@ impl History {
         self.failures.len()
     }
 
-    /// Jobs to be started without.
+    /// Operators, as `job.uid`, without whose jobs is to be started.
     pub(super) fn quarantined(&self) -> &[String] {
         &self.quarantined
     }
@@ -120,7 +119,7 @@ mod tests {
     #[test]
     fn the_same_operator_three_times_in_a_row_is_quarantined() {
         let cases: [(&[(u64, &str)], &[&str]); 5] = [
-            (&[(0, "a.x"), (1, "a.x"), (2, "a.x")], &["a"]),
+            (&[(0, "a.x"), (1, "a.x"), (2, "a.x")], &["a.x"]),
             (&[(0, "a.x"), (1, "a.y"), (2, "a.x")], &[]),
             (&[(0, "a.x"), (1, "a.x"), (2, ""), (3, "a.x")], &[]),
             (&[(0, ""), (1, ""), (2, "")], &[]),

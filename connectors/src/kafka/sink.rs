@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use engine::clock::Moment;
+use engine::crash_point::CrashPoints;
 use engine::error::Fault;
 use engine::sink::{Delivery, Sink, SinkFactory, SinkPoll, SinkRequest, UnitPolicy};
 
@@ -32,6 +33,7 @@ use shard::Shard;
 pub struct KafkaSinkFactory {
     config: KafkaConfig,
     topics: Vec<String>,
+    points: CrashPoints,
 }
 
 impl KafkaSinkFactory {
@@ -43,7 +45,13 @@ impl KafkaSinkFactory {
         if topics.is_empty() {
             return Err(Fault::never("cannot write to kafka: no topic is named"));
         }
-        Ok(Self { config, topics })
+        Ok(Self { config, topics, points: CrashPoints::default() })
+    }
+
+    /// The same sink, telling of the crash points inside a transaction.
+    #[must_use]
+    pub fn with_crash_points(self, points: CrashPoints) -> Self {
+        Self { points, ..self }
     }
 }
 
@@ -61,7 +69,9 @@ impl SinkFactory for KafkaSinkFactory {
     }
 
     fn create(&self) -> Result<Box<dyn Sink>, Fault> {
-        Ok(Box::new(KafkaSink::new(self.config.clone(), self.topics.clone())))
+        let mut sink = KafkaSink::new(self.config.clone(), self.topics.clone());
+        sink.points = self.points.clone();
+        Ok(Box::new(sink))
     }
 }
 
@@ -69,6 +79,7 @@ impl SinkFactory for KafkaSinkFactory {
 pub struct KafkaSink {
     /// What the thread is made of, until it is started.
     setup: Option<(KafkaConfig, Vec<String>)>,
+    points: CrashPoints,
     stop: Stop,
     link: Option<Link>,
     /// Why the thread could not be started.
@@ -83,14 +94,16 @@ struct Link {
 impl KafkaSink {
     /// A sink that opens nothing yet.
     pub fn new(config: KafkaConfig, topics: Vec<String>) -> Self {
-        Self { setup: Some((config, topics)), stop: Stop::default(), link: None, failed: None }
+        let (points, stop) = (CrashPoints::default(), Stop::default());
+        Self { setup: Some((config, topics)), points, stop, link: None, failed: None }
     }
 
     fn start(&mut self) -> Result<(), Fault> {
         let Some((config, topics)) = self.setup.take() else { return Ok(()) };
         let (requests, asked) = channel();
         let (answer, answers) = channel();
-        let mut shard = Shard::new(config.clone(), topics.clone(), self.stop.clone());
+        let (stop, points) = (self.stop.clone(), self.points.clone());
+        let mut shard = Shard::new(config.clone(), topics.clone(), stop, points);
         let thread = std::thread::Builder::new().name("kafka sink".to_owned());
         let started = thread.spawn(move || {
             for request in asked {

@@ -29,6 +29,10 @@ pub trait Disk: Send + Sync {
     fn truncate(&self, path: &str, length: u64) -> io::Result<()>;
     /// Replaces `path` by `bytes` atomically: temporary file, sync, rename, directory sync.
     fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Gives the file, made if it is absent, its full length of `bytes` with space on the disk behind
+    /// all of it. An error of kind `Unsupported` where the file system cannot; after one for want of
+    /// space a part may have been given. Not durable.
+    fn allocate(&self, path: &str, bytes: u64) -> io::Result<()>;
     /// Removes the file; no error if it is absent.
     fn remove(&self, path: &str) -> io::Result<()>;
     /// Makes the names in `dir` durable.

@@ -5,7 +5,7 @@
 //! | `meta` | `generation`, `family`, `layout`, `key_groups`, `hash`, `outbox_mark` | u64 big-endian; mark |
 //! | `jobs` | job name | plan hash u64, then `uid \0 op_id` pairs |
 //! | `shapes` | job, 0, uid | hash of what the operator's state depends on u64 |
-//! | `complete` | group name | epoch u64, generation u64 |
+//! | `complete` | group name | epoch u64, generation u64, then `job \0` per job of the group |
 //! | `manifest` | group, 0, epoch u64 | generation, workers, stamp, deltas, blocks: u64 each |
 //! | `positions/<job>` | op id u32, partition name | [`PositionRecord`] |
 //! | `state/<job>` | op id u32, key group u16, key | value of the operator |
@@ -243,6 +243,34 @@ pub fn decode_job(bytes: &[u8]) -> Option<(u64, std::collections::BTreeMap<Arc<s
     Some((u64::from_be_bytes(*hash), ops))
 }
 
+/// Value of a group's last complete epoch.
+pub fn encode_complete<'a>(
+    epoch: u64,
+    generation: u64,
+    jobs: impl Iterator<Item = &'a str>,
+) -> Vec<u8> {
+    let mut bytes = encode_u64(epoch);
+    bytes.extend_from_slice(&generation.to_be_bytes());
+    for job in jobs {
+        bytes.extend_from_slice(job.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
+
+/// Reads the epoch of a group and its jobs, of which older versions wrote none.
+pub fn decode_complete(bytes: &[u8]) -> Option<(u64, Vec<Arc<str>>)> {
+    let (epoch, rest) = bytes.split_first_chunk::<8>()?;
+    let (_generation, mut rest) = rest.split_first_chunk::<8>()?;
+    let mut jobs = Vec::new();
+    while !rest.is_empty() {
+        let (job, after) = take_text(rest)?;
+        jobs.push(job);
+        rest = after;
+    }
+    Some((u64::from_be_bytes(*epoch), jobs))
+}
+
 /// A number as a value.
 pub fn encode_u64(number: u64) -> Vec<u8> {
     number.to_be_bytes().to_vec()
@@ -279,6 +307,9 @@ mod tests {
         assert_eq!(decode_ref(&encode_ref(&reference)), Some(reference));
         let ops = [("a".into(), 1), ("b".into(), 2)].into();
         assert_eq!(decode_job(&encode_job(6, &ops)), Some((6, ops)));
+        let complete = encode_complete(7, 8, ["a", "b"].into_iter());
+        assert_eq!(decode_complete(&complete), Some((7, vec!["a".into(), "b".into()])));
+        assert_eq!(decode_complete(&complete[..16]), Some((7, Vec::new())), "an older version");
         assert_eq!(decode_topic_key(&topic_key("t", 2)), Some(("t".into(), 2)));
     }
 }

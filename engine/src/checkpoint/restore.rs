@@ -11,6 +11,7 @@ use super::layout::{self, SinkKey, space};
 use super::piece::PositionRecord;
 use crate::clock::Moment;
 use crate::counter::StoredCounter;
+use crate::crash_point::{CrashPoint, CrashPoints};
 use crate::error::Fatal;
 use crate::hash::worker_of_group;
 use crate::limit::{HASH_VERSION, KEY_GROUPS, LAYOUT_VERSION, LOAD_CHUNK};
@@ -30,6 +31,8 @@ pub struct Saved {
     pub generation: u64,
     /// Greatest complete epoch per group.
     pub complete: BTreeMap<Arc<str>, u64>,
+    /// Jobs that took part in that epoch, per group; absent where an older version wrote it.
+    pub members: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     /// Per job: plan hash and operator ids.
     pub jobs: BTreeMap<Arc<str>, (u64, BTreeMap<Arc<str>, u32>)>,
     /// What the state of each operator depends on, by job and uid.
@@ -76,8 +79,12 @@ impl Saved {
 
     fn read_groups(&mut self, view: &dyn StateView) -> Result<(), Fatal> {
         each(view, space::COMPLETE, &mut |(key, value)| {
-            let name = std::str::from_utf8(key).ok()?;
-            self.complete.insert(name.into(), layout::decode_u64(value)?);
+            let name: Arc<str> = std::str::from_utf8(key).ok()?.into();
+            let (epoch, members) = layout::decode_complete(value)?;
+            self.complete.insert(name.clone(), epoch);
+            if !members.is_empty() {
+                self.members.insert(name, members);
+            }
             Some(())
         })?;
         each(view, space::COUNTERS, &mut |(key, value)| {
@@ -247,6 +254,7 @@ pub(crate) struct Loader {
     workers: Vec<LoadQueues>,
     after: Vec<u8>,
     waker: Waker,
+    points: CrashPoints,
 }
 
 impl Loader {
@@ -255,9 +263,10 @@ impl Loader {
         backend: &dyn StateBackend,
         operators: VecDeque<(Arc<str>, u32)>,
         workers: Vec<LoadQueues>,
+        points: CrashPoints,
     ) -> Result<Self, StateError> {
-        let view = backend.view()?;
-        Ok(Self { job, view, operators, workers, after: Vec::new(), waker: Waker::default() })
+        let (view, after, waker) = (backend.view()?, Vec::new(), Waker::default());
+        Ok(Self { job, view, operators, workers, after, waker, points })
     }
 
     /// Hands a chunk to its workers.
@@ -304,9 +313,11 @@ impl Machine for Loader {
         self.after = entries.last().map(|(key, _)| key.clone()).unwrap_or_default();
         self.deal(&uid, entries);
         if finished {
+            self.points.pass(CrashPoint::BeforeEndMark)?;
             queues.iter().for_each(|queue| queue.push(LoadItem::End));
             self.operators.pop_front();
             self.after.clear();
+            self.points.pass(CrashPoint::AfterEndMark)?;
         }
         Ok(Step::Busy)
     }

@@ -18,16 +18,17 @@ use self::groups::Groups;
 use self::logs::Logs;
 use super::bundle::Bundle;
 use super::disk::Disk;
-use super::layout::SinkKey;
+use super::layout::{self, SinkKey, space};
 use super::restore::Saved;
 use crate::batch::buffer::Buffer;
 use crate::clock::Moment;
 use crate::control::event::ControlEvent;
+use crate::crash_point::CrashPoints;
 use crate::error::Fatal;
 use crate::outbox::log::{LogOptions, Mark};
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
 use crate::sink::{Unit, UnitPolicy};
-use crate::state::backend::StateBackend;
+use crate::state::backend::{StateBackend, StateBatch};
 
 /// Where a block goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,6 +168,7 @@ pub(crate) struct WriterSetup {
     pub(crate) generation: u64,
     pub(crate) workers: usize,
     pub(crate) log_options: LogOptions,
+    pub(crate) points: CrashPoints,
 }
 
 /// The machine.
@@ -246,4 +248,14 @@ impl Machine for Writer {
 /// Units that an earlier generation planned for `sink` and did not see delivered.
 pub(crate) fn planned_units(saved: &Saved, sink: &SinkKey) -> Vec<PlannedUnit> {
     Deliveries::planned(saved, sink)
+}
+
+/// Plans what an earlier generation left without a unit, into `batch` and into `saved`.
+pub(crate) fn plan_rest(saved: &mut Saved, batch: &mut StateBatch) {
+    for (sink, unit) in Deliveries::plan_rest(saved) {
+        let mut key = sink.encode();
+        key.extend_from_slice(&unit.lower.to_be_bytes());
+        batch.put(&space::UNIT.into(), key, layout::encode_unit(&unit));
+        saved.units.entry(sink).or_default().insert(unit.lower, unit);
+    }
 }

@@ -16,6 +16,7 @@ use self::groups::RunningGroup;
 use super::command::{Command, Order};
 use super::event::ControlEvent;
 use super::handle::{CloseRequest, Reply, Request};
+use super::quarantine::{self, Quarantined};
 use super::registry::{self, SubmitOptions};
 use super::status::Status;
 use crate::batch::buffer::Budget;
@@ -23,6 +24,7 @@ use crate::checkpoint::disk::Disk;
 use crate::checkpoint::restore::Saved;
 use crate::checkpoint::writer::{Closing, UnitInboxes, WriterGauges, WriterInbox, WriterItem};
 use crate::clock::Moment;
+use crate::crash_point::CrashPoints;
 use crate::epoch::cut::Cut;
 use crate::epoch::hold::HoldTable;
 use crate::error::{Fatal, JobError};
@@ -81,6 +83,7 @@ pub(crate) struct ControllerSetup {
     pub(crate) waker: Waker,
     pub(crate) random: Random,
     pub(crate) source_queue_bytes: u64,
+    pub(crate) points: CrashPoints,
     pub(crate) log: EventLog,
 }
 
@@ -103,6 +106,8 @@ pub(crate) struct Controller {
     finished: bool,
     /// The epoch that was closed when every source had ended.
     last_cut: Option<u64>,
+    /// Jobs left out.
+    quarantined: Vec<Quarantined>,
     /// Groups being cancelled: name, and who waits.
     cancels: Vec<(Arc<str>, Reply<Result<(), JobError>>)>,
 }
@@ -124,6 +129,7 @@ impl Controller {
             stopping: false,
             finished: false,
             last_cut: None,
+            quarantined: Vec::new(),
             cancels: Vec::new(),
         }
     }
@@ -162,14 +168,33 @@ impl Controller {
         if let Err(error) = registry::check(plans, &running) {
             return Ok(Err(error));
         }
+        let (run, out) = quarantine::divide(plans, &self.setup.saved, options);
+        if run.is_empty() && !out.is_empty() {
+            let jobs: Vec<&str> = out.iter().map(|left| &*left.job).collect();
+            let message = format!("no job is left to run; in quarantine: {}", jobs.join(", "));
+            return Err(Fatal::failed(message));
+        }
         let mut registered = Vec::new();
-        for plan in plans {
+        for plan in &run {
             match registry::register(plan, &self.setup.saved, options) {
                 Ok(job) => registered.push(job),
                 Err(error) => return Ok(Err(error)),
             }
         }
-        self.start(&registry::groups(plans), &registered)
+        if let Err(error) = self.start(&registry::groups(&run), &registered)? {
+            return Ok(Err(error));
+        }
+        let left_out = |plan: &&Arc<JobPlan>| out.iter().any(|left| left.job == plan.name);
+        for plan in plans.iter().filter(left_out) {
+            if let Err(error) = self.deliver_left_out(plan, &options.quarantine) {
+                return Ok(Err(error));
+            }
+        }
+        for left in out {
+            self.setup.log.log(&Event::Quarantined(left.clone()));
+            self.quarantined.push(left);
+        }
+        Ok(Ok(()))
     }
 
     fn event(&mut self, event: ControlEvent, now: Moment) -> Result<(), Fatal> {
@@ -361,6 +386,7 @@ impl Controller {
             holds: self.setup.workers.iter().flat_map(|worker| worker.holds.entries()).collect(),
             inflight_bytes: self.setup.budget.live(),
             faults: self.faults.clone(),
+            quarantined: self.quarantined.clone(),
             finished: self.finished,
         };
         *self.setup.status.lock().expect("nothing panics under this lock") = status;

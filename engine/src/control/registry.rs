@@ -10,10 +10,27 @@ use crate::graph::JobPlan;
 /// What the submitter allows when a job no longer fits its saved state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SubmitOptions {
-    /// Uids (as `job.uid`) whose saved state may be dropped.
+    /// Uids (as `job.uid`, or `job` for all of its uids) whose saved state may be dropped.
     pub drop_state: Vec<String>,
-    /// Uids (as `job.uid`) that may start empty although the job has saved state.
+    /// Uids (as `job.uid`, or `job`) that may start empty although the job has saved state.
     pub new_state: Vec<String>,
+    /// Operators (as `job.uid`) whose jobs are left out, because they keep failing.
+    pub quarantine: Vec<String>,
+}
+
+impl SubmitOptions {
+    /// Whether the saved state of this operator may be dropped.
+    pub(crate) fn may_drop(&self, job: &str, uid: &str) -> bool {
+        is_listed(&self.drop_state, job, uid)
+    }
+
+    fn may_be_new(&self, job: &str, uid: &str) -> bool {
+        is_listed(&self.new_state, job, uid)
+    }
+}
+
+fn is_listed(list: &[String], job: &str, uid: &str) -> bool {
+    list.iter().any(|entry| entry == job || *entry == format!("{job}.{uid}"))
 }
 
 /// A job with its operator ids.
@@ -36,12 +53,9 @@ pub(crate) fn register(
     let known = saved.jobs.get(&plan.name);
     let saved_ops = known.map_or(&empty, |(_, ops)| ops);
     let uids: BTreeSet<Arc<str>> = plan.stateful_uids().cloned().collect();
-    let allowed = |list: &[String], uid: &str| {
-        list.iter().any(|entry| *entry == format!("{}.{uid}", plan.name))
-    };
     let mut differences = Vec::new();
     for uid in saved_ops.keys().filter(|uid| !uids.contains(*uid)) {
-        if !allowed(&options.drop_state, uid) {
+        if !options.may_drop(&plan.name, uid) {
             differences.push(format!(
                 "state of \"{uid}\" has no operator (--drop-state {}.{uid})",
                 plan.name
@@ -49,14 +63,14 @@ pub(crate) fn register(
         }
     }
     for uid in uids.iter().filter(|uid| known.is_some() && !saved_ops.contains_key(*uid)) {
-        if !allowed(&options.new_state, uid) {
+        if !options.may_be_new(&plan.name, uid) {
             differences
                 .push(format!("operator \"{uid}\" has no state (--new-state {}.{uid})", plan.name));
         }
     }
     for (uid, shape) in plan.shapes() {
         let before = saved.shapes.get(&(plan.name.clone(), uid.clone()));
-        if before.is_some_and(|before| *before != shape) && !allowed(&options.drop_state, &uid) {
+        if before.is_some_and(|before| *before != shape) && !options.may_drop(&plan.name, &uid) {
             differences.push(format!(
                 "keys or kind of \"{uid}\" changed (--drop-state {}.{uid})",
                 plan.name
@@ -80,7 +94,7 @@ pub(crate) fn register(
     // State that may be dropped is not restored; a changed operator begins with a new id.
     let dropped: Vec<Arc<str>> = ops
         .keys()
-        .filter(|uid| saved_ops.contains_key(*uid) && allowed(&options.drop_state, uid))
+        .filter(|uid| saved_ops.contains_key(*uid) && options.may_drop(&plan.name, uid))
         .cloned()
         .collect();
     for uid in &dropped {
@@ -201,8 +215,11 @@ mod tests {
         ] {
             assert!(error.reason.contains(part), "{error}");
         }
-        let allowed =
-            SubmitOptions { drop_state: vec!["j.b".to_owned()], new_state: vec!["j.c".to_owned()] };
+        let allowed = SubmitOptions {
+            drop_state: vec!["j.b".to_owned()],
+            new_state: vec!["j.c".to_owned()],
+            ..SubmitOptions::default()
+        };
         let edited = register(&edited, &state, &allowed).expect("allowed");
         assert!(!first.ops.values().any(|op| *op == edited.ops["c"]), "an id is never used again");
         // The same uid with other keys: its state lies in other key groups.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::quarantine::Quarantined;
 use crate::epoch::hold::HoldEntry;
 
 /// State of a group of jobs.
@@ -42,6 +43,8 @@ pub struct Status {
     pub inflight_bytes: u64,
     /// Faults of the outside, newest last, at most 32.
     pub faults: Vec<String>,
+    /// Jobs that are left out.
+    pub quarantined: Vec<Quarantined>,
     /// All bounded sources have ended and everything is delivered.
     pub finished: bool,
 }

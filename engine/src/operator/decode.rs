@@ -161,6 +161,8 @@ struct DecodeStage {
     reread: Option<RereadFilter>,
     dead: Arc<Schema>,
     clocks: BTreeMap<Partition, PartitionClock>,
+    /// The last cut held time back.
+    time_held: bool,
     counters: Counters,
 }
 
@@ -179,6 +181,7 @@ impl DecodeStage {
             reread: spec.reread,
             dead: dead_schema(),
             clocks: BTreeMap::new(),
+            time_held: false,
         }
     }
 
@@ -192,7 +195,10 @@ impl DecodeStage {
                 Some(request) => made.rows[PORT_REREAD].extend(self.read_again(&request, &batch)),
             },
             Feed::Reread(request) => made.rows[PORT_ENDS].push(end_of(&request)),
-            Feed::Cut(partitions) => self.cut(partitions, stamp, made),
+            Feed::Cut(cut) => {
+                self.hold_time(cut.undiscovered, made);
+                self.cut(cut.partitions, stamp, made);
+            }
         }
     }
 
@@ -275,6 +281,21 @@ impl DecodeStage {
             batch.orders[index].peak = clock.peak;
         }
         early
+    }
+
+    /// Until this worker knows its partitions, time stands still for all: one that has not spoken
+    /// holds it back, and it must not matter who is asked first.
+    fn hold_time(&mut self, undiscovered: bool, made: &mut Made) {
+        if undiscovered || std::mem::take(&mut self.time_held) {
+            let worker = u32::try_from(self.context.worker.index).expect("at most 1024 workers");
+            made.times.push(WatermarkRow {
+                source: self.source_id,
+                partition: u32::MAX - worker,
+                watermark: MIN,
+                idle: !undiscovered,
+            });
+        }
+        self.time_held = undiscovered;
     }
 
     fn cut(&mut self, partitions: Vec<CutPosition>, stamp: i64, made: &mut Made) {

@@ -32,8 +32,17 @@ pub(crate) enum Feed {
     Rows(Partition, Arc<Batch>),
     /// What was to be read again has been: the extra partition is gone.
     Reread(Reread),
-    /// The epoch ends here; positions of all partitions of this worker.
-    Cut(Vec<CutPosition>),
+    /// The epoch ends here.
+    Cut(SourceCut),
+}
+
+/// A source of one worker at a cut.
+#[derive(Clone)]
+pub(crate) struct SourceCut {
+    /// All partitions of this worker that are known here.
+    pub(crate) partitions: Vec<CutPosition>,
+    /// Whether there may be others, which have said nothing yet.
+    pub(crate) undiscovered: bool,
 }
 
 /// A partition at a cut.
@@ -94,7 +103,7 @@ struct SourceOperator {
     cut_epoch: Rc<std::cell::Cell<u64>>,
     /// Partitions in the middle of what no cut may divide.
     undivided: BTreeSet<Partition>,
-    /// A source that begins with a snapshot has not said yet where its partitions are.
+    /// The source has not said yet where its partitions are.
     undiscovered: bool,
     /// Whether a cut is allowed now; for whoever wakes this operator.
     divisible: Rc<std::cell::Cell<bool>>,
@@ -105,7 +114,7 @@ impl SourceOperator {
         let divisible = Rc::new(std::cell::Cell::new(!queue.snapshot));
         Self {
             context,
-            undiscovered: queue.snapshot,
+            undiscovered: true,
             queue,
             partitions: BTreeMap::new(),
             cut_epoch: Rc::default(),
@@ -115,7 +124,8 @@ impl SourceOperator {
     }
 
     fn at_boundary(&self) -> bool {
-        self.undivided.is_empty() && !self.undiscovered
+        // A partition not yet known may begin with a snapshot.
+        self.undivided.is_empty() && !(self.queue.snapshot && self.undiscovered)
     }
 
     /// Takes a share of the queue, then cuts if ordered to; true if there is more to do.
@@ -195,7 +205,8 @@ impl SourceOperator {
 
     fn cut(&mut self, epoch: u64, next: u64, hold: &mut Hold, give: &mut dyn FnMut(&Hold, Feed)) {
         hold.downgrade(epoch);
-        give(hold, Feed::Cut(self.partitions.values().cloned().collect()));
+        let partitions = self.partitions.values().cloned().collect();
+        give(hold, Feed::Cut(SourceCut { partitions, undiscovered: self.undiscovered }));
         // An extra partition is gone for good once its end is in a checkpoint.
         self.partitions.retain(|partition, at| !(at.ended && Reread::of(partition).is_some()));
         hold.downgrade(next);

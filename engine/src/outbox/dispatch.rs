@@ -12,6 +12,7 @@ use crate::checkpoint::layout::{OUTBOX_DIR, SinkKey};
 use crate::checkpoint::writer::{PlannedUnit, WriterInbox, WriterItem};
 use crate::clock::Moment;
 use crate::control::event::{ControlEvent, FaultReport};
+use crate::crash_point::{CrashPoint, CrashPoints};
 use crate::error::{Fatal, Fault, Retry, exit};
 use crate::random::Random;
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
@@ -31,6 +32,11 @@ pub(crate) struct DispatchSetup {
     pub(crate) writer: WriterInbox,
     pub(crate) events: Inbox<ControlEvent>,
     pub(crate) waker: Waker,
+    /// Whether its job does not run: then its faults are nobody else's.
+    pub(crate) left_out: bool,
+    /// Whether the sink has other shards beside this one.
+    pub(crate) several: bool,
+    pub(crate) points: CrashPoints,
     /// Units planned by earlier generations.
     pub(crate) planned: Vec<PlannedUnit>,
     pub(crate) random: Random,
@@ -107,6 +113,25 @@ impl Dispatcher {
         self.restored = self.restored.saturating_sub(1);
     }
 
+    fn before(&self, request: &SinkRequest) -> Result<(), Fatal> {
+        if !matches!(request, SinkRequest::Deliver(..)) {
+            return Ok(());
+        }
+        self.setup.points.pass(CrashPoint::Published)?;
+        if self.restored > 0 {
+            self.setup.points.pass(CrashPoint::Draining)?;
+        }
+        Ok(())
+    }
+
+    fn after_delivery(&self) -> Result<(), Fatal> {
+        self.setup.points.pass(CrashPoint::ReplySeen)?;
+        if self.setup.several && self.setup.key.shard == 0 {
+            self.setup.points.pass(CrashPoint::BetweenShards)?;
+        }
+        Ok(())
+    }
+
     fn report_ready(&mut self) {
         if self.restored == 0 && !self.reported_ready {
             self.reported_ready = true;
@@ -139,8 +164,8 @@ impl Dispatcher {
         if never {
             self.state = State::Stopped;
             // Before the job runs it is a matter of configuration; later others go on without it.
-            if matches!(request, SinkRequest::Prepare(_)) {
-                return Err(Fatal { code: exit::CONFIGURATION, message });
+            if matches!(request, SinkRequest::Prepare(_)) && !self.setup.left_out {
+                return Err(Fatal::new(exit::CONFIGURATION, message));
             }
             return Ok(Step::Idle);
         }
@@ -170,6 +195,7 @@ impl Machine for Dispatcher {
                     self.state = State::Begin(request);
                     return Ok(Step::IdleUntil(self.retry_at));
                 }
+                self.before(&request)?;
                 self.sink.begin(request.clone());
                 self.state = State::Waiting(request);
                 Ok(Step::Busy)
@@ -178,6 +204,12 @@ impl Machine for Dispatcher {
                 SinkPoll::Pending => {
                     self.state = State::Waiting(request);
                     Ok(Step::IdleUntil(now.tick_after_ms(POLL_MS)))
+                }
+                SinkPoll::Done(SinkReply::Delivered) => {
+                    self.setup.points.pass(CrashPoint::ReplyUnseen)?;
+                    self.answered(SinkReply::Delivered);
+                    self.after_delivery()?;
+                    Ok(Step::Busy)
                 }
                 SinkPoll::Done(reply) => {
                     self.answered(reply);

@@ -13,17 +13,19 @@ use super::worker::WorkerSeat;
 use crate::batch::buffer::Budget;
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::{self, space};
+use crate::checkpoint::reserve::{self, Reserve};
 use crate::checkpoint::restore::Saved;
-use crate::checkpoint::writer::{TopicMarks, Writer, WriterGauges, WriterSetup};
+use crate::checkpoint::writer::{TopicMarks, Writer, WriterGauges, WriterSetup, plan_rest};
 use crate::control::controller::{Controller, ControllerSetup, EpochSettings, WorkerPort};
 use crate::control::handle::Handle;
 use crate::control::status::Status;
+use crate::crash_point::{CrashPoint, CrashPoints};
 use crate::epoch::hold::HoldTable;
 use crate::epoch::stall::StallDetector;
 use crate::error::Fatal;
-use crate::event::EventLog;
+use crate::event::{Event, EventLog};
 use crate::limit::{
-    HASH_VERSION, INFLIGHT_BYTES_MAX, KEY_GROUPS, LAYOUT_VERSION, SOURCE_QUEUE_BYTES,
+    HASH_VERSION, INFLIGHT_BYTES_MAX, KEY_GROUPS, LAYOUT_VERSION, RESERVE_BYTES, SOURCE_QUEUE_BYTES,
 };
 use crate::outbox::log::LogOptions;
 use crate::random::Random;
@@ -42,10 +44,14 @@ pub struct ProcessSettings {
     pub source_queue_bytes: u64,
     /// How logs are written.
     pub log: LogOptions,
+    /// Bytes held back on the disk; 0 = none.
+    pub reserve_bytes: u64,
     /// Seed of all random choices (family id, jitter).
     pub seed: u64,
     /// Where log events go.
     pub events: EventLog,
+    /// Who is told of crash points; nobody, outside of tests.
+    pub crash_points: CrashPoints,
 }
 
 impl ProcessSettings {
@@ -63,8 +69,10 @@ impl ProcessSettings {
             inflight_bytes_max: INFLIGHT_BYTES_MAX,
             source_queue_bytes: SOURCE_QUEUE_BYTES,
             log: LogOptions::default(),
+            reserve_bytes: RESERVE_BYTES,
             seed,
             events: EventLog::default(),
+            crash_points: CrashPoints::default(),
         }
     }
 }
@@ -98,9 +106,12 @@ impl Process {
         backend: Arc<dyn StateBackend>,
         topics: TopicMarks,
     ) -> Result<Self, Fatal> {
+        hold_reserve(settings, disk.as_ref())?;
         let mut random = Random::new(settings.seed);
         let mut saved = Saved::read(backend.as_ref())?;
         begin_generation(&mut saved, backend.as_ref(), &mut random)?;
+        let points = settings.crash_points.clone();
+        points.pass(CrashPoint::GenerationWritten)?;
 
         let budget = Budget::new(settings.inflight_bytes_max);
         let (controller_waker, writer_waker) = (Waker::default(), Waker::default());
@@ -127,8 +138,17 @@ impl Process {
                 holds: holds.clone(),
             });
             let (events, writer, budget) = (events.clone(), writer.clone(), budget.clone());
-            let emitted = emitted.clone();
-            seats.push(WorkerSeat { commands, events, writer, budget, emitted, holds, waker });
+            let (emitted, points) = (emitted.clone(), points.clone());
+            seats.push(WorkerSeat {
+                commands,
+                events,
+                writer,
+                budget,
+                emitted,
+                holds,
+                waker,
+                points,
+            });
         }
         let writer_machine = Writer::open(
             WriterSetup {
@@ -143,6 +163,7 @@ impl Process {
                 generation: saved.generation,
                 workers: settings.workers,
                 log_options: settings.log,
+                points: points.clone(),
             },
             &saved,
         )?;
@@ -165,6 +186,7 @@ impl Process {
             waker: controller_waker,
             random,
             source_queue_bytes: settings.source_queue_bytes,
+            points,
             log: settings.events.clone(),
         });
         let stall = StallDetector::new(handle.status.clone(), settings.events.clone());
@@ -172,6 +194,19 @@ impl Process {
             vec![Box::new(controller), Box::new(writer_machine), Box::new(stall)];
         Ok(Self { seats, machines, births, handle, topics, gauges, emitted, births_waker })
     }
+}
+
+/// Holds space back before the first write may find that there is none.
+fn hold_reserve(settings: &ProcessSettings, disk: &dyn Disk) -> Result<(), Fatal> {
+    let bytes = settings.reserve_bytes;
+    if bytes == 0 {
+        return Ok(());
+    }
+    let reserve = reserve::hold(disk, bytes).map_err(Fatal::disk)?;
+    if reserve != Reserve::Held(bytes) {
+        settings.events.log(&Event::NoReserve { bytes, reserve });
+    }
+    Ok(())
 }
 
 /// The new generation is durable before anything else happens: it is the fencing number.
@@ -194,5 +229,6 @@ fn begin_generation(
     }
     saved.generation += 1;
     put("generation", saved.generation);
+    plan_rest(saved, &mut batch);
     backend.commit(batch, Durability::Synced).map_err(Fatal::disk)
 }

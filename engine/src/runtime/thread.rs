@@ -78,7 +78,7 @@ pub fn run(process: Process, clock: Arc<dyn Clock>) -> Result<(), Fatal> {
         let mut seat = seat.expect("each worker sits down once").sit(worker);
         seat.waker().attach(thread::current());
         while !worker_run.is_stopped() {
-            seat.step(worker, Some(WORKER_PARK));
+            seat.step(worker, Some(WORKER_PARK)).unwrap_or_else(|fatal| worker_run.fail(fatal));
         }
         // The dataflows still hold capabilities; what is incomplete is recomputed by the next
         // generation, so they are dropped as they are.

@@ -14,8 +14,10 @@ use crate::batch::buffer::Budget;
 use crate::checkpoint::writer::WriterInbox;
 use crate::control::command::{Command, JobSeat, Order};
 use crate::control::event::ControlEvent;
+use crate::crash_point::{CrashPoint, CrashPoints};
 use crate::epoch::cut::{Cut, EpochTable};
 use crate::epoch::hold::HoldTable;
+use crate::error::Fatal;
 use crate::limit::COMMANDS_PER_STEP;
 use crate::operator::context::{JobContext, WorkerContext};
 use crate::operator::install::install;
@@ -30,6 +32,7 @@ pub struct WorkerSeat {
     pub(crate) emitted: Arc<AtomicU64>,
     pub(crate) holds: HoldTable,
     pub(crate) waker: Waker,
+    pub(crate) points: CrashPoints,
 }
 
 /// A running worker.
@@ -38,6 +41,7 @@ pub struct WorkerLoop {
     events: Inbox<ControlEvent>,
     context: Rc<WorkerContext>,
     waker: Waker,
+    points: CrashPoints,
     dataflows: BTreeMap<Arc<str>, usize>,
 }
 
@@ -60,6 +64,7 @@ impl WorkerSeat {
             events: self.events,
             context: Rc::new(context),
             waker: self.waker,
+            points: self.points,
             dataflows: BTreeMap::new(),
         }
     }
@@ -72,11 +77,11 @@ impl WorkerLoop {
     }
 
     /// One round: commands, wakes, one step; parks up to `park` if there is nothing to do. With
-    /// `None` it never parks: that is how a simulation steps it.
-    pub fn step(&mut self, worker: &mut Worker, park: Option<Duration>) {
+    /// `None` it never parks: that is how a simulation steps it. An error ends the process.
+    pub fn step(&mut self, worker: &mut Worker, park: Option<Duration>) -> Result<(), Fatal> {
         for _ in 0..COMMANDS_PER_STEP {
             let Some(command) = self.seat_commands.pop() else { break };
-            self.apply(worker, command);
+            self.apply(worker, command)?;
         }
         let woken = self.wake();
         match park {
@@ -87,6 +92,7 @@ impl WorkerLoop {
                 worker.step();
             }
         }
+        Ok(())
     }
 
     fn wake(&self) -> bool {
@@ -100,14 +106,18 @@ impl WorkerLoop {
         woken
     }
 
-    fn apply(&mut self, worker: &mut Worker, command: Command) {
+    fn apply(&mut self, worker: &mut Worker, command: Command) -> Result<(), Fatal> {
         match command.order {
-            Order::Submit(seat) => self.submit(worker, seat),
+            Order::Submit(seat) => {
+                self.submit(worker, seat);
+                self.points.pass(CrashPoint::JobApplied)?;
+            }
             Order::Close(cut) => self.close(&cut),
             Order::Kill(job) => self.kill(worker, &job),
         }
         let applied = ControlEvent::Applied { worker: self.context.index, command: command.number };
         self.events.push(applied);
+        Ok(())
     }
 
     fn submit(&mut self, worker: &mut Worker, seat: JobSeat) {

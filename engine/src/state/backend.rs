@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::error::DiskError;
+
 /// Why the store refused. Always fatal: the caller stops the process with exit code 74 and never
 /// retries, because a poisoned store may have lost its tail.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +17,21 @@ pub struct StateError {
     pub action: &'static str,
     /// The store's own words.
     pub message: String,
+    /// Whether the disk is full, as far as the store says so.
+    pub no_space: bool,
+}
+
+impl StateError {
+    /// The store refused `action`.
+    pub fn new(action: &'static str, message: impl Into<String>) -> Self {
+        Self { action, message: message.into(), no_space: false }
+    }
+}
+
+impl DiskError for StateError {
+    fn is_no_space(&self) -> bool {
+        self.no_space
+    }
 }
 
 /// Whether a commit returns only after its bytes are on disk.

@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
+use crate::error::is_no_space;
+
 use super::backend::{Durability, Entry, StateBackend, StateBatch, StateError, StateView};
 
 /// Bytes of the longest key fjall takes.
@@ -77,10 +79,10 @@ impl FjallBackend {
         match catch_unwind(AssertUnwindSafe(|| open(path, options))) {
             Ok(Ok(backend)) => Ok(backend),
             Ok(Err(error)) => Err(failed("open")(error)),
-            Err(panic) => Err(StateError {
-                action: "open",
-                message: format!("the store is damaged: {}", panic_text(&*panic)),
-            }),
+            Err(panic) => {
+                let message = format!("the store is damaged: {}", panic_text(&*panic));
+                Err(StateError::new("open", message))
+            }
         }
     }
 
@@ -130,7 +132,23 @@ fn keyspace(database: &Database, name: &str, options: FjallOptions) -> fjall::Re
 
 /// For `map_err`: fjall refused `action`.
 fn failed(action: &'static str) -> impl Fn(fjall::Error) -> StateError {
-    move |error| StateError { action, message: error.to_string() }
+    move |error| StateError {
+        no_space: says_no_space(&error),
+        ..StateError::new(action, error.to_string())
+    }
+}
+
+/// Whether there is "no space" at the bottom. Once a flush in the background has failed, fjall says
+/// only that it is poisoned, and not why.
+fn says_no_space(error: &fjall::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(this) = cause {
+        if this.downcast_ref().is_some_and(is_no_space) {
+            return true;
+        }
+        cause = this.source();
+    }
+    false
 }
 
 /// What a caught panic says.
@@ -159,7 +177,7 @@ pub(super) fn check(batch: &StateBatch, durability: Durability) -> Result<(), St
                 write.key.len(),
                 write.space
             );
-            return Err(StateError { action: "commit", message });
+            return Err(StateError::new("commit", message));
         }
     }
     Ok(())

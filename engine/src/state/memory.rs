@@ -88,8 +88,7 @@ fn apply(spaces: &mut Spaces, writes: Vec<StateWrite>) -> Vec<StateWrite> {
 
 impl Inner {
     fn commit(&mut self, batch: StateBatch, durability: Durability) -> Result<(), StateError> {
-        let refused =
-            |message: &str| Err(StateError { action: "commit", message: message.to_owned() });
+        let refused = |message: &str| Err(StateError::new("commit", message));
         if self.failed.is_some() {
             return refused("an earlier commit failed");
         }

@@ -259,6 +259,18 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn allocate(&self, path: &str, bytes: u64) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.write()?;
+        let length = usize::try_from(bytes).expect("a file in memory is small");
+        let found = inner.files.get(path).map_or(0, |file| file.bytes.len());
+        let wanted = length.saturating_sub(found);
+        let given = inner.room(wanted);
+        let file = inner.files.entry(path.to_owned()).or_default();
+        file.bytes.resize(found + given, 0);
+        if given < wanted { Err(Fault::NoSpace.error()) } else { Ok(()) }
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         let mut inner = self.lock();
         if let Some(file) = inner.files.remove(path).filter(|file| file.named) {
@@ -465,6 +477,9 @@ mod tests {
         say(disk.list("none").map(|files| format!("{files:?}")));
         say(disk.list_dirs("a").map(|dirs| format!("{dirs:?}")));
         say(disk.list_dirs("a/b").map(|dirs| format!("{dirs:?}")));
+        say(text(disk.allocate("a/b/r", 100)));
+        say(text(disk.allocate("a/b/f", 2)));
+        say(disk.list("a/b").map(|files| format!("{files:?}")));
         say(text(disk.remove("a/b/e")));
         say(text(disk.remove("a/b/e")));
         say(text(disk.sync_dir("a/b")));

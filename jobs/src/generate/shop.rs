@@ -29,9 +29,10 @@ mod dimension;
 mod envelope;
 mod fault;
 mod filler;
+pub mod job;
 mod layout;
 mod refund;
-mod row;
+pub(super) mod row;
 mod scene;
 mod settings;
 mod source;
@@ -98,6 +99,11 @@ impl Generator {
     /// the first instant.
     pub fn bootstrap_records(&self) -> u64 {
         self.shop.layout.first
+    }
+
+    /// The columns of a dimension table in their order; `None` for any other table.
+    pub fn columns(&self, table: &str) -> Option<Vec<&'static str>> {
+        dimension::columns(&self.shop, table)
     }
 
     /// When record `number` reaches the server, in milliseconds since the epoch. Never falls with the

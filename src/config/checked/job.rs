@@ -8,16 +8,6 @@ use crate::config::later::LATER_JOBS;
 use crate::config::nearest::hint;
 use crate::config::raw::{Raw, RawJob};
 
-/// Whose streams a job reads in process, where they run beside it.
-fn reads(job: Job) -> &'static [Job] {
-    match job {
-        Job::LogSplit | Job::OdsDb => &[],
-        Job::Dimensions => &[Job::OdsDb],
-        Job::UniqueVisitor | Job::UserJump | Job::PageView => &[Job::LogSplit],
-        Job::Traffic => &[Job::LogSplit, Job::UniqueVisitor, Job::UserJump],
-    }
-}
-
 /// Whether a job has topics that it can do without: its results, beside side outputs.
 fn has_topics(job: Job) -> bool {
     matches!(job, Job::LogSplit | Job::UniqueVisitor | Job::UserJump)
@@ -85,15 +75,4 @@ fn named(place: &Place, raw: &RawJob, judge: &mut Judge<'_>) -> Option<Job> {
         judge.fault(given, message);
     }
     job
-}
-
-/// Takes out `quarantined`, and what reads its streams: on its own such a job would go on from a
-/// topic instead, with other operators than those its state belongs to. A source goes with its only
-/// reader, which would miss what is read meanwhile.
-pub(super) fn without(choices: &mut Vec<JobChoice>, quarantined: &[String]) {
-    let gone = |job: Job| quarantined.iter().any(|name| name == job.name());
-    choices.retain(|choice| !gone(choice.job) && !reads(choice.job).iter().any(|job| gone(*job)));
-    if gone(Job::Dimensions) {
-        choices.retain(|choice| choice.job != Job::OdsDb);
-    }
 }

@@ -487,21 +487,3 @@ fn environment_and_flags_override() {
                     \"many\": expects a whole number";
     assert_eq!(faults, [expected]);
 }
-
-#[test]
-fn quarantine_takes_out_what_needs_the_job() {
-    let names = |quarantined: &str| {
-        let mut checked = good("");
-        checked.quarantine(&[quarantined.to_owned()]);
-        checked.jobs.iter().map(|choice| choice.job.name()).collect::<Vec<_>>()
-    };
-    assert_eq!(names("user_jump"), ["log_split", "unique_visitor", "dws_traffic_page_view_window"]);
-    assert_eq!(names("log_split"), [""; 0]);
-    let shop = |quarantined: &str| {
-        let mut checked = good("[[job]]\nname = \"dimensions\"\n");
-        checked.quarantine(&[quarantined.to_owned()]);
-        checked.jobs
-    };
-    assert_eq!(shop("ods_db"), []);
-    assert_eq!(shop("dimensions"), [], "what nobody reads is not read past");
-}

@@ -63,7 +63,7 @@ struct DwsSink {
 }
 
 impl DwsSink {
-    fn serve(&mut self, request: SinkRequest) -> Result<SinkReply, Fault> {
+    fn serve(&mut self, request: SinkRequest) -> Result<SinkReply, Fatal> {
         match request {
             SinkRequest::Prepare(identity) => {
                 self.mark = Some(mark_key(&identity));
@@ -83,28 +83,28 @@ impl DwsSink {
         self.mark.as_deref().expect("a sink is prepared before anything else")
     }
 
-    fn last_delivered(&self) -> Result<Option<u64>, Fault> {
+    fn last_delivered(&self) -> Result<Option<u64>, Fatal> {
         let view = self.store.backend.view().map_err(|error| refused(&error))?;
         let mark = view.get(DELIVERED, self.mark()).map_err(|error| refused(&error))?;
-        let damaged = || Fault::never("mark of the embedded tables is damaged");
+        let damaged = || Fatal::disk("mark of the embedded tables is damaged");
         mark.map(|mark| decode_u64(&mark).ok_or_else(damaged)).transpose()
     }
 
-    fn deliver(&self, unit: &Unit, blocks: &[Arc<Block>]) -> Result<(), Fault> {
+    fn deliver(&self, unit: &Unit, blocks: &[Arc<Block>]) -> Result<(), Fatal> {
         match self.last_delivered()? {
             Some(last) if unit.upper <= last => return Ok(()),
             Some(last) if unit.lower <= last => {
                 let Unit { lower, upper, .. } = unit;
                 let message =
                     format!("unit {lower} to {upper} was planned anew: {last} is delivered");
-                return Err(Fault::never(message));
+                return Err(Fatal::disk(message));
             }
             _ => {}
         }
         let mut batch = StateBatch::default();
         for block in blocks {
             for row in RowReader::new(&block.bytes) {
-                let row = row.map_err(|fault| Fault::never(fault.to_string()))?;
+                let row = row.map_err(|fault| Fatal::disk(fault.to_string()))?;
                 self.write(&row, &mut batch)?;
             }
         }
@@ -112,13 +112,13 @@ impl DwsSink {
         self.store.backend.commit(batch, Durability::Synced).map_err(|error| refused(&error))
     }
 
-    fn write(&self, row: &RowRef<'_>, batch: &mut StateBatch) -> Result<(), Fault> {
+    fn write(&self, row: &RowRef<'_>, batch: &mut StateBatch) -> Result<(), Fatal> {
         let target = row.target;
         let Some(space) = self.spaces.get(usize::from(target)) else {
-            return Err(Fault::never(format!("row is for table {target}, which this sink lacks")));
+            return Err(Fatal::disk(format!("row is for table {target}, which this sink lacks")));
         };
         let Some(key) = row.key.filter(|key| !key.is_empty()) else {
-            return Err(Fault::never(format!("row for {space:?} has no key")));
+            return Err(Fatal::disk(format!("row for {space:?} has no key")));
         };
         match (row.op, row.value) {
             (Op::Insert, Some(value)) => batch.put(space, stored_key(key), value.to_vec()),
@@ -136,9 +136,10 @@ fn mark_key(identity: &SinkIdentity) -> Vec<u8> {
 }
 
 /// After an error the store may have lost its tail: a restart finds out.
-fn refused(error: &StateError) -> Fault {
-    Fault::never(format!("cannot write to the embedded tables: {error}"))
-        .with_hint("free or check the disk of the data directory and start again")
+fn refused(error: &StateError) -> Fatal {
+    let hint = "free or check the disk of the data directory and start again";
+    let message = format!("cannot write to the embedded tables: {error} ({hint})");
+    Fatal { no_space: error.no_space, ..Fatal::disk(message) }
 }
 
 impl Sink for DwsSink {
@@ -150,8 +151,7 @@ impl Sink for DwsSink {
     fn poll(&mut self, _now: Moment) -> SinkPoll {
         let request = self.request.take().expect("a request is begun before it is polled");
         // The tables lie on our own disk: what cannot be written there is no outside fault.
-        let broken = |fault| SinkPoll::Broken(Fatal::disk(fault));
-        self.serve(request).map_or_else(broken, SinkPoll::Done)
+        self.serve(request).map_or_else(SinkPoll::Broken, SinkPoll::Done)
     }
 
     fn close(&mut self) {}

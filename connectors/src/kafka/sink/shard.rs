@@ -9,6 +9,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::crash_point::CrashPoints;
 use engine::error::Fault;
 use engine::outbox::block::Block;
 use engine::sink::{SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit};
@@ -30,6 +31,7 @@ pub(super) struct Shard {
     config: KafkaConfig,
     topics: Vec<String>,
     stop: Stop,
+    points: CrashPoints,
     /// Tells our progress records from those of another instance.
     instance: u64,
     identity: Option<SinkIdentity>,
@@ -47,11 +49,17 @@ struct Doubt {
 }
 
 impl Shard {
-    pub(super) fn new(config: KafkaConfig, topics: Vec<String>, stop: Stop) -> Self {
+    pub(super) fn new(
+        config: KafkaConfig,
+        topics: Vec<String>,
+        stop: Stop,
+        points: CrashPoints,
+    ) -> Self {
         Self {
             config,
             topics,
             stop,
+            points,
             // Keys of the standard hasher are random.
             instance: RandomState::new().build_hasher().finish(),
             identity: None,
@@ -102,7 +110,7 @@ impl Shard {
         let key = progress::key(self.identity());
         let note = Note { topic: &self.config.progress_topic, key: &key, value: &progress };
         let producer = self.producer.as_ref().expect("made by is_there");
-        match producer.deliver(&self.topics, blocks, &note) {
+        match producer.deliver(&self.topics, blocks, &note, &self.points) {
             Ok(()) => {
                 self.known = Some(unit.upper);
                 Ok(SinkReply::Delivered)

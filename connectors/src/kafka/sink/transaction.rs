@@ -9,7 +9,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use engine::error::Fault;
+use engine::crash_point::{CrashPoint, CrashPoints};
+use engine::error::{Fatal, Fault};
 use engine::outbox::block::Block;
 use engine::outbox::rows::{RowReader, RowRef};
 use rdkafka::ClientContext;
@@ -123,13 +124,15 @@ impl Transactional {
         topics: &[String],
         blocks: &[Arc<Block>],
         note: &Note<'_>,
+        points: &CrashPoints,
     ) -> Result<(), Broken> {
         let begun = Instant::now();
         drop(self.producer.context().take());
         if let Err(error) = self.producer.begin_transaction() {
             return Err(self.lost("begin", &error, begun));
         }
-        let written = self.write(topics, blocks, note);
+        let written = points.pass(CrashPoint::TransactionBegun).map_err(died);
+        let written = written.and_then(|()| self.write(topics, blocks, note, points));
         match written.and_then(|()| self.settle()) {
             Ok(()) => self.commit(begun),
             Err(Trouble::Stopped) if self.stop.mode() == StopMode::Leave => {
@@ -144,7 +147,10 @@ impl Transactional {
         topics: &[String],
         blocks: &[Arc<Block>],
         note: &Note<'_>,
+        points: &CrashPoints,
     ) -> Result<(), Trouble> {
+        let mut until_half =
+            blocks.iter().map(|block| u64::from(block.header.rows)).sum::<u64>() / 2;
         for block in blocks {
             self.check()?;
             for row in RowReader::new(&block.bytes) {
@@ -154,6 +160,10 @@ impl Transactional {
                     never(format!("cannot deliver to target {given}: the sink has {count} topics"))
                 })?;
                 self.send(record(topic, &row))?;
+                if until_half == 1 {
+                    points.pass(CrashPoint::HalfSent).map_err(died)?;
+                }
+                until_half = until_half.saturating_sub(1);
             }
         }
         self.send(
@@ -289,6 +299,11 @@ fn record<'a>(topic: &'a str, row: &RowRef<'a>) -> BaseRecord<'a, [u8], [u8]> {
 
 fn never(text: String) -> Trouble {
     Trouble::Fault(Fault::never(text))
+}
+
+/// A simulated death, which has no simulated broker.
+fn died(fatal: Fatal) -> Trouble {
+    never(fatal.message)
 }
 
 fn is_final(fault: &Fault) -> bool {

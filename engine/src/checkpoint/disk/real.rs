@@ -10,6 +10,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::FallocateFlags;
+
 use super::{AppendFile, Disk};
 
 /// Files below one directory of the machine.
@@ -112,6 +114,14 @@ impl Disk for RealDisk {
         drop(file);
         fs::rename(&temporary, &target)?;
         sync_parent(&target)
+    }
+
+    fn allocate(&self, path: &str, bytes: u64) -> io::Result<()> {
+        let path = self.place(path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        // A journalling file system only notes the extents: this takes no time, whatever the size.
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
+        Ok(())
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {

@@ -8,6 +8,7 @@ use super::{Destination, JobRecord, OpenBlock, PlannedUnit, Writer};
 use crate::checkpoint::layout::{self, SinkKey, space};
 use crate::checkpoint::piece::{Delta, Piece};
 use crate::control::event::{ControlEvent, SourcePositions};
+use crate::crash_point::CrashPoint;
 use crate::error::Fatal;
 use crate::limit::MANIFESTS_KEPT;
 use crate::outbox::block::{BlockHeader, CloseMark};
@@ -35,6 +36,7 @@ impl Writer {
         }
         // From here on the order is the contract: logs durable, then the batch, then the news.
         self.logs.close(marks)?;
+        self.setup.points.pass(CrashPoint::LogsSynced)?;
         let touched = self.logs.take_touched();
         commit.put(space::META, b"outbox_mark".to_vec(), self.logs.outbox_mark().encode());
         for ((topic, partition), mark) in &touched {
@@ -43,7 +45,9 @@ impl Writer {
         for retired in self.deliveries.take_retired() {
             commit.retire(&retired);
         }
+        self.setup.points.pass(CrashPoint::InsideBatch)?;
         self.setup.backend.commit(commit.batch, Durability::Synced).map_err(Fatal::disk)?;
+        self.setup.points.pass(CrashPoint::BatchSynced)?;
         self.setup.topics.set(touched);
         self.hand_out(commit.plans);
         for (group, epoch, positions) in completed {
@@ -67,6 +71,7 @@ impl Writer {
                 shard: block.shard,
                 base: 0,
             };
+            self.setup.points.pass(CrashPoint::BeforeBlock)?;
             match block.destination {
                 Destination::Topic { topic, partition } => {
                     let topic = &sink.topics[usize::from(topic)];
@@ -76,6 +81,7 @@ impl Writer {
                     self.outbox_block(&block, header, closing.stamp_ms, &mut sequence, commit)?;
                 }
             }
+            self.setup.points.pass(CrashPoint::BlockWritten)?;
         }
         let mut deltas = 0;
         for bundle in bundles {
@@ -88,8 +94,8 @@ impl Writer {
         if first {
             record.jobs.iter().for_each(|job| commit.job(job));
         }
-        let mut complete = layout::encode_u64(closing.epoch);
-        complete.extend_from_slice(&self.setup.generation.to_be_bytes());
+        let jobs = record.jobs.iter().map(|job| &*job.name);
+        let complete = layout::encode_complete(closing.epoch, self.setup.generation, jobs);
         commit.put(space::COMPLETE, record.name.as_bytes().to_vec(), complete);
         commit.manifest(
             &record.name,

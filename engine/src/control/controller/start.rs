@@ -96,7 +96,9 @@ impl Controller {
                 }
                 NodeKind::Collect(spec) => {
                     if let SinkTarget::Outside(factory) = &spec.target {
-                        let made = self.make_dispatchers(job, &node.uid, factory.as_ref());
+                        let place = (&job.plan.name, &node.uid);
+                        let shards = self.shards(place.0, place.1);
+                        let made = self.make_dispatchers(place, shards, factory.as_ref(), false);
                         for dispatcher in made.map_err(refuse)? {
                             parts.waiting_sinks.push((job.plan.name.clone(), node.uid.clone()));
                             parts.machines.push(Box::new(dispatcher));
@@ -163,22 +165,58 @@ impl Controller {
         })
     }
 
-    /// One dispatcher per worker, and one per shard of an earlier, larger set of workers.
-    fn make_dispatchers(
+    /// Delivers what a job that is left out has complete: it would keep the outbox from shrinking.
+    /// A sink that is itself at fault, named in `faulty` as `job.uid`, is let alone.
+    pub(super) fn deliver_left_out(
         &mut self,
-        job: &RegisteredJob,
-        uid: &Arc<str>,
-        factory: &dyn SinkFactory,
-    ) -> Result<Vec<Dispatcher>, crate::error::Fault> {
-        let ours = |key: &&SinkKey| key.job == job.plan.name && key.sink == *uid;
-        let old = self.setup.saved.outbox.keys().filter(ours).map(|key| key.shard);
+        plan: &JobPlan,
+        faulty: &[String],
+    ) -> Result<(), JobError> {
+        for (node, spec) in plan.sinks() {
+            let SinkTarget::Outside(factory) = &spec.target else { continue };
+            if faulty.contains(&format!("{}.{}", plan.name, node.uid)) {
+                continue;
+            }
+            let shards = self.undelivered_shards(&plan.name, &node.uid);
+            let place = (&plan.name, &node.uid);
+            let made = self.make_dispatchers(place, shards, factory.as_ref(), true);
+            let refuse = |fault: crate::error::Fault| JobError {
+                job: plan.name.to_string(),
+                reason: fault.to_string(),
+            };
+            for dispatcher in made.map_err(refuse)? {
+                self.setup.births.push(Box::new(dispatcher));
+            }
+        }
+        Ok(())
+    }
+
+    /// Shards of a sink for which an earlier generation left something.
+    fn undelivered_shards(&self, job: &Arc<str>, uid: &Arc<str>) -> Vec<u16> {
+        let ours = |key: &&SinkKey| key.job == *job && key.sink == *uid;
+        self.setup.saved.outbox.keys().filter(ours).map(|key| key.shard).collect()
+    }
+
+    /// One shard per worker, and those of an earlier, larger set of workers.
+    fn shards(&self, job: &Arc<str>, uid: &Arc<str>) -> Vec<u16> {
         let workers = u16::try_from(self.setup.workers.len()).expect("at most 1024 workers");
-        let mut shards: Vec<u16> = (0..workers).chain(old).collect();
+        let mut shards = self.undelivered_shards(job, uid);
+        shards.extend(0..workers);
         shards.sort_unstable();
         shards.dedup();
+        shards
+    }
+
+    fn make_dispatchers(
+        &mut self,
+        (job, uid): (&Arc<str>, &Arc<str>),
+        shards: Vec<u16>,
+        factory: &dyn SinkFactory,
+        left_out: bool,
+    ) -> Result<Vec<Dispatcher>, crate::error::Fault> {
         let mut dispatchers = Vec::new();
-        for shard in shards {
-            let key = SinkKey { job: job.plan.name.clone(), sink: uid.clone(), shard };
+        for &shard in &shards {
+            let key = SinkKey { job: job.clone(), sink: uid.clone(), shard };
             let waker = Waker::default();
             let inbox = Inbox::new(waker.clone());
             let mut inboxes = self.setup.units.lock().expect("nothing panics under this lock");
@@ -193,6 +231,9 @@ impl Controller {
                 writer: self.setup.writer.clone(),
                 events: self.setup.events.clone(),
                 waker,
+                left_out,
+                several: shards.len() > 1,
+                points: self.setup.points.clone(),
                 random: Random::new(self.setup.random.next_u64()),
             };
             dispatchers.push(Dispatcher::new(setup, factory.create()?));
@@ -261,7 +302,8 @@ impl Controller {
         if !operators.is_empty() {
             let name = job.plan.name.clone();
             let backend = self.setup.backend.as_ref();
-            let loader = Loader::new(name, backend, operators, loads.clone());
+            let points = self.setup.points.clone();
+            let loader = Loader::new(name, backend, operators, loads.clone(), points);
             self.setup.births.push(Box::new(loader.map_err(Fatal::disk)?));
         }
         let open = (self.open, self.stamp_ms);

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::error::{DiskError, is_no_space};
+
 /// Why a log could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -66,12 +68,24 @@ pub enum LogError {
     },
 }
 
-impl LogError {
-    /// Whether the disk is full: the reserve is freed before the process stops.
-    pub fn is_no_space(&self) -> bool {
-        matches!(self, LogError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+impl DiskError for LogError {
+    fn is_no_space(&self) -> bool {
+        matches!(self, LogError::Io { source, .. } if is_no_space(source))
     }
 
+    fn text(&self) -> String {
+        match self {
+            LogError::Io { source, .. } => format!("{self}: {source}"),
+            LogError::Corrupt { .. }
+            | LogError::Family { .. }
+            | LogError::Layout { .. }
+            | LogError::Short { .. }
+            | LogError::Failed { .. } => self.to_string(),
+        }
+    }
+}
+
+impl LogError {
     /// For `map_err`: the disk refused `action` on `path`.
     pub(super) fn io(action: &'static str, path: &str) -> impl FnOnce(io::Error) -> LogError {
         move |source| LogError::Io { action, path: path.to_owned(), source }

@@ -28,6 +28,8 @@ pub enum MarkError {
     Version(u16),
 }
 
+impl crate::error::DiskError for MarkError {}
+
 impl Mark {
     /// Bytes of an encoded mark.
     pub const ENCODED_BYTES: usize = 30;

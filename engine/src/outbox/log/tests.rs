@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::DiskError as _;
 use crate::outbox::block::Block;
 use crate::testing::disk::{Fault, SimDisk};
 

@@ -114,6 +114,12 @@ pub(super) fn base_row(shop: &Shop, kind: usize, row: u64) -> Row {
     (KINDS[kind].state)(&subject, 0).expect("base rows are there from the beginning")
 }
 
+/// The columns of a table that has base rows.
+pub(super) fn columns(shop: &Shop, table: &str) -> Option<Vec<&'static str>> {
+    let kind = KINDS.iter().position(|kind| kind.is_base && kind.table == table)?;
+    Some(base_row(shop, kind, 0).into_iter().map(|(name, _)| name).collect())
+}
+
 /// The change of a dimension with this number, from 0.
 pub(super) fn change(shop: &Shop, number: u64) -> Change {
     let (kind, index) = shop.cycle.of(number);

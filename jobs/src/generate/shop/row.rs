@@ -11,7 +11,7 @@ use super::calendar;
 
 /// What stands in a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(in crate::generate) enum Value {
     /// NULL.
     Null,
     /// An integer.
@@ -27,32 +27,32 @@ pub(super) enum Value {
 }
 
 /// A row: columns in the order of the table.
-pub(super) type Row = Vec<(&'static str, Value)>;
+pub(in crate::generate) type Row = Vec<(&'static str, Value)>;
 
 /// What happens to a row; one of the two is there at least.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Change {
+pub(in crate::generate) struct Change {
     /// Whose row.
-    pub(super) table: &'static str,
+    pub(in crate::generate) table: &'static str,
     /// As it was; none for an insert.
-    pub(super) before: Option<Row>,
+    pub(in crate::generate) before: Option<Row>,
     /// As it is; none for a delete.
-    pub(super) after: Option<Row>,
+    pub(in crate::generate) after: Option<Row>,
 }
 
 impl Change {
     /// A new row.
-    pub(super) fn insert(table: &'static str, row: Row) -> Self {
+    pub(in crate::generate) fn insert(table: &'static str, row: Row) -> Self {
         Self { table, before: None, after: Some(row) }
     }
 
     /// A row that changes in at least one column.
-    pub(super) fn update(table: &'static str, before: Row, after: Row) -> Self {
+    pub(in crate::generate) fn update(table: &'static str, before: Row, after: Row) -> Self {
         Self { table, before: Some(before), after: Some(after) }
     }
 
     /// A row that goes.
-    pub(super) fn delete(table: &'static str, row: Row) -> Self {
+    pub(in crate::generate) fn delete(table: &'static str, row: Row) -> Self {
         Self { table, before: Some(row), after: None }
     }
 }
@@ -88,17 +88,17 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 /// An id as MySQL keeps it.
-pub(super) fn id(number: u64) -> i64 {
+pub(in crate::generate) fn id(number: u64) -> i64 {
     i64::try_from(number).expect("nobody makes 2^63 records")
 }
 
 /// Appends a row as a JSON object.
-pub(super) fn write_row(row: &Row, out: &mut Vec<u8>) {
+pub(in crate::generate) fn write_row(row: &Row, out: &mut Vec<u8>) {
     write_members(row.iter(), out);
 }
 
 /// Appends the columns of `before` that differ from `after` as a JSON object.
-pub(super) fn write_old(before: &Row, after: &Row, out: &mut Vec<u8>) {
+pub(in crate::generate) fn write_old(before: &Row, after: &Row, out: &mut Vec<u8>) {
     let pairs = before.iter().zip(after);
     write_members(pairs.filter(|(old, new)| old.1 != new.1).map(|(old, _)| old), out);
 }
@@ -144,13 +144,13 @@ fn write_cents(cents: i64, out: &mut Vec<u8>) {
 }
 
 /// Appends a number in decimal.
-pub(super) fn write_integer(number: i64, out: &mut Vec<u8>) {
+pub(in crate::generate) fn write_integer(number: i64, out: &mut Vec<u8>) {
     use std::io::Write as _;
     write!(out, "{number}").expect("a vector takes everything");
 }
 
 /// Appends a text in quotes; characters above U+FFFF do not occur here.
-pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(in crate::generate) fn write_text(text: &str, out: &mut Vec<u8>) {
     quoted(out, |out| {
         for byte in text.bytes() {
             match byte {
