@@ -177,6 +177,22 @@ fn patiently<T, E>(
     }
 }
 
+/// Bytes of a file, or of the files below a directory; what cannot be read counts nothing.
+pub(crate) fn bytes_below(path: &Path) -> u64 {
+    if let Ok(meta) = std::fs::metadata(path)
+        && meta.is_file()
+    {
+        return meta.len();
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    });
+    bytes.sum()
+}
+
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -199,6 +199,8 @@ fn live(warehouse: &Warehouse, running: &Running) -> Live {
         handle: running.handle.clone(),
         topics: warehouse.topics.clone(),
         gauges: running.gauges.clone(),
+        dir: DataDir::new(&warehouse.data),
+        backend: warehouse.backend.clone(),
     }
 }
 

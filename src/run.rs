@@ -7,6 +7,7 @@
 mod lost;
 pub(crate) mod outside;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -15,12 +16,13 @@ use engine::control::controller::EpochSettings;
 use engine::control::registry::SubmitOptions;
 use engine::crash_point::CrashPoints;
 use engine::error::exit;
+use engine::graph::JobPlan;
 use engine::outbox::log::LogOptions;
 use engine::runtime::process::ProcessSettings;
 
 use self::outside::{Inside, plans_over};
 use crate::cli::{Cli, RunArgs};
-use crate::config::checked::{Checked, SourcePlace};
+use crate::config::checked::Checked;
 use crate::data_dir::DataDir;
 use crate::injected::{crash_points, poison};
 use crate::replay::random_seed;
@@ -83,13 +85,16 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
         new_state: args.new_state.clone(),
         quarantine: cli.quarantine.clone(),
     };
-    let running = warehouse.start(&settings(checked, &points), plans, options)?;
+    let settings = settings(checked, are_bounded(&plans), &points);
+    let running = warehouse.start(&settings, plans, options)?;
     serve(
         dir,
         Live {
             handle: running.handle.clone(),
             topics: warehouse.topics.clone(),
             gauges: running.gauges.clone(),
+            dir: dir.clone(),
+            backend: warehouse.backend.clone(),
         },
     )?;
     let handle = running.handle.clone();
@@ -100,9 +105,15 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
     running.wait(LOOK, |_running| Ok(()))
 }
 
-fn settings(checked: &Checked, points: &CrashPoints) -> ProcessSettings {
+/// Whether every source ends by itself, so that the process has an end. A source that cannot be
+/// made refuses the jobs later and says why.
+fn are_bounded(plans: &[Arc<JobPlan>]) -> bool {
+    let mut sources = plans.iter().flat_map(|plan| plan.sources());
+    sources.all(|(_, spec)| spec.factory.create().is_ok_and(|source| source.describe().bounded))
+}
+
+fn settings(checked: &Checked, bounded: bool, points: &CrashPoints) -> ProcessSettings {
     let engine = &checked.engine;
-    let bounded = matches!(checked.ods_log, SourcePlace::File { .. });
     ProcessSettings {
         epoch: EpochSettings {
             interval_ms: Some(engine.epoch_interval_ms),

@@ -22,6 +22,7 @@ use engine::runtime::thread::{SystemClock, run};
 use engine::sink::SinkFactory;
 use engine::state::backend::StateBackend;
 use engine::state::fjall::{FjallBackend, FjallOptions};
+use jobs::dim::dimensions::TABLE_PROCESS;
 use store::doris::DwsStore;
 use store::doris::sink::DwsSinkFactory;
 use store::doris::table::TableSpec;
@@ -33,6 +34,12 @@ use crate::data_dir::{DataDir, Owned};
 
 /// Partitions of an embedded topic.
 pub(crate) const TOPIC_PARTITIONS: u32 = 4;
+
+/// Partitions of the embedded topic that the source `name` reads. The configuration has one: its
+/// rows keep their order.
+pub(crate) fn partitions_of(name: &str) -> u32 {
+    if name == TABLE_PROCESS { 1 } else { TOPIC_PARTITIONS }
+}
 
 /// An open data directory.
 pub(crate) struct Warehouse {

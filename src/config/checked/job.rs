@@ -6,12 +6,15 @@ use super::judge::Judge;
 use crate::config::fault::Place;
 use crate::config::later::LATER_JOBS;
 use crate::config::nearest::hint;
-use crate::config::raw::RawJob;
+use crate::config::raw::{Raw, RawJob};
 
-/// Whether a job writes a table instead of topics.
-fn has_table(job: Job) -> bool {
-    matches!(job, Job::Traffic | Job::PageView)
+/// Whether a job has topics that it can do without: its results, beside side outputs.
+fn has_topics(job: Job) -> bool {
+    matches!(job, Job::LogSplit | Job::UniqueVisitor | Job::UserJump)
 }
+
+/// Sections that make the dimensions run where no list says which jobs do.
+const OF_DIMENSIONS: [&str; 2] = ["source.ods_db", "source.table_process"];
 
 /// A job that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,10 +26,16 @@ pub(crate) struct JobChoice {
 }
 
 /// Judges the list. In the order of [`Job::ALL`]: each job after those it reads.
-pub(super) fn check(raw: &[(Place, RawJob)], judge: &mut Judge<'_>) -> Vec<JobChoice> {
-    if raw.is_empty() {
-        return Job::LOGS.map(|job| JobChoice { job, publish: true }).into();
+pub(super) fn check(raw: &Raw, judge: &mut Judge<'_>) -> Vec<JobChoice> {
+    if !raw.jobs.is_empty() {
+        return listed(&raw.jobs, judge);
     }
+    let dimensions = OF_DIMENSIONS.iter().any(|section| raw.sections.contains(*section));
+    let runs = |job: &Job| dimensions || Job::LOGS.contains(job);
+    Job::ALL.into_iter().filter(runs).map(|job| JobChoice { job, publish: true }).collect()
+}
+
+fn listed(raw: &[(Place, RawJob)], judge: &mut Judge<'_>) -> Vec<JobChoice> {
     let mut listed: Vec<JobChoice> = Vec::new();
     for (place, raw) in raw {
         let publish = judge.flag(raw.publish.as_ref(), true);
@@ -34,10 +43,15 @@ pub(super) fn check(raw: &[(Place, RawJob)], judge: &mut Judge<'_>) -> Vec<JobCh
         if listed.iter().any(|choice| choice.job == job) {
             judge.fault_at(place, format!("job \"{}\" is listed twice", job.name()));
         }
-        if let (Some(given), true, false) = (&raw.publish, has_table(job), publish) {
-            judge.fault(given, ": a job that writes a table is of no use without it");
+        if let (Some(given), false, false) = (&raw.publish, has_topics(job), publish) {
+            judge.fault(given, ": only a job with topics of its own can do without them");
         }
         listed.push(JobChoice { job, publish });
+    }
+    let has = |job| listed.iter().any(|choice| choice.job == job);
+    if has(Job::Dimensions) && !has(Job::OdsDb) {
+        // Its changes come in process and in no other way.
+        listed.push(JobChoice { job: Job::OdsDb, publish: true });
     }
     listed.sort_by_key(|choice| choice.job);
     listed
