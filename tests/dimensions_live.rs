@@ -73,7 +73,7 @@ fn jobs(bootstrap: &str, input: &str, port: u16, database: &str) -> String {
          properties.bootstrap.servers = \"{bootstrap}\"\n\
          [source.table_process]\nconnector = \"mysql\"\nhostname = \"127.0.0.1\"\n\
          port = {port}\nusername = \"{user}\"\npassword = \"${{READER_PASSWORD}}\"\n\
-         database-name = \"{database}\"\nheartbeat.interval = \"1s\"\nheartbeat.timeout = \"5s\"\n\
+         database-name = \"{database}\"\n\
          [[job]]\nname = \"dimensions\"\n",
     )
 }
@@ -169,10 +169,8 @@ fn the_golden_dimensions_through_kafka_and_mariadb() {
     };
     produce(&broker.bootstrap(), "golden_ods_db", text.lines().map(keyed));
     let port = config.server.port();
-    let mut run = Run::new(
-        &jobs(&broker.bootstrap(), "golden_ods_db", port, "golden_config"),
-        PASSWORD,
-    );
+    let mut run =
+        Run::new(&jobs(&broker.bootstrap(), "golden_ods_db", port, "golden_config"), PASSWORD);
     run.start(2);
     // Tables without rows are there too.
     let folder = golden("..").join("OUT/dim");
@@ -220,7 +218,8 @@ fn a_config_table_changed_by_sql_while_everything_is_killed() {
     let broker = Broker::shared();
     topic(broker, "live_ods_db", 4);
     let port = server.port();
-    let mut run = Run::new(&jobs(&broker.bootstrap(), "live_ods_db", port, "gmall_config"), PASSWORD);
+    let mut run =
+        Run::new(&jobs(&broker.bootstrap(), "live_ods_db", port, "gmall_config"), PASSWORD);
     run.start(2);
     let mut random = Random::new(4);
     let mut late = late.into_iter();
