@@ -48,7 +48,7 @@ pub(crate) fn bench(records: u32, runs: u32) -> Result<()> {
         }
     }
     println!("medians:");
-    let medians = all.map(|rows| median(rows));
+    let medians = all.map(median);
     for (kind, used) in KINDS.into_iter().zip(&medians) {
         println!("{}", line(kind, used, records));
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p benches -- log_split [--records N] [--runs N]
 //! cargo run --release -p benches -- dim_routing [--records N] [--runs N]
+//! cargo run --release -p benches -- backfill [--records N]
 //! ```
 //!
 //! Always build them optimised. Figures of one machine may be compared with each other; of two
@@ -10,6 +11,7 @@
 
 #![expect(clippy::print_stdout, reason = "printing the figures is what benches are for")]
 
+mod backfill;
 mod dim_routing;
 mod log_split;
 mod topics;
@@ -21,7 +23,7 @@ use anyhow::{Context as _, Result, bail};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-const USAGE: &str = "usage: benches log_split|dim_routing [--records N] [--runs N]";
+const USAGE: &str = "usage: benches log_split|dim_routing|backfill [--records N] [--runs N]";
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -36,6 +38,9 @@ fn main() -> Result<()> {
             let records = option(options, "--records")?.unwrap_or(dim_routing::RECORDS);
             let runs = option(options, "--runs")?.unwrap_or(dim_routing::RUNS);
             dim_routing::bench(records, runs)
+        }
+        Some((&"backfill", options)) => {
+            backfill::bench(option(options, "--records")?.unwrap_or(backfill::RECORDS))
         }
         Some((&dim_routing::COMMAND, options)) => dim_routing::work(options),
         // Started by the bench itself, so that figures of two parts do not mix.

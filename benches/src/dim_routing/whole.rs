@@ -67,6 +67,6 @@ pub(super) fn run(dir: &Path, records: u32) -> Result<Used> {
     };
     let (read, rows) = (count("records_in", "ods_db"), count("dim_upserts", "dimensions"));
     ensure!(read == u64::from(records), "the job has read {read} of {records} records");
-    eprintln!("  {rows} rows of dimensions, {} tables", store.tables().len());
+    ensure!(rows > read / 4, "only {rows} changes of dimensions in {read} records");
     Ok(used)
 }
