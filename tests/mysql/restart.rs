@@ -1,10 +1,13 @@
 //! Going on from a position: ours after a crash of our process, and the reader's own after one of the
 //! server.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::drive::{Mirror, Reading, ids, mirrored_ids};
 use crate::mariadb::{Database, both, database, own, own_mysql};
+use crate::table::churn;
 
 /// Statements with all that can happen to a row, in transactions of one to three records, with other
 /// tables and new files of the log in between.
@@ -125,5 +128,38 @@ fn cut_connections_cost_nothing() {
         read.until_sentinel(&database, "t", 999);
         assert_eq!(mirrored_ids(&read.mirror), ids(&database, "t"));
         assert_eq!(read.mirror.rows["1"]["v"], Value::from("11"));
+    }
+}
+
+/// SIGKILL in the middle of commits, and of a log file being begun: what the server keeps comes, and
+/// what it forgets does not.
+#[test]
+fn kills_in_the_middle_of_writes_cost_nothing() {
+    let small = ["--max-binlog-size=4096"];
+    for mut server in own(&small).into_iter().chain(own_mysql(&small)) {
+        let about = database(&server, "killed");
+        about.sql(
+            "create table t(id bigint primary key, v varchar(300)); create table u(id bigint); \
+             insert into t select seq, 's' from (with recursive n(seq) as (select 1 union all \
+               select seq + 1 from n where seq < 100) select seq from n) x;",
+        );
+        let mut read = Reading::new(about.config("t"));
+        read.until_whole();
+        for round in 0..5 {
+            let before = read.records.len();
+            std::thread::scope(|scope| {
+                // Ends with the server.
+                scope.spawn(|| server.sql(&format!("use killed; {}", churn(round * 5000, 5000))));
+                read.until("some writes", |read| read.records.len() > before + 40);
+                let pid = server.pid().expect("it runs").to_string();
+                let killed = Command::new("kill").args(["-KILL", &pid]).status();
+                assert!(killed.expect("kill is there").success());
+            });
+            server.restart().unwrap();
+        }
+        let about = Database { server: &server, name: "killed" };
+        read.until_sentinel(&about, "t", 9999);
+        assert_eq!(mirrored_ids(&read.mirror), ids(&about, "t"));
+        assert!(!read.faults.is_empty());
     }
 }

@@ -170,7 +170,7 @@ fn a_unique_key_is_a_key() {
 
 /// Statements that keep a table of some hundred rows busy: inserts, updates, moved keys, deletes,
 /// transactions of several of them, some rolled back, other tables in between.
-fn churn(first: u64, count: u64) -> String {
+pub(crate) fn churn(first: u64, count: u64) -> String {
     let mut statements = String::new();
     for number in first..first + count {
         let (a, b) = (number % 97, number * 31 % 89);
