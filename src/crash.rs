@@ -62,7 +62,7 @@ thread_local! {
 pub(crate) fn install() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if MAY_UNWIND.get() {
+        if MAY_UNWIND.get() || connectors::mysql::reader::is_reading() {
             return;
         }
         if DYING.swap(true, Ordering::SeqCst) {

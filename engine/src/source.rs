@@ -93,9 +93,10 @@ pub struct SourceBatch {
 pub enum Polled {
     /// Records.
     Rows(SourceBatch),
-    /// The snapshot that the partition began with is whole; what follows begins at this position.
-    /// Said exactly once by a source with [`Description::snapshot`], also for an empty snapshot,
-    /// and only for a partition that was opened without saved position.
+    /// All up to this position has been read, also what had no records. Ends the snapshot that a
+    /// partition without saved position begins with where the source has
+    /// [`Description::snapshot`], also an empty one. Said again later, it moves a position on that
+    /// would otherwise grow old while there is nothing to read.
     Whole(Partition, Position),
     /// A partition reached the end of a bounded source; nothing will follow in it.
     End(Partition),
