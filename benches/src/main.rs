@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p benches -- log_split [--records N] [--runs N]
+//! cargo run --release -p benches -- dim_routing [--records N] [--runs N]
 //! ```
 //!
 //! Always build them optimised. Figures of one machine may be compared with each other; of two
@@ -9,6 +10,7 @@
 
 #![expect(clippy::print_stdout, reason = "printing the figures is what benches are for")]
 
+mod dim_routing;
 mod log_split;
 mod topics;
 mod usage;
@@ -19,7 +21,7 @@ use anyhow::{Context as _, Result, bail};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-const USAGE: &str = "usage: benches log_split [--records N] [--runs N]";
+const USAGE: &str = "usage: benches log_split|dim_routing [--records N] [--runs N]";
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -30,6 +32,12 @@ fn main() -> Result<()> {
             let runs = option(options, "--runs")?.unwrap_or(log_split::RUNS);
             log_split::bench(records, runs)
         }
+        Some((&"dim_routing", options)) => {
+            let records = option(options, "--records")?.unwrap_or(dim_routing::RECORDS);
+            let runs = option(options, "--runs")?.unwrap_or(dim_routing::RUNS);
+            dim_routing::bench(records, runs)
+        }
+        Some((&dim_routing::COMMAND, options)) => dim_routing::work(options),
         // Started by the bench itself, so that figures of two parts do not mix.
         Some((&log_split::part::COMMAND, options)) => log_split::part::work(options),
         Some(_) | None => bail!("{USAGE}"),

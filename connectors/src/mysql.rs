@@ -37,3 +37,4 @@ mod statement;
 mod table;
 mod transaction;
 mod trouble;
+mod vigil;

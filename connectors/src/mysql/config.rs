@@ -38,9 +38,10 @@ pub struct MysqlTableConfig {
     pub on_lost_position: OnLostPosition,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
-    /// How often the server sends a sign of life when it has nothing else to send; whole seconds.
+    /// How often the server sends a sign of life when it has nothing else to send.
     pub heartbeat: Duration,
-    /// Silence after which a connection is taken for dead; more than two heartbeats.
+    /// Silence after which a connection is taken for dead; more than two heartbeats. As often, a stream
+    /// that has nothing to say is held against the server's log.
     pub heartbeat_timeout: Duration,
     /// How often the position of a table that nobody changes moves forward, so that the server may
     /// purge its log.

@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
 
+use engine::error::Fault;
 use futures_core::Stream as _;
 use mysql_async::binlog::events::{
     Event, ExecuteLoadQueryEvent, GtidEvent, QueryEvent, RotateEvent, TableMapEvent,
@@ -20,8 +21,7 @@ use super::config::MysqlTableConfig;
 use super::gtid::{Gtid, Gtids};
 use super::position::{Flavour, Place};
 use super::session::{Server, Session, within};
-use super::statement::TableName;
-use super::transaction::{Header, Item, Stop};
+use super::transaction::{Header, Item};
 use super::trouble::Trouble;
 
 /// Event types by number: those above 41 are not in `mysql_common`, 160 to 168 are MariaDB's own.
@@ -52,6 +52,9 @@ const COMPRESSED_ROWS: &[u8] = &[166, 167, 168];
 /// GTIDs, group replication's two; MariaDB's annotation, checkpoint and GTID list.
 const SILENT: &[u8] = &[3, 5, 13, 14, 17, 29, 35, 36, 37, 160, 161, 163];
 
+/// Access denied: as for a wrong password, and for want of a right.
+const DENIED: &[u16] = &[1045, 1227];
+
 /// A table id that stands for no table: it only ends a statement.
 const NO_TABLE: u64 = 0x00ff_ffff;
 
@@ -78,6 +81,8 @@ pub(super) struct Dump {
     server: Server,
     /// A format description came: from then on checksums are cut off by `mysql_common`.
     described: bool,
+    /// The file that the stream was asked to begin in.
+    asked: Option<String>,
 }
 
 impl Dump {
@@ -118,8 +123,12 @@ impl Dump {
             }
         };
         let limit = config.connect_timeout;
-        let stream = within(limit, session.into_conn().get_binlog_stream(request)).await?;
-        Ok(Self { stream, server: server.clone(), described: false })
+        let stream = session.into_conn().get_binlog_stream(request);
+        let stream = within(limit, async { stream.await.map_err(not_sent) }).await?;
+        let by_offset = place.offset <= u64::from(u32::MAX);
+        let by_file = !matches!(place.gtids, Gtids::Mysql(_)) && by_offset;
+        let asked = by_file.then(|| place.file.clone());
+        Ok(Self { stream, server: server.clone(), described: false, asked })
     }
 
     /// The next event; `None` at the end of a window. Any event, heartbeats included, must come
@@ -130,7 +139,7 @@ impl Dump {
             Err(_elapsed) => return Err(Trouble::silent(limit)),
             Ok(None) => return Ok(None),
             Ok(Some(Ok(event))) => event,
-            Ok(Some(Err(error))) => return Err(refused(error)),
+            Ok(Some(Err(error))) => return Err(not_sent(error)),
         };
         check_sum(&event)?;
         let header = Header {
@@ -165,28 +174,23 @@ impl Dump {
             }
             number::PAYLOAD => Ok(Item::Payload),
             number::TABLE_MAP | number::HEARTBEAT | number::HEARTBEAT_V2 => Ok(Item::Skip),
-            number::INCIDENT => Err(stop("the server lost changes (an incident event)", None)),
-            number::COMPRESSED_QUERY => Err(compressed()),
+            number::INCIDENT => Ok(refused("an incident: the server lost changes", None)),
+            number::COMPRESSED_QUERY => Ok(compressed()),
             _ if ROWS.contains(&kind) => self.rows(event),
             _ if COMPRESSED_ROWS.contains(&kind) => match self.rows(event)? {
-                Item::Rows => Err(compressed()),
+                Item::Rows => Ok(compressed()),
                 other => Ok(other),
             },
             _ if SILENT.contains(&kind) || is_ignorable(event) => Ok(Item::Skip),
-            _ => Err(stop(&format!("an event of unknown type {kind}"), None)),
+            _ => Ok(refused(&format!("an event of unknown type {kind}"), None)),
         }
     }
 
     fn rotate(&self, event: &Event) -> Result<Item, Trouble> {
         let rotate: RotateEvent<'_> = event.read_event().map_err(broken)?;
-        let name = rotate.name_raw();
-        let with_sum =
-            !self.described && self.server.flavour == Flavour::MariaDb && self.server.checksum;
-        let name =
-            if with_sum { name.split_last_chunk::<4>().map(|(name, _)| name) } else { Some(name) };
-        let name =
-            name.and_then(|name| std::str::from_utf8(name).ok()).filter(|name| is_file(name));
-        let Some(file) = name else {
+        let named = rotate.name_raw();
+        let summed = !self.described && self.server.flavour == Flavour::MariaDb;
+        let Some(file) = file_of(named, self.asked.as_deref().filter(|_| summed), summed) else {
             return Err(Trouble::Broken(format!("could not read a file name {:?}", rotate.name())));
         };
         Ok(Item::Rotate { file: file.to_owned(), offset: rotate.position() })
@@ -199,7 +203,6 @@ impl Dump {
         let Some(map) = self.map_of(event) else {
             return Err(Trouble::Broken("could not tell the table of some rows".to_owned()));
         };
-        let TableName { .. } = &self.server.name;
         let ours = self.server.name.is(&map.database_name(), &map.table_name());
         Ok(if ours { Item::Rows } else { Item::OtherRows })
     }
@@ -210,38 +213,39 @@ fn at_offset<'a>(
     place: &'a Place,
 ) -> Result<BinlogStreamRequest<'a>, Trouble> {
     if place.offset > u64::from(u32::MAX) {
-        return Err(stop(
-            "an offset above 4 GiB, which only a GTID can lead to",
-            Some("set gtid_mode=ON"),
-        ));
+        let Place { file, offset, .. } = place;
+        let fault = Fault::never(format!("cannot ask for the log at {file}:{offset}: above 4 GiB"));
+        return Err(Trouble::Never(fault.with_hint("only a GTID leads there; set gtid_mode=ON")));
     }
     Ok(request.with_filename(place.file.as_bytes()).with_pos(place.offset))
 }
 
-fn stop(what: &str, hint: Option<&'static str>) -> Trouble {
-    Stop { message: what.to_owned(), hint }.into()
+fn refused(what: &str, hint: Option<&'static str>) -> Item {
+    Item::Refused { what: what.to_owned(), hint }
 }
 
-fn compressed() -> Trouble {
-    stop("events that MariaDB compressed", Some("set log_bin_compress=OFF"))
+fn compressed() -> Item {
+    refused("an event that MariaDB compressed", Some("set log_bin_compress=OFF"))
 }
 
 fn broken(error: std::io::Error) -> Trouble {
     Trouble::Broken(format!("could not read an event: {error}"))
 }
 
-/// What the client could not make sense of comes as an error without a server's code.
-fn refused(error: mysql_async::Error) -> Trouble {
+/// What the client could not make sense of comes as an error without a server's code. A server that
+/// has let us in and now denies access means the right to read its log (MariaDB with the code of a
+/// wrong password).
+fn not_sent(error: mysql_async::Error) -> Trouble {
+    use std::io::ErrorKind::{InvalidData, Other, UnexpectedEof};
     match &error {
         mysql_async::Error::Io(mysql_async::IoError::Io(io))
-            if matches!(
-                io.kind(),
-                std::io::ErrorKind::InvalidData
-                    | std::io::ErrorKind::UnexpectedEof
-                    | std::io::ErrorKind::Other
-            ) =>
+            if matches!(io.kind(), InvalidData | UnexpectedEof | Other) =>
         {
             Trouble::Broken(format!("could not read an event: {io}"))
+        }
+        mysql_async::Error::Server(refusal) if DENIED.contains(&refusal.code) => {
+            let fault = Fault::never(format!("cannot read the log of the server: {refusal}"));
+            Trouble::Never(fault.with_hint("grant the user REPLICATION SLAVE, REPLICATION CLIENT"))
         }
         _ => error.into(),
     }
@@ -285,6 +289,18 @@ fn table_id(data: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(whole))
 }
 
+/// The file that a rotate event names. `summed`: four bytes of a checksum may stand behind it, which
+/// MariaDB puts there even where its log has none. They may look like digits, so the file that was
+/// `asked` for decides, if one was.
+fn file_of<'a>(named: &'a [u8], asked: Option<&str>, summed: bool) -> Option<&'a str> {
+    let cut = named.split_last_chunk::<4>().map(|(name, _sum)| name).filter(|_| summed);
+    let mut names = [Some(named), cut]
+        .into_iter()
+        .flatten()
+        .filter_map(|name| std::str::from_utf8(name).ok().filter(|name| is_file(name)));
+    names.find(|name| asked.is_none_or(|asked| asked == *name))
+}
+
 /// A file of a log: a name, a point, digits.
 fn is_file(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(base, digits)| {
@@ -322,4 +338,33 @@ fn mariadb_gtid(event: &Event) -> Result<Item, Trouble> {
         number: u64::from_le_bytes(*number),
     };
     Ok(Item::Gtid { gtid: Some(gtid), standalone: flags & 1 == 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_is_told_from_a_file_name() {
+        for (named, asked, summed, expected) in [
+            (&b"master.000001"[..], None, false, Some("master.000001")),
+            (b"master.000001", Some("master.000001"), true, Some("master.000001")),
+            (b"master.000001\x1c\xff\x00z", Some("master.000001"), true, Some("master.000001")),
+            (b"master.0000011234", Some("master.000001"), true, Some("master.000001")),
+            (b"master.000001\x1c\xff\x00z", None, true, Some("master.000001")),
+            (b"master.000001\x1c\xff\x00z", None, false, None),
+            (b"master.000002", Some("master.000001"), true, None),
+            (b"my.log-bin.000009", None, true, Some("my.log-bin.000009")),
+            (b"", None, true, None),
+            (b".1", None, false, None),
+        ] {
+            assert_eq!(file_of(named, asked, summed), expected, "{named:?} {asked:?} {summed}");
+        }
+    }
+
+    #[test]
+    fn a_table_id_is_six_bytes() {
+        assert_eq!(table_id(&[0xf4, 0x16, 0, 0, 0, 1, 99, 99]), Some((1 << 40) + 5876));
+        assert_eq!(table_id(&[1, 2, 3]), None);
+    }
 }

@@ -20,8 +20,9 @@ use super::position::{At, Mark};
 use super::queue::{News, Outlet, Piece};
 use super::session::{Server, Session};
 use super::table::Table;
-use super::transaction::{Assembler, Meaning};
+use super::transaction::{Assembler, Item, Meaning};
 use super::trouble::Trouble;
+use super::vigil::Vigil;
 
 /// Records on their way to the source, and the position behind what was handed over.
 #[derive(Debug, Clone)]
@@ -103,6 +104,7 @@ pub(super) struct Follower<'a> {
     records: Vec<Vec<u8>>,
     bytes: usize,
     told_at: Instant,
+    vigil: Vigil,
 }
 
 impl<'a> Follower<'a> {
@@ -127,13 +129,18 @@ impl<'a> Follower<'a> {
             records: Vec::new(),
             bytes: 0,
             told_at: Instant::now(),
+            vigil: Vigil::new(config),
         })
     }
 
     /// Follows the log until that fails.
     pub(super) async fn run(&mut self, limit: Duration) -> Result<(), Trouble> {
         while let Some(logged) = self.dump.next(limit).await? {
+            if logged.item != Item::Skip {
+                self.vigil.hear();
+            }
             self.take(logged).await?;
+            self.vigil.look(self.config, self.assembler.place()).await?;
         }
         Err(Trouble::Later("could not read on: the server ended the log".to_owned()))
     }

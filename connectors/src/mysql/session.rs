@@ -24,13 +24,10 @@ const PACKET_BYTES_MAX: usize = 1024 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Server {
     pub(super) flavour: Flavour,
-    pub(super) version: String,
     /// `server_uuid` of MySQL, `server_id` of MariaDB, which has no other.
     pub(super) id: String,
     /// Whether a MySQL server gives every transaction a GTID.
     pub(super) gtids: bool,
-    /// Whether the events of its log end in a CRC.
-    pub(super) checksum: bool,
     /// How it writes the name of our table.
     pub(super) name: TableName,
 }
@@ -61,7 +58,8 @@ impl Session {
             .user(Some(config.user.as_str()))
             .pass(Some(config.password.as_str()))
             .prefer_socket(false)
-            .tcp_keepalive(Some(config.heartbeat_timeout))
+            // The system counts it in whole seconds.
+            .tcp_keepalive(Some(config.heartbeat_timeout.max(Duration::from_secs(1))))
             .max_allowed_packet(Some(PACKET_BYTES_MAX))
             .wait_timeout(Some(28_800))
             .setup(vec!["SET NAMES utf8mb4", "SET time_zone='+00:00'", "SET sql_mode=''"]);
@@ -119,8 +117,7 @@ impl Session {
             let found = all.iter().find(|(known, _)| known == name);
             found.map(|(_, value)| value.as_str()).unwrap_or_default()
         };
-        let version = value("version").to_owned();
-        let flavour = match version.contains("MariaDB") {
+        let flavour = match value("version").contains("MariaDB") {
             true => Flavour::MariaDb,
             false => Flavour::Mysql,
         };
@@ -145,14 +142,13 @@ impl Session {
             ignore_case: value("lower_case_table_names") != "0",
         };
         let gtids = flavour == Flavour::Mysql && value("gtid_mode") == "ON";
-        let checksum = value("binlog_checksum") != "NONE";
-        Ok(Server { flavour, id: id.to_owned(), gtids, checksum, name, version })
+        Ok(Server { flavour, id: id.to_owned(), gtids, name })
     }
 
     async fn variables(&mut self) -> Result<Vec<(String, String)>, Trouble> {
         const QUERY: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'log_bin', \
              'binlog_format', 'binlog_row_image', 'server_id', 'server_uuid', 'gtid_mode', \
-             'binlog_checksum', 'lower_case_table_names')";
+             'lower_case_table_names')";
         within(self.limit, self.conn.query(QUERY)).await
     }
 
@@ -267,6 +263,13 @@ impl Session {
     pub(super) async fn executed(&mut self) -> Result<GtidSet, Trouble> {
         let text: Option<String> = self.first("SELECT @@GLOBAL.gtid_executed", ()).await?;
         text.and_then(|text| GtidSet::parse(&text)).ok_or_else(|| Trouble::odd("gtid_executed"))
+    }
+
+    /// The last transactions in the log of a MariaDB.
+    pub(super) async fn logged(&mut self) -> Result<LastOfDomain, Trouble> {
+        let text: Option<String> = self.first("SELECT @@GLOBAL.gtid_binlog_pos", ()).await?;
+        text.and_then(|text| LastOfDomain::parse(&text))
+            .ok_or_else(|| Trouble::odd("gtid_binlog_pos"))
     }
 
     /// MariaDB's GTID position at an offset of its log; `None` if no event ends there.

@@ -48,6 +48,11 @@ pub(super) enum Item {
     OtherRows,
     /// Says nothing.
     Skip,
+    /// May hold what we would miss; with what to do about it.
+    Refused {
+        what: String,
+        hint: Option<&'static str>,
+    },
 }
 
 /// The numbers of an event's header.
@@ -160,6 +165,7 @@ impl Assembler {
             Item::Payload => self.payload(),
             Item::Rows => self.rows(),
             Item::OtherRows | Item::Skip => Ok(Step::default()),
+            Item::Refused { what, hint } => Err(Stop { hint: *hint, ..self.stop(what) }),
         }
     }
 

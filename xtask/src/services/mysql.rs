@@ -26,6 +26,7 @@
 
 mod fetch;
 mod install;
+mod template;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -110,7 +111,10 @@ impl Server {
         if server.socket().as_os_str().len() > SOCKET_BYTES_MAX {
             bail!("the path of the socket is too long: {}", server.socket().display());
         }
-        server.initialise()?;
+        let temporary = server.temporary();
+        std::fs::create_dir(&temporary)
+            .with_context(|| format!("could not make {}", temporary.display()))?;
+        template::copy(&server.programs, kind, &server.data())?;
         server.restart()?;
         Ok(server)
     }
@@ -139,8 +143,7 @@ impl Server {
     /// If it was fetched and could not be started, with the reason.
     pub fn shared_mysql() -> Option<&'static Server> {
         static SHARED: OnceLock<Result<Server, String>> = OnceLock::new();
-        if let Err(reason) = installed_mysql(&to_terminal) {
-            to_terminal(&format!("WARNING: a MySQL test is SKIPPED: {reason:#}"));
+        if !mysql_is_there() {
             return None;
         }
         let started = SHARED.get_or_init(|| {
@@ -150,6 +153,17 @@ impl Server {
             Ok(server) => Some(server),
             Err(reason) => panic!("could not start the shared MySQL: {reason}"),
         }
+    }
+
+    /// A MySQL of the test's own; `None`, with a warning on the terminal, where it cannot be fetched.
+    ///
+    /// # Errors
+    /// As [`start`](Server::start), once it was fetched.
+    pub fn start_mysql(options: &Options) -> Result<Option<Server>> {
+        if !mysql_is_there() {
+            return Ok(None);
+        }
+        Server::start(Kind::Mysql, options).map(Some)
     }
 
     /// Which of the two it is.
@@ -162,6 +176,11 @@ impl Server {
         self.port.number()
     }
 
+    /// The id of its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
     /// The server's log file (errors and notes), over all its starts.
     pub fn log(&self) -> PathBuf {
         self.folder.path().join("log")
@@ -170,6 +189,12 @@ impl Server {
     /// Its data, for tests that damage them.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// Temporary tables, of which a starting MariaDB removes all it finds: also those of a neighbour
+    /// that works in the same folder.
+    fn temporary(&self) -> PathBuf {
+        self.folder.path().join("tmp")
     }
 
     fn socket(&self) -> PathBuf {
@@ -266,22 +291,6 @@ impl Server {
         Ok(())
     }
 
-    fn initialise(&self) -> Result<()> {
-        let log = self.folder.path().join("init.log");
-        let mut process = Process::start(&self.programs.initialise(self.kind, &self.data()), &log)?;
-        let started = Instant::now();
-        loop {
-            match process.ended()? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => bail!("could not initialise ({status}); {}", tail(&log)),
-                None if started.elapsed() > 2 * READY_LIMIT => {
-                    bail!("could not initialise in time; {}", tail(&log))
-                }
-                None => std::thread::sleep(POLL),
-            }
-        }
-    }
-
     /// The recipe of services/mysql.md, sections 1 and 2.
     fn command(&self) -> Command {
         let mut command = self.programs.server(&self.data());
@@ -289,6 +298,7 @@ impl Server {
         command
             .arg(format!("--port={}", self.port()))
             .arg("--bind-address=127.0.0.1")
+            .arg(path("tmpdir", &self.temporary()))
             .arg(path("socket", &self.socket()))
             .arg(path("pid-file", &self.folder.path().join("pid")))
             .args(["--log-bin=master", "--default-time-zone=+00:00"])
@@ -300,7 +310,7 @@ impl Server {
                 "--binlog-format=ROW",
                 "--binlog-row-image=FULL",
                 "--binlog-row-metadata=NO_LOG",
-                "--innodb-log-file-size=8M",
+                install::MARIADB_REDO,
             ]),
             Kind::Mysql => command.args([
                 "--mysqlx=OFF",
@@ -308,6 +318,7 @@ impl Server {
                 "--server-id=97",
                 "--gtid-mode=ON",
                 "--enforce-gtid-consistency=ON",
+                install::MYSQL_REDO,
                 "--performance-schema=OFF",
             ]),
         };
@@ -322,6 +333,17 @@ impl Server {
             .args(["--binary-mode", "--comments", "--skip-column-names", "--batch", "-S"])
             .arg(self.socket());
         command
+    }
+}
+
+/// Whether MySQL could be fetched; says so if not, since whoever asks leaves out a test.
+fn mysql_is_there() -> bool {
+    match installed_mysql(&to_terminal) {
+        Ok(_programs) => true,
+        Err(reason) => {
+            to_terminal(&format!("WARNING: a MySQL test is SKIPPED: {reason:#}"));
+            false
+        }
     }
 }
 
@@ -365,10 +387,11 @@ mod tests {
 
     #[test]
     fn a_mysql_starts_is_killed_restarts_and_stops() {
-        if offline() || Server::shared_mysql().is_none() {
-            return;
+        if !offline()
+            && let Some(server) = Server::start_mysql(&Options::default()).unwrap()
+        {
+            check(server, "9.");
         }
-        check(Server::start(Kind::Mysql, &Options::default()).unwrap(), "9.");
     }
 
     #[test]

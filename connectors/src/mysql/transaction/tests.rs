@@ -103,6 +103,10 @@ fn what_cannot_be_followed_stops() {
         (vec![Item::Rows], "rows outside of a transaction, before m.1:110"),
         (vec![mysql(), mysql()], "a transaction inside another"),
         (
+            vec![mysql(), Item::Refused { what: "an event".into(), hint: None }],
+            "an event, before m.1:120",
+        ),
+        (
             vec![mysql(), query("BEGIN"), query("update t set a=1")],
             "statement-based event for table \"d.t\", before m.1:130",
         ),

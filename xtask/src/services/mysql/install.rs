@@ -27,6 +27,10 @@ const MARIADBD_VARIABLE: &str = "WATERSHED_MARIADBD";
 /// Names an unpacked tree of MySQL to use.
 const TREE_VARIABLE: &str = "WATERSHED_MYSQL_TREE";
 
+/// Small redo logs, from the first byte on: less to copy, less to keep.
+pub(super) const MARIADB_REDO: &str = "--innodb-log-file-size=8M";
+pub(super) const MYSQL_REDO: &str = "--innodb-redo-log-capacity=8M";
+
 /// What Debian must bring where we may install it.
 const NEEDS: &[Need] = &[
     Need { probe: Probe::Program("mariadbd"), package: "mariadb-server-core" },
@@ -104,7 +108,7 @@ fn mysql(progress: &dyn Fn(&str)) -> Result<Programs> {
 }
 
 /// `<cache>/<name>`, made if need be.
-fn folder(name: &str) -> Result<PathBuf> {
+pub(super) fn folder(name: &str) -> Result<PathBuf> {
     let folder = cache().join(name);
     fs::create_dir_all(&folder)
         .and_then(|()| folder.canonicalize())
@@ -174,10 +178,11 @@ impl Programs {
     }
 
     /// What fills an empty data folder.
-    pub(super) fn initialise(&self, kind: Kind, data: &Path) -> Command {
+    pub(super) fn initialise(&self, kind: Kind, data: &Path, temporary: &Path) -> Command {
+        let temporary = format!("--tmpdir={}", temporary.display());
         if kind == Kind::Mysql {
             let mut command = self.server(data);
-            command.arg("--initialize-insecure");
+            command.args(["--initialize-insecure", MYSQL_REDO]).arg(temporary);
             return command;
         }
         // A shell script, which starts the server itself: by no loader of ours.
@@ -191,6 +196,7 @@ impl Programs {
         };
         self.common(&mut command, data);
         command.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+        command.arg(MARIADB_REDO).arg(temporary);
         command
     }
 

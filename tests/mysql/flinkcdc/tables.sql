@@ -1,0 +1,8 @@
+create table ref.ints(id int primary key auto_increment, t tinyint, tu tinyint unsigned, t1 tinyint(1), b bool, s smallint, su smallint unsigned, m mediumint, mu mediumint unsigned, i int, iu int unsigned, l bigint, lu bigint unsigned, z int(6) unsigned zerofill);
+create table ref.decs(id int primary key, d1 decimal(10,0), d2 decimal(16,2), d3 decimal(20,10), d4 decimal(65,30), d5 decimal(5,2) unsigned, d6 decimal(7,7), d7 decimal(65,0));
+create table ref.flts(id int primary key, f float, fu float unsigned, d double, du double unsigned, f73 float(7,3), d102 double(10,2));
+create table ref.bits(id int primary key, b1 bit(1), b7 bit(7), b8 bit(8), b9 bit(9), b16 bit(16), b24 bit(24), b31 bit(31), b32 bit(32), b33 bit(33), b40 bit(40), b63 bit(63), b64 bit(64));
+create table ref.temps(id int primary key, d date, dt datetime, dt1 datetime(1), dt2 datetime(2), dt3 datetime(3), dt4 datetime(4), dt5 datetime(5), dt6 datetime(6), ts timestamp null, ts1 timestamp(1) null, ts3 timestamp(3) null, ts6 timestamp(6) null, y year);
+create table ref.auto_ts(id int primary key, v int, created timestamp not null default current_timestamp, updated timestamp(3) not null default current_timestamp(3) on update current_timestamp(3), dtd datetime default current_timestamp on update current_timestamp);
+create table ref.zeros(id int primary key, d date, dt datetime, dt3 datetime(3), dt6 datetime(6), ts timestamp null, ts3 timestamp(3) null, t time, y year);
+create table ref.txt(id int primary key, c10 char(10), v50 varchar(50), tt tinytext, t text, mt mediumtext, lt longtext, u3 varchar(50) character set utf8mb3, l1 varchar(50) character set latin1, asc1 varchar(50) character set ascii, bin1 char(10) character set binary, vbin varchar(50) binary);
