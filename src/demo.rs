@@ -1,10 +1,12 @@
 //! `watershed demo`: the warehouse at work, with nothing installed but this binary.
 //!
 //! ```text
-//!  generator (job) ─> ods_log ─> the warehouse's jobs ─> DWD topics, DWS tables, side outputs
+//!  generator (job) ─> ods_log ────────────┐
+//!  shop (job) ──────> ods_db ─────────────┼─> the warehouse's jobs ─> DIM tables, DWD topics,
+//!                └──> table_process ──────┘                           DWS tables, side outputs
 //! ```
 //!
-//! The generator is a job like the others and the topic lies between, so the demo is what it shows:
+//! The generators are jobs like the others and topics lie between, so the demo is what it shows:
 //! exactly once, also through `kill -9`, and a second start goes on where the first ended. Without
 //! `--records` event time is wall-clock time and there is no end; what happened while nothing ran
 //! was made by nobody, but for the last minute. With `--records` all comes as fast as it goes, and
@@ -12,8 +14,10 @@
 //!
 //! Looking never slows data: everything shown is a copy of what the engine publishes anyway.
 
+mod bound;
 mod display;
 mod layer;
+mod plans;
 mod sample;
 pub(crate) mod start;
 mod stream;
@@ -28,20 +32,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use connectors::topic::source::TopicSourceFactory;
 use engine::checkpoint::restore::Saved;
 use engine::control::controller::EpochSettings;
 use engine::control::handle::CloseRequest;
 use engine::control::registry::SubmitOptions;
-use engine::graph::JobPlan;
 use engine::runtime::process::ProcessSettings;
-use engine::source::Start;
 use engine::time::zone::Zone;
 use jobs::generate::Generator;
-use jobs::generate::job as generator;
-use jobs::generate::source::GeneratorSourceFactory;
-use jobs::{Job, Outside, Settings};
+use jobs::{Job, Settings};
 
+use self::bound::Bounds;
 use self::display::{Display, Picture};
 use self::sample::{Rates, Sample};
 use self::stream::Stream;
@@ -50,7 +50,7 @@ use crate::data_dir::{DataDir, now_ms};
 use crate::injected::{CrashAt, PanicAt, crash_points, poison};
 use crate::replay::random_seed;
 use crate::socket::{Live, serve};
-use crate::warehouse::{Running, TOPIC_PARTITIONS, Warehouse};
+use crate::warehouse::{Running, Warehouse};
 use crate::{crash, signal};
 
 /// How often is looked whether there is something to do.
@@ -115,8 +115,8 @@ pub(crate) fn demo(request: &Request) -> Result<()> {
     signal::on_stop(move || asked.store(true, Ordering::SeqCst))
         .context("cannot listen for signals")?;
 
-    let all_there = stream.records().map(|_bounded| Arc::<AtomicBool>::default());
-    let mut plans = plans(request, &warehouse, &stream, all_there.clone())?;
+    let bounds = Bounds::of(&stream);
+    let mut plans = plans::plans(request, &warehouse, &stream, bounds.as_ref())?;
     poison(&mut plans, &request.panic_at);
     let settings = process_settings(request);
     let options =
@@ -133,7 +133,7 @@ pub(crate) fn demo(request: &Request) -> Result<()> {
         rates: Rates::new(started),
         show_at: started,
         started,
-        all_there,
+        bounds,
         stop,
         stopping: None,
     };
@@ -144,40 +144,6 @@ pub(crate) fn demo(request: &Request) -> Result<()> {
     let summary = Summary::of(&warehouse, started.elapsed(), request.supervisor)?;
     summary.print(request, before, is_done(&warehouse, &stream)?);
     Ok(())
-}
-
-/// The generator and the warehouse; the topic between them is all they share.
-fn plans(
-    request: &Request,
-    warehouse: &Warehouse,
-    stream: &Stream,
-    until: Option<Arc<AtomicBool>>,
-) -> Result<Vec<Arc<JobPlan>>> {
-    let source = GeneratorSourceFactory { generator: stream.generator(), pace: stream.pace() };
-    let target = Warehouse::topic_sink(&[layer::ODS], TOPIC_PARTITIONS);
-    let mut plans = vec![Arc::new(generator::plan(source, target)?)];
-    // Records as fast as they go have nothing to do with the clock: no partition is ever idle.
-    let idle_timeout_ms = if until.is_some() { 0 } else { request.settings.idle_timeout_ms };
-    let settings = Settings { idle_timeout_ms, ..request.settings.clone() };
-    let outside = Outside {
-        source: &|topic| {
-            let factory = TopicSourceFactory {
-                topic: topic.to_owned(),
-                partitions: TOPIC_PARTITIONS,
-                disk: warehouse.disk.clone(),
-                marks: warehouse.topics.clone(),
-                until: until.clone(),
-                snapshot: false,
-            };
-            (Arc::new(factory), Start::Earliest)
-        },
-        topics: &|names| Warehouse::topic_sink(names, TOPIC_PARTITIONS),
-        table: &|name| warehouse.table_sink(name),
-        dimensions: &|| warehouse.dimension_sink(),
-        publish: &|_job| true,
-    };
-    plans.extend(jobs::plans(&Job::LOGS, &settings, &outside)?);
-    Ok(plans)
 }
 
 fn process_settings(request: &Request) -> ProcessSettings {
@@ -215,8 +181,8 @@ struct Watch<'a> {
     rates: Rates,
     show_at: Instant,
     started: Instant,
-    /// Set once all records of a bounded stream are visible: the warehouse may see the end.
-    all_there: Option<Arc<AtomicBool>>,
+    /// The end of a bounded stream.
+    bounds: Option<Bounds>,
     /// A stop was asked for.
     stop: Arc<AtomicBool>,
     /// When the engine was told.
@@ -225,13 +191,13 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     fn tick(&mut self, running: &Running) -> Result<()> {
-        self.announce_end();
+        self.bounds.iter().for_each(|bounds| bounds.look(&self.warehouse.topics));
         if self.display.wants_stop() {
             self.stop.store(true, Ordering::SeqCst);
         }
         self.pass_on_stop(running)?;
         let now = Instant::now();
-        if now.duration_since(self.started) < HURRY && self.all_there.is_none() {
+        if now.duration_since(self.started) < HURRY && self.bounds.is_none() {
             hurry(running);
         }
         if now >= self.show_at {
@@ -239,18 +205,6 @@ impl Watch<'_> {
             self.show(running, now);
         }
         Ok(())
-    }
-
-    fn announce_end(&self) {
-        if let (Some(all_there), Some(records)) = (&self.all_there, self.stream.records()) {
-            let visible = (0..TOPIC_PARTITIONS)
-                .filter_map(|partition| self.warehouse.topics.get(layer::ODS, partition))
-                .map(|mark| mark.next_base)
-                .sum::<u64>();
-            if visible >= records {
-                all_there.store(true, Ordering::Release);
-            }
-        }
     }
 
     fn pass_on_stop(&mut self, running: &Running) -> Result<()> {
@@ -303,15 +257,19 @@ fn hurry(running: &Running) {
 
 /// Records in `ods_log`.
 fn records_of(saved: &Saved) -> u64 {
-    let of_log = saved.topics.iter().filter(|((topic, _), _)| &**topic == layer::ODS);
+    let of_log = saved.topics.iter().filter(|((topic, _), _)| &**topic == layer::LOG);
     of_log.map(|(_, mark)| mark.next_base).sum()
 }
 
 /// Whether the warehouse has read all there will ever be.
 fn is_done(warehouse: &Warehouse, stream: &Stream) -> Result<bool> {
     let saved = Saved::read(warehouse.backend.as_ref())?;
-    let of_log = |labels: &[(String, String)]| labels[0].1 == Job::LogSplit.name();
-    let counters = saved.counters().into_iter();
-    let read = counters.filter(|counter| counter.name == "records_in" && of_log(&counter.labels));
-    Ok(stream.records() == Some(read.map(|counter| counter.value).sum()))
+    let read = |job: Job| -> u64 {
+        let counters = saved.counters().into_iter();
+        let of_job = counters.filter(|c| c.name == "records_in" && c.labels[0].1 == job.name());
+        of_job.map(|counter| counter.value).sum()
+    };
+    let readers = [Job::LogSplit, Job::OdsDb, Job::Dimensions];
+    let mut topics = layer::ODS.into_iter().zip(readers);
+    Ok(topics.all(|(topic, job)| stream.records_of(topic) == Some(read(job))))
 }

@@ -18,7 +18,7 @@ use engine::outbox::log::Mark;
 use engine::state::backend::StateBackend;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::dimension::DimensionReport;
+pub(crate) use self::dimension::{BackfillReport, DimensionReport, backfills};
 use crate::data_dir::DataDir;
 
 /// What can be said about a directory and the process on it.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Enough that a debug build is busy for seconds.
@@ -94,9 +95,72 @@ fn ends_by_itself_with_a_summary() {
     }
     assert_eq!(tables.len(), 2, "{summary}");
     assert!(tables.values().all(|rows| *rows > 0), "{summary}");
+    let dimensions = counts(&summary, "dimensions");
+    assert_eq!(dimensions.len(), 16, "{summary}");
+    assert!(dimensions.values().all(|rows| *rows > 0), "also those configured late: {summary}");
+    // A fifth of the logs, behind the bootstrap; that of the other tests is as long.
+    assert!(topics["ods_db"] > 2_000, "{summary}");
     // A second start finds everything done.
     let again = finish(&data, 5_000);
     assert_eq!((counts(&again, "topics"), counts(&again, "tables")), (topics, tables));
+    assert_eq!(counts(&again, "dimensions"), dimensions);
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id()).expect("a process id");
+    kill_process(Pid::from_raw(pid).expect("not zero"), signal).expect("it lives");
+}
+
+/// What the running demo says of itself once `good` holds.
+fn status_when(data: &Path, good: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let output = watershed(data, &["status", "--json"]).output().expect("it starts");
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if status["running"] == true && good(&status) {
+            return status;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{status}");
+    }
+}
+
+/// Config rows, rows of the shop, and a second start that goes on without reading them again.
+#[test]
+fn a_live_demo_has_a_shop_whose_dimensions_appear() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path();
+    let begin = || {
+        let mut command = watershed(data, &["demo", "--rate", "100", "--workers", "1"]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        child.expect("it starts")
+    };
+    let mut upserts = 0;
+    for generation in 1..=2 {
+        let mut child = begin();
+        let status = status_when(data, |status| {
+            let dimensions = &status["dimensions"];
+            status["generation"] == generation
+                && dimensions["config_applied"]["r"] == 14
+                && dimensions["upserts"].as_u64() > Some(upserts)
+        });
+        upserts = status["dimensions"]["upserts"].as_u64().expect("a number");
+        assert!(upserts > 1_000, "the bootstrap: {status}");
+        assert_eq!(status["dimensions"]["config_rejected"], 0);
+        signal(&child, Signal::TERM);
+        assert_eq!(child.wait().expect("a child of ours").code(), Some(0));
+    }
+    let table = rows_of(data, "dim_base_province");
+    assert_eq!(table.len(), 34);
+}
+
+/// The rows of a dimension table, sorted.
+fn rows_of(data: &Path, table: &str) -> Vec<String> {
+    let output = watershed(data, &["inspect", "--table", table]).output().expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    let mut rows: Vec<String> = text.lines().map(str::to_owned).collect();
+    rows.sort();
+    rows
 }
 
 #[test]
@@ -130,11 +194,14 @@ fn killed_and_started_again_it_gives_the_same() {
     fs::copy(killed.join("demo.json"), whole.join("demo.json")).expect("begun by the first start");
     let uninterrupted = finish(&whole, RECORDS);
     assert_eq!(resumed["records"], RECORDS);
-    for kind in ["topics", "tables"] {
+    for kind in ["topics", "tables", "dimensions"] {
         assert_eq!(counts(&resumed, kind), counts(&uninterrupted, kind), "{kind}");
     }
     for topic in ["dwd_traffic_unique_visitor_detail", "dwd_traffic_user_jump_detail"] {
         assert!(dumped(&killed, topic) == dumped(&whole, topic), "{topic}");
+    }
+    for table in counts(&resumed, "dimensions").keys() {
+        assert_eq!(rows_of(&killed, table), rows_of(&whole, table), "{table}");
     }
 }
 

@@ -49,5 +49,7 @@ pub const CLOCK_BACK_MS: i64 = 1_000;
 pub const DDL_HOLD_MS: u64 = 5_000;
 /// Milliseconds after which a table that could not be made is refused (specification 11.6).
 pub const DDL_TIMEOUT_MS: u64 = 60_000;
+/// Tables that an operator has made at the same time, each over a connection of its own.
+pub const TABLES_AT_ONCE_MAX: usize = 8;
 /// Rows that may wait for a table that is being made (specification 11.6); beyond it `unrouted`.
 pub const GATE_PENDING_ROWS_MAX: u64 = 1_000_000;

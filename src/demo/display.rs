@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::sample::{Rates, Sample};
 use super::stream::Stream;
-use super::table::TableWatch;
+use super::table::{Shown, TableWatch};
 use super::text::{bytes, grouped, rate};
 use super::view::View;
 use super::{Request, layer};
@@ -55,7 +55,7 @@ impl Display {
         if let Some(records) = stream.records().filter(|_bounded| request.exit_when_done) {
             return Ok(Self::Bar(progress_bar(records)));
         }
-        let tables = TableWatch::begin(warehouse.tables.clone())?;
+        let tables = TableWatch::begin(warehouse)?;
         if io::stdout().is_terminal() {
             return Ok(Self::View(Box::new(View::begin(tables)?)));
         }
@@ -86,8 +86,7 @@ impl Display {
             }
             Self::Lines { tables, next } if Instant::now() >= *next => {
                 *next += LINE_EVERY;
-                let rows = tables.shown().iter().map(|table| table.rows).sum();
-                writeln!(io::stdout(), "{}", line(picture, rows))
+                writeln!(io::stdout(), "{}", line(picture, &tables.shown()))
             }
             Self::Lines { .. } => Ok(()),
         }
@@ -113,17 +112,23 @@ fn progress_bar(records: u64) -> ProgressBar {
 }
 
 /// The state in one line.
-fn line(picture: &Picture<'_>, table_rows: u64) -> String {
+fn line(picture: &Picture<'_>, tables: &Shown) -> String {
     let Picture { sample, rates, .. } = picture;
+    let table_rows: u64 = tables.dws.iter().map(|table| table.rows).sum();
+    let dimension_rows: u64 = tables.dimensions.iter().map(|table| table.rows).sum();
     let number = |number: u64| grouped(&number.to_string());
     let dwd = layer::dwd().map(|topic| sample.rows(topic)).sum();
     let dwd_rate = layer::dwd().map(|topic| rates.of(topic)).sum();
     let side = |name| number(sample.total(name));
     format!(
-        "{:>6.1} s  ods_log {} ({})  dwd {} ({})  dws {}  dirty {}  late {}  future {}  {} · {}",
+        "{:>6.1} s  ods_log {} ({})  ods_db {} ({})  dim {} in {} tables  dwd {} ({})  dws {}  dirty {}  late {}  future {}  {} · {}",
         picture.elapsed.as_secs_f64(),
-        number(sample.rows(layer::ODS)),
-        rate(rates.of(layer::ODS)),
+        number(sample.rows(layer::LOG)),
+        rate(rates.of(layer::LOG)),
+        number(sample.rows(layer::SHOP)),
+        rate(rates.of(layer::SHOP)),
+        number(dimension_rows),
+        tables.dimensions.len(),
         number(dwd),
         rate(dwd_rate),
         number(table_rows),

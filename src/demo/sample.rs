@@ -122,25 +122,33 @@ impl Meter {
     }
 }
 
+/// Counters whose rates are shown.
+const COUNTED: [&str; 2] = ["dim_upserts", "backfill_rows"];
+
 /// Rates of all that is shown.
 #[derive(Debug)]
 pub(super) struct Rates {
     now: Instant,
     topics: BTreeMap<Arc<str>, Meter>,
+    counters: BTreeMap<&'static str, Meter>,
     cpu: Meter,
 }
 
 impl Rates {
     pub(super) fn new(now: Instant) -> Self {
-        Self { now, topics: BTreeMap::new(), cpu: Meter::default() }
+        Self { now, topics: BTreeMap::new(), counters: BTreeMap::new(), cpu: Meter::default() }
     }
 
     pub(super) fn observe(&mut self, now: Instant, sample: &Sample) {
         self.now = now;
         // A topic has no mark before its first record.
-        for topic in layer::dwd().chain([layer::ODS]) {
+        for topic in layer::dwd().chain(layer::ODS) {
             let meter = self.topics.entry(topic.into()).or_default();
             meter.observe(now, sample.rows(topic) as f64);
+        }
+        for name in COUNTED {
+            let meter = self.counters.entry(name).or_default();
+            meter.observe(now, sample.total(name) as f64);
         }
         self.cpu.observe(now, sample.usage.cpu_seconds);
     }
@@ -148,6 +156,11 @@ impl Rates {
     /// Records per second of a topic.
     pub(super) fn of(&self, topic: &str) -> f64 {
         self.topics.get(topic).map_or(0.0, |meter| meter.per_second(self.now))
+    }
+
+    /// How much a counter of [`COUNTED`] grows per second.
+    pub(super) fn counted(&self, name: &str) -> f64 {
+        self.counters.get(name).map_or(0.0, |meter| meter.per_second(self.now))
     }
 
     /// Processors in use.

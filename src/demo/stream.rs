@@ -18,10 +18,10 @@ use anyhow::{Context, Result};
 use engine::error::JobError;
 use jobs::generate::job::NAME;
 use jobs::generate::source::Pace;
-use jobs::generate::{Generator, Settings};
+use jobs::generate::{Generator, Settings, config, shop};
 use serde::{Deserialize, Serialize};
 
-use super::Request;
+use super::{Request, layer};
 
 const FORMAT: u32 = 1;
 /// How much of the past a live demo is given at its start: enough that the first windows of both
@@ -31,6 +31,12 @@ pub(super) const LEAD_MS: i64 = 60_000;
 /// Devices per record per second for which visits have pages seconds apart
 /// ([`Settings::mids`]).
 const MIDS_PER_RATE: u64 = 32;
+/// App logs per change of the shop database.
+const LOGS_PER_CHANGE: u64 = 5;
+/// Time between two changes of the config table of a live demo: seldom enough to see what each does.
+const CONFIG_EVERY_S: u64 = 20;
+/// Into so many parts its changes cut the shop's records of a bounded demo.
+const CONFIG_PARTS: u64 = 10;
 
 /// What is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +139,54 @@ impl Stream {
         })
     }
 
+    /// The changes of the shop database: a bootstrap, then some in proportion to the app logs.
+    pub(super) fn shop(&self) -> shop::Generator {
+        let settings = shop::Settings::beside(self.generator().settings());
+        match self.kind {
+            Kind::Live { rate, .. } => {
+                let rate = u32::try_from(rate / LOGS_PER_CHANGE).unwrap_or(u32::MAX).max(1);
+                shop::Generator::new(shop::Settings { records_per_second: rate, ..settings })
+            }
+            Kind::Bounded { records, .. } => {
+                let bootstrap = shop::Generator::new(settings.clone()).bootstrap_records();
+                let records = Some(bootstrap + records / LOGS_PER_CHANGE);
+                shop::Generator::new(shop::Settings { records, ..settings })
+            }
+        }
+    }
+
+    /// The config table beside this shop; none where nothing happens.
+    ///
+    /// What a bounded demo leaves behind must not depend on when a change met the rows under way, so
+    /// it has no change of which that is true: no table moves or gets narrower.
+    pub(super) fn config(&self, shop: &shop::Generator) -> Option<config::Generator> {
+        let layout = config::Layout::TableProcess;
+        let demo = |every: u64| config::Settings::demo(layout, shop, every.max(1));
+        let settings = match self.kind {
+            Kind::Live { rate: 0, .. } => return None,
+            Kind::Live { rate, .. } => demo(rate / LOGS_PER_CHANGE * CONFIG_EVERY_S),
+            Kind::Bounded { records, .. } => {
+                let mut settings = demo(records / LOGS_PER_CHANGE / CONFIG_PARTS);
+                settings.changes.retain(|change| !depends_on_its_instant(change));
+                settings
+            }
+        };
+        Some(config::Generator::new(settings))
+    }
+
+    /// How many records a topic of the generators will ever have; `None` = no end.
+    pub(super) fn records_of(&self, topic: &str) -> Option<u64> {
+        let records = self.records()?;
+        if topic == layer::LOG {
+            return Some(records);
+        }
+        let shop = self.shop();
+        if topic == layer::SHOP {
+            return shop.settings().records;
+        }
+        self.config(&shop).map(|config| config.records())
+    }
+
     /// How they come.
     pub(super) fn pace(&self) -> Pace {
         match self.kind {
@@ -162,6 +216,13 @@ impl fmt::Display for Stream {
             }
         }
     }
+}
+
+/// Whether rows under way meet a change differently before and after it (warehouse 1.3.4).
+fn depends_on_its_instant(change: &config::Change) -> bool {
+    let (Some(before), Some(after)) = (&change.before, &change.after) else { return false };
+    let kept = |column| after.columns().any(|other| other == column);
+    before.sink_table != after.sink_table || !before.columns().all(kept)
 }
 
 fn path(data: &Path) -> PathBuf {
@@ -236,6 +297,30 @@ mod tests {
             Stream::of_directory(&request(dir.path(), None), false, 0).expect_err("foreign");
         assert!(error.to_string().contains("is no demo"), "{error}");
         assert!(!path(dir.path()).exists());
+    }
+
+    #[test]
+    fn the_shop_goes_along_with_the_logs() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let bounded = Stream::asked(&request(dir.path(), Some(50_000)), 0);
+        let shop = bounded.shop();
+        let records = shop.bootstrap_records() + 10_000;
+        assert_eq!(bounded.records_of(layer::SHOP), Some(records));
+        let config = bounded.config(&shop).expect("a config table");
+        assert_eq!(bounded.records_of(layer::CONFIG), Some(config.records()));
+        let last = config.change(config.records() - 1).expect("a change");
+        assert!((records / 2..records).contains(&last.due), "{} of {records}", last.due);
+        let changes = (0..config.records()).filter_map(|number| config.change(number));
+        assert!(changes.clone().count() >= 5, "tables come late, get wider, go and come again");
+        assert!(!changes.clone().any(depends_on_its_instant));
+
+        let live = Stream::asked(&request(dir.path(), None), 0);
+        assert_eq!(live.shop().settings().records_per_second, 400);
+        assert_eq!(live.records_of(layer::SHOP), None);
+        assert!(live.config(&live.shop()).is_some());
+        let silent = Request { rate: 0, ..request(dir.path(), None) };
+        let silent = Stream::asked(&silent, 0);
+        assert!(silent.config(&silent.shop()).is_none());
     }
 
     #[test]

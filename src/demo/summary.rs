@@ -20,32 +20,35 @@ pub(super) struct Summary {
     seconds: f64,
     usage: Usage,
     topics: BTreeMap<Arc<str>, u64>,
+    dimensions: BTreeMap<String, u64>,
     tables: BTreeMap<String, u64>,
 }
 
 impl Summary {
-    /// Counts topics and tables; nothing may be running any more.
+    /// Counts topics, dimensions and tables; nothing may be running any more.
     pub(super) fn of(
         warehouse: &Warehouse,
         elapsed: Duration,
         supervisor: Option<u32>,
     ) -> Result<Self> {
         let mut topics = sample::topic_rows(warehouse);
-        for topic in [layer::ODS].into_iter().chain(layer::dwd()) {
+        for topic in layer::ODS.into_iter().chain(layer::dwd()) {
             topics.entry(topic.into()).or_default();
         }
         for topic in layer::sides() {
             topics.entry(topic.into()).or_default();
         }
+        let dimensions = warehouse.dimensions.counts()?.into_iter();
         let mut tables: BTreeMap<String, u64> = warehouse.tables.counts()?.into_iter().collect();
         for table in layer::DWS {
             tables.entry(table.name.to_owned()).or_default();
         }
         Ok(Self {
-            records: topics[layer::ODS],
+            records: topics[layer::LOG],
             seconds: elapsed.as_secs_f64(),
             usage: Usage::with_supervisor(supervisor),
             topics,
+            dimensions: dimensions.map(|(name, rows)| (name.to_lowercase(), rows)).collect(),
             tables,
         })
     }
@@ -55,7 +58,7 @@ impl Summary {
         json!({
             "records": self.records, "seconds": self.seconds,
             "cpu_seconds": self.usage.cpu_seconds, "peak_rss_bytes": self.usage.peak_rss_bytes,
-            "topics": self.topics, "tables": self.tables,
+            "topics": self.topics, "dimensions": self.dimensions, "tables": self.tables,
         })
         .to_string()
     }
@@ -73,8 +76,9 @@ impl Summary {
             self.usage.peak_rss_bytes as f64 / 1_048_576.0,
         );
         let rows = self.topics.iter().map(|(name, rows)| ("topic", &**name, rows));
+        let dimensions = self.dimensions.iter().map(|(name, rows)| ("dim", name.as_str(), rows));
         let tables = self.tables.iter().map(|(name, rows)| ("table", name.as_str(), rows));
-        for (kind, name, rows) in rows.chain(tables) {
+        for (kind, name, rows) in rows.chain(dimensions).chain(tables) {
             text.push_str(&format!("  {:>13}  {kind} {name}\n", grouped(&rows.to_string())));
         }
         text

@@ -96,7 +96,7 @@ impl DimensionReport {
 }
 
 /// What the source of the changes reads again, by its positions.
-fn backfills(backend: &dyn StateBackend) -> Result<Vec<BackfillReport>, StateError> {
+pub(crate) fn backfills(backend: &dyn StateBackend) -> Result<Vec<BackfillReport>, StateError> {
     let (space, mut after, mut found) =
         (space::positions(Job::OdsDb.name()), Vec::new(), Vec::new());
     let view = backend.view()?;

@@ -33,6 +33,7 @@ use crate::graph::JobPlan;
 use crate::limit::{
     CLOCK_BACK_MS, CLOCK_JUMP_MS, EPOCHS_INFLIGHT_MAX, OUTBOX_BYTES_MAX, OUTBOX_UNITS_MAX,
 };
+use crate::operator::ask::TableCount;
 use crate::random::Random;
 use crate::runtime::pump::RereadCount;
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
@@ -42,6 +43,8 @@ use crate::state::backend::StateBackend;
 const FAULTS_KEPT: usize = 32;
 /// A filling in-flight budget closes the epoch, but not more often than this.
 const EARLY_CLOSE_MS: u64 = 20;
+/// Pause between two closes that only ask for tables.
+const TABLES_AGAIN_MS: u64 = 500;
 
 /// How epochs are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +109,10 @@ pub(crate) struct Controller {
     finished: bool,
     /// The epoch that was closed when every source had ended.
     last_cut: Option<u64>,
+    /// Tables that operators ask for again at the next close, and when that comes if nothing else
+    /// does.
+    tables_late: TableCount,
+    tables_again_at: u64,
     /// Jobs left out.
     quarantined: Vec<Quarantined>,
     /// Groups being cancelled: name, and who waits.
@@ -129,6 +136,8 @@ impl Controller {
             stopping: false,
             finished: false,
             last_cut: None,
+            tables_late: TableCount::default(),
+            tables_again_at: 0,
             quarantined: Vec::new(),
             cancels: Vec::new(),
         }
@@ -357,16 +366,25 @@ impl Controller {
     }
 
     /// Sources at their end are closed once more, so that their last watermark takes effect. What
-    /// that close asks to be read again is still input: only a close that asks nothing is the last.
+    /// that close asks to be read again is still input, and so is what waits for a table: only a close
+    /// that asks nothing is the last.
     fn finish_ended(&mut self, now: Moment) {
         if !self.setup.epoch.stop_at_end || self.stopping || !self.has_ended() {
             self.last_cut = None;
             return;
         }
         match self.last_cut {
-            None => self.last_cut = Some(self.close_now(CloseRequest::default(), now)),
-            Some(cut) if self.groups.iter().all(|group| group.complete >= cut) => self.stop(now),
-            Some(_) => {}
+            None if now.reached(self.tables_again_at) => {
+                self.last_cut = Some(self.close_now(CloseRequest::default(), now));
+            }
+            Some(cut) if self.groups.iter().all(|group| group.complete >= cut) => {
+                if self.tables_late.load(Ordering::Acquire) == 0 {
+                    return self.stop(now);
+                }
+                self.last_cut = None;
+                self.tables_again_at = now.tick_after_ms(TABLES_AGAIN_MS);
+            }
+            None | Some(_) => {}
         }
     }
 

@@ -2,16 +2,19 @@
 //!
 //! A table is asked for and waited for: the epoch is held until the answer is there, which comes
 //! within `ddl_hold_ms`, be it "not yet" ([`crate::runtime::ddl`]). A request to read again is not
-//! waited for: what it brings are rows of later epochs. After a crash a table is asked for again,
-//! because the epoch happens again. A request to read again may outlive its epoch without leaving a
+//! waited for: what it brings are rows of later epochs. An answer "not yet" means that the operator
+//! asks again in a later epoch, so input that ends is closed until no such answer is left. After a
+//! crash a table is asked for again, because the epoch happens again. A request to read again may outlive its epoch without leaving a
 //! position behind, so the harness keeps it with the operator's state and sends it again at every
 //! start; a source knows its number and takes it once.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::clock::Moment;
 use crate::error::Fault;
+use crate::limit::DDL_HOLD_MS;
 use crate::runtime::pump::{PumpOrder, RereadCount};
 use crate::runtime::step::{Inbox, Waker};
 use crate::sink::TableDefinition;
@@ -32,23 +35,57 @@ pub enum TableAnswer {
 pub(crate) struct TableQuestion {
     pub(crate) desk: Arc<TableDesk>,
     pub(crate) id: u64,
+    pub(crate) epoch: u64,
     pub(crate) definition: TableDefinition,
 }
+
+/// Number of tables that operators were told to ask for again.
+pub(crate) type TableCount = Arc<AtomicU64>;
 
 /// Where one operator of one worker finds its answers.
 pub(crate) struct TableDesk {
     questions: Inbox<TableQuestion>,
     answers: Mutex<VecDeque<(u64, TableAnswer)>>,
+    /// The epoch that asks, and the tick until which it may be held.
+    held: Mutex<Option<(u64, u64)>>,
+    /// Tables to be asked for again: here, and everywhere.
+    late: AtomicU64,
+    all_late: TableCount,
     worker: Waker,
 }
 
 impl TableDesk {
-    pub(crate) fn new(questions: Inbox<TableQuestion>, worker: Waker) -> Self {
-        Self { questions, answers: Mutex::default(), worker }
+    pub(crate) fn new(
+        questions: Inbox<TableQuestion>,
+        all_late: TableCount,
+        worker: Waker,
+    ) -> Self {
+        let (answers, held, late) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
+        Self { questions, answers, held, late, all_late, worker }
     }
 
-    fn ask(self: &Arc<Self>, id: u64, definition: TableDefinition) {
-        self.questions.push(TableQuestion { desk: self.clone(), id, definition });
+    fn ask(self: &Arc<Self>, id: u64, epoch: u64, definition: TableDefinition) {
+        self.questions.push(TableQuestion { desk: self.clone(), id, epoch, definition });
+    }
+
+    /// The tick until which answers may hold `epoch`, whose first question comes `now` at the latest.
+    pub(crate) fn held_until(&self, epoch: u64, now: Moment) -> u64 {
+        let mut held = self.held.lock().expect("nothing panics under this lock");
+        match *held {
+            Some((asking, until)) if asking == epoch => until,
+            _ => {
+                let until = now.tick_after_ms(DDL_HOLD_MS);
+                *held = Some((epoch, until));
+                until
+            }
+        }
+    }
+
+    /// An epoch has ended in which so many answers were "not yet".
+    pub(crate) fn ended(&self, late: u64) {
+        let before = self.late.swap(late, Ordering::AcqRel);
+        self.all_late.fetch_add(late, Ordering::AcqRel);
+        self.all_late.fetch_sub(before, Ordering::AcqRel);
     }
 
     pub(crate) fn answer(&self, id: u64, answer: TableAnswer) {
@@ -62,6 +99,13 @@ impl TableDesk {
 
     pub(crate) fn has_answers(&self) -> bool {
         !self.answers.lock().expect("nothing panics under this lock").is_empty()
+    }
+}
+
+impl Drop for TableDesk {
+    fn drop(&mut self) {
+        // Who is cancelled asks no more.
+        self.ended(0);
     }
 }
 
@@ -86,13 +130,15 @@ pub(crate) struct Desks {
 pub struct Asked {
     tables: Vec<(u64, TableDefinition)>,
     rereads: Vec<Reread>,
+    epoch: u64,
     fresh: bool,
 }
 
 impl Asked {
-    /// Questions of the operator with this uid.
-    pub(crate) fn of(uid: &Arc<str>, desks: &Desks) -> Self {
-        Self { fresh: desks.rereads.get(uid).is_some_and(|desk| desk.fresh), ..Self::default() }
+    /// Questions of the operator with this uid at the close of `epoch`.
+    pub(crate) fn of(uid: &Arc<str>, epoch: u64, desks: &Desks) -> Self {
+        let fresh = desks.rereads.get(uid).is_some_and(|desk| desk.fresh);
+        Self { epoch, fresh, ..Self::default() }
     }
 
     /// Whether the source that reads again began at its first record in this generation: until the
@@ -120,7 +166,8 @@ impl Asked {
     pub(crate) fn send(self, uid: &Arc<str>, desks: &Desks) -> usize {
         let waiting = self.tables.len();
         for (id, definition) in self.tables {
-            desks.tables.get(uid).expect("declared in the plan").ask(id, definition);
+            let desk = desks.tables.get(uid).expect("declared in the plan");
+            desk.ask(id, self.epoch, definition);
         }
         for request in self.rereads {
             let desk = desks.rereads.get(uid).expect("declared in the plan");

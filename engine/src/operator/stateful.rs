@@ -249,6 +249,8 @@ struct Closing {
     deltas: Vec<Delta>,
     /// Answers that are not there yet.
     waiting: usize,
+    /// Answers that were "not yet".
+    late: u64,
 }
 
 struct Harness {
@@ -376,6 +378,7 @@ impl Harness {
         };
         while let Some((id, answer)) = self.desk.as_ref().and_then(|desk| desk.take()) {
             closing.waiting -= 1;
+            closing.late += u64::from(matches!(answer, TableAnswer::Pending(_)));
             self.act(&mut closing, |logic, close| logic.table_answered(close, id, answer));
         }
         if closing.waiting > 0 {
@@ -391,15 +394,23 @@ impl Harness {
         let watermark = self.close_time(&mut pending);
         pending.rows.sort();
         let epoch = *hold.port(0).time();
-        let mut closing =
-            Closing { pending, hold, epoch, before, watermark, deltas: Vec::new(), waiting: 0 };
+        let mut closing = Closing {
+            pending,
+            hold,
+            epoch,
+            before,
+            watermark,
+            deltas: Vec::new(),
+            waiting: 0,
+            late: 0,
+        };
         self.act(&mut closing, |logic, close| logic.close(close));
         closing
     }
 
     fn act(&mut self, closing: &mut Closing, act: impl FnOnce(&mut dyn Stateful, &mut Close<'_>)) {
         current::enter(&self.name.job, &self.name.uid, closing.epoch);
-        let mut asked = Asked::of(&self.name.uid, &self.context.desks);
+        let mut asked = Asked::of(&self.name.uid, closing.epoch, &self.context.desks);
         let mut close = Close {
             epoch: closing.epoch,
             worker: self.context.worker.index,
@@ -419,6 +430,7 @@ impl Harness {
     }
 
     fn end(&mut self, closing: &mut Closing) -> Vec<Piece> {
+        self.desk.iter().for_each(|desk| desk.ended(closing.late));
         let mut deltas = std::mem::take(&mut closing.deltas);
         if closing.watermark != closing.before && self.context.worker.index == 0 {
             deltas.push(clock_delta(closing.watermark));

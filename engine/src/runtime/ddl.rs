@@ -1,20 +1,22 @@
 //! The machine that has a sink make tables (specification 11.6).
 //!
-//! One per operator that asks, so there is one creator per table and no race. It makes one table
-//! after the other, tries again with growing pauses, and answers each question in time: an epoch
-//! waits `ddl_hold_ms` at most. A table that is not there by then is tried on; the question is
-//! asked again in a later epoch, and after `ddl_timeout_ms` it is refused.
+//! One per operator that asks, so there is one creator per table and no race. Several tables are made
+//! at a time, each by a sink of its own, so that one that hangs holds up no other; a failed attempt is
+//! repeated with growing pauses. Each question is answered in time: all tables that one close asks for
+//! hold its epoch `ddl_hold_ms` at most. A table that is not there by then is tried on; the question
+//! is asked again in a later epoch, and after `ddl_timeout_ms` it is refused.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::step::{Inbox, Machine, Step, Waker};
 use crate::clock::Moment;
 use crate::control::event::{ControlEvent, FaultReport};
 use crate::error::{Fatal, Fault, Retry};
-use crate::limit::{DDL_HOLD_MS, DDL_TIMEOUT_MS};
+use crate::limit::{DDL_TIMEOUT_MS, TABLES_AT_ONCE_MAX};
 use crate::operator::ask::{TableAnswer, TableDesk, TableQuestion};
-use crate::sink::{Sink, SinkIdentity, SinkPoll, SinkReply, SinkRequest, TableDefinition};
+use crate::sink::{
+    Sink, SinkFactory, SinkIdentity, SinkPoll, SinkReply, SinkRequest, TableDefinition,
+};
 
 /// First and greatest pause between two attempts.
 const RETRY_MS: (u64, u64) = (100, 10_000);
@@ -26,9 +28,35 @@ pub const DDL_SHARD: u16 = u16::MAX;
 /// How it came to be.
 pub(crate) struct DdlSetup {
     pub(crate) identity: SinkIdentity,
+    pub(crate) factory: Arc<dyn SinkFactory>,
     pub(crate) questions: Inbox<TableQuestion>,
     pub(crate) events: Inbox<ControlEvent>,
     pub(crate) waker: Waker,
+}
+
+/// A sink that makes one table at a time.
+struct Maker {
+    sink: Box<dyn Sink>,
+    prepared: bool,
+}
+
+impl Maker {
+    fn begin(&mut self, identity: &SinkIdentity, definition: &TableDefinition) {
+        self.sink.begin(match self.prepared {
+            true => SinkRequest::EnsureTable(definition.clone()),
+            false => SinkRequest::Prepare(identity.clone()),
+        });
+    }
+
+    fn poll(&mut self, definition: &TableDefinition, now: Moment) -> SinkPoll {
+        let polled = self.sink.poll(now);
+        if polled != SinkPoll::Done(SinkReply::Prepared) {
+            return polled;
+        }
+        self.prepared = true;
+        self.sink.begin(SinkRequest::EnsureTable(definition.clone()));
+        self.sink.poll(now)
+    }
 }
 
 /// A table being made.
@@ -40,6 +68,8 @@ struct Task {
     retry_at: u64,
     retry_ms: u64,
     fault: Option<Fault>,
+    /// The sink that is at work on it.
+    maker: Option<Maker>,
     /// Set once it is decided and nobody was waiting; the next question gets it.
     outcome: Option<TableAnswer>,
 }
@@ -47,32 +77,24 @@ struct Task {
 /// The machine.
 pub(crate) struct Ddl {
     setup: DdlSetup,
-    sink: Box<dyn Sink>,
-    prepared: bool,
-    tasks: VecDeque<Task>,
-    /// The definition that the sink is at work on; `None` while it prepares.
-    under_way: Option<Option<TableDefinition>>,
+    tasks: Vec<Task>,
+    /// Sinks without work.
+    idle: Vec<Maker>,
 }
 
 impl Ddl {
-    pub(crate) fn new(setup: DdlSetup, sink: Box<dyn Sink>) -> Self {
-        Self { setup, sink, prepared: false, tasks: VecDeque::new(), under_way: None }
+    /// Makes the first sink, so that what is wrong with the factory is known at once.
+    pub(crate) fn new(setup: DdlSetup) -> Result<Self, Fault> {
+        let first = Maker { sink: setup.factory.create()?, prepared: false };
+        Ok(Self { setup, tasks: Vec::new(), idle: vec![first] })
     }
 
     fn question(&mut self, question: TableQuestion, now: Moment) {
-        let TableQuestion { desk, id, definition } = question;
+        let TableQuestion { desk, id, epoch, definition } = question;
         let known = self.tasks.iter().position(|task| task.definition == definition);
         let Some(index) = known else {
-            self.tasks.push_back(Task {
-                definition,
-                waiting: vec![(desk, id, now.tick_after_ms(DDL_HOLD_MS))],
-                begun_at: now.tick_us,
-                retry_at: 0,
-                retry_ms: RETRY_MS.0,
-                fault: None,
-                outcome: None,
-            });
-            return;
+            let until = desk.held_until(epoch, now);
+            return self.tasks.push(Task::new(definition, (desk, id, until), now));
         };
         let task = &mut self.tasks[index];
         if let Some(outcome) = task.outcome.take() {
@@ -84,73 +106,120 @@ impl Ddl {
         }
     }
 
-    fn work(&mut self, now: Moment) -> Result<(), Fatal> {
-        if self.under_way.is_none() {
-            self.begin(now);
-        }
-        let Some(definition) = self.under_way.clone() else { return Ok(()) };
-        match self.sink.poll(now) {
-            SinkPoll::Pending => return Ok(()),
-            SinkPoll::Done(SinkReply::Prepared) => self.prepared = true,
-            SinkPoll::Done(_) => self.decide(definition.as_ref(), TableAnswer::Ready),
-            SinkPoll::Fault(fault) => self.failed(definition.as_ref(), fault, now),
-            SinkPoll::Broken(fatal) => return Err(fatal),
-        }
-        self.under_way = None;
-        Ok(())
-    }
-
+    /// Gives sinks to what is to be made now; one table is made once at a time.
     fn begin(&mut self, now: Moment) {
-        let ready = |task: &&Task| task.outcome.is_none() && now.reached(task.retry_at);
-        let Some(task) = self.tasks.iter().find(ready) else { return };
-        let (request, under_way) = if self.prepared {
-            (SinkRequest::EnsureTable(task.definition.clone()), Some(task.definition.clone()))
-        } else {
-            (SinkRequest::Prepare(self.setup.identity.clone()), None)
-        };
-        self.sink.begin(request);
-        self.under_way = Some(under_way);
-    }
-
-    /// The end of a task, good or bad.
-    fn decide(&mut self, definition: Option<&TableDefinition>, answer: TableAnswer) {
-        let of = |task: &Task| Some(&task.definition) == definition;
-        let Some(index) = self.tasks.iter().position(of) else { return };
-        let task = &mut self.tasks[index];
-        if task.waiting.is_empty() {
-            task.outcome = Some(answer);
-            return;
-        }
-        for (desk, id, _) in task.waiting.drain(..) {
-            desk.answer(id, answer.clone());
-        }
-        self.tasks.remove(index);
-    }
-
-    fn failed(&mut self, definition: Option<&TableDefinition>, fault: Fault, now: Moment) {
-        let (job, uid) = (self.setup.identity.job.clone(), self.setup.identity.sink.clone());
-        let report = FaultReport { job, uid, fault: fault.clone() };
-        self.setup.events.push(ControlEvent::Fault(report));
-        if fault.retry == Retry::Never && definition.is_some() {
-            return self.decide(definition, TableAnswer::Refused(fault));
-        }
-        // Without a definition the sink could not even begin: all tables wait.
-        for task in &mut self.tasks {
-            if definition.is_none_or(|definition| task.definition == *definition) {
-                task.retry_at = now.tick_after_ms(task.retry_ms);
-                task.retry_ms = (task.retry_ms * 2).min(RETRY_MS.1);
-                task.fault = Some(fault.clone());
+        for index in 0..self.tasks.len() {
+            let at_work = self.tasks.iter().filter(|task| task.maker.is_some());
+            let full = at_work.clone().count() >= TABLES_AT_ONCE_MAX;
+            let task = &self.tasks[index];
+            let twice = at_work.clone().any(|other| other.is_of_table(&task.definition));
+            if full || twice || !task.is_due(now) {
+                continue;
+            }
+            match self.maker() {
+                Ok(mut maker) => {
+                    let task = &mut self.tasks[index];
+                    maker.begin(&self.setup.identity, &task.definition);
+                    task.maker = Some(maker);
+                }
+                Err(fault) => {
+                    self.report(&fault);
+                    self.tasks[index].try_later(fault, now);
+                }
             }
         }
     }
 
-    /// Tells those who have waited long enough, and gives up what has been tried long enough.
-    fn watch_time(&mut self, now: Moment) {
-        self.tasks.retain_mut(|task| task.watch_time(now));
+    fn maker(&mut self) -> Result<Maker, Fault> {
+        match self.idle.pop() {
+            Some(maker) => Ok(maker),
+            None => Ok(Maker { sink: self.setup.factory.create()?, prepared: false }),
+        }
+    }
+
+    /// Asks the sinks how it stands.
+    fn poll(&mut self, now: Moment) -> Result<(), Fatal> {
+        for mut task in std::mem::take(&mut self.tasks) {
+            let Some(maker) = &mut task.maker else {
+                self.tasks.push(task);
+                continue;
+            };
+            let answer = match maker.poll(&task.definition, now) {
+                SinkPoll::Pending => {
+                    self.tasks.push(task);
+                    continue;
+                }
+                SinkPoll::Done(_) => Some(TableAnswer::Ready),
+                SinkPoll::Fault(fault) => {
+                    self.report(&fault);
+                    task.failed(fault, now)
+                }
+                SinkPoll::Broken(fatal) => return Err(fatal),
+            };
+            self.idle.extend(task.maker.take());
+            if answer.is_none_or(|answer| task.decide(answer)) {
+                self.tasks.push(task);
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&self, fault: &Fault) {
+        let (job, uid) = (self.setup.identity.job.clone(), self.setup.identity.sink.clone());
+        let report = FaultReport { job, uid, fault: fault.clone() };
+        self.setup.events.push(ControlEvent::Fault(report));
     }
 }
 
 impl Task {
+    fn new(definition: TableDefinition, waits: (Arc<TableDesk>, u64, u64), now: Moment) -> Self {
+        Self {
+            definition,
+            waiting: vec![waits],
+            begun_at: now.tick_us,
+            retry_at: 0,
+            retry_ms: RETRY_MS.0,
+            fault: None,
+            maker: None,
+            outcome: None,
+        }
+    }
+
+    fn is_due(&self, now: Moment) -> bool {
+        self.outcome.is_none() && self.maker.is_none() && now.reached(self.retry_at)
+    }
+
+    fn is_of_table(&self, definition: &TableDefinition) -> bool {
+        (&self.definition.schema, &self.definition.name) == (&definition.schema, &definition.name)
+    }
+
+    /// The end of it, good or bad; true if nobody waits for it just now.
+    fn decide(&mut self, answer: TableAnswer) -> bool {
+        let nobody = self.waiting.is_empty();
+        for (desk, id, _) in self.waiting.drain(..) {
+            desk.answer(id, answer.clone());
+        }
+        self.outcome = Some(answer);
+        nobody
+    }
+
+    /// What a failed attempt decides, if it does.
+    fn failed(&mut self, fault: Fault, now: Moment) -> Option<TableAnswer> {
+        // A sink that could not even prepare has said nothing of this table.
+        let prepared = self.maker.as_ref().is_some_and(|maker| maker.prepared);
+        if fault.retry == Retry::Never && prepared {
+            return Some(TableAnswer::Refused(fault));
+        }
+        self.try_later(fault, now);
+        None
+    }
+
+    fn try_later(&mut self, fault: Fault, now: Moment) {
+        self.retry_at = now.tick_after_ms(self.retry_ms);
+        self.retry_ms = (self.retry_ms * 2).min(RETRY_MS.1);
+        self.fault = Some(fault);
+    }
+
     /// What keeps it from being there.
     fn fault(&self) -> Fault {
         let not_yet =
@@ -166,6 +235,9 @@ impl Task {
             return !now.reached(self.begun_at + 2 * DDL_TIMEOUT_MS * 1000);
         }
         let fault = self.fault();
+        if over && let Some(mut maker) = self.maker.take() {
+            maker.sink.close();
+        }
         if over && self.waiting.is_empty() {
             self.outcome = Some(TableAnswer::Refused(fault));
             return true;
@@ -195,9 +267,10 @@ impl Machine for Ddl {
         for question in self.setup.questions.drain() {
             self.question(question, now);
         }
-        self.work(now)?;
-        self.watch_time(now);
-        Ok(if self.tasks.iter().all(|task| task.outcome.is_some()) && self.under_way.is_none() {
+        self.begin(now);
+        self.poll(now)?;
+        self.tasks.retain_mut(|task| task.watch_time(now));
+        Ok(if self.tasks.iter().all(|task| task.outcome.is_some()) {
             Step::Idle
         } else {
             Step::IdleUntil(now.tick_after_ms(POLL_MS))

@@ -1,6 +1,8 @@
 //! One picture of the warehouse, drawn from what was seen of it. Pure: the same values are the same
 //! picture; what does not fit is cut off, never a panic.
 
+mod dimension;
+
 use jobs::dws::window::WindowTable;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -11,7 +13,7 @@ use serde_json::Value;
 
 use crate::demo::display::{Picture, progress, usage};
 use crate::demo::layer;
-use crate::demo::table::TableShown;
+use crate::demo::table::{Shown, TableShown};
 use crate::demo::text::{grouped, rate};
 
 /// An epoch that takes longer than this is explained.
@@ -22,24 +24,36 @@ const DIM: Style = Style::new().fg(Color::DarkGray);
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
+/// Screens of fewer lines are drawn closer.
+const LINES_ROOMY: u16 = 34;
+
 /// Draws everything.
-pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture<'_>, tables: &[TableShown]) {
-    let dwd_lines = u16::try_from(layer::dwd().count()).unwrap_or(u16::MAX);
-    let [title, ods, dwd, dws, side, foot] = Layout::vertical([
+pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture<'_>, tables: &Shown) {
+    let whole = frame.area();
+    let roomy = whole.height >= LINES_ROOMY;
+    let dwd = if roomy { dwd_lines_of(picture) } else { dwd_lines_close(picture) };
+    let ods = ods_lines(picture, if roomy { &layer::ODS } else { &layer::ODS[..2] });
+    let side = if roomy { side_lines(picture) } else { vec![side_line(picture)] };
+    let foot = foot_lines(picture, roomy);
+    let lines = |lines: &[Line<'_>]| u16::try_from(lines.len()).unwrap_or(u16::MAX);
+    let dim = dimension::height(whole.width, tables).min(if roomy { u16::MAX } else { 4 });
+    let areas = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Length(2),
-        Constraint::Length(dwd_lines + 1),
+        Constraint::Length(lines(&ods) + 1),
+        Constraint::Length(dim),
+        Constraint::Length(lines(&dwd) + 1),
         Constraint::Min(0),
-        Constraint::Length(3),
-        Constraint::Length(3),
-    ])
-    .areas(frame.area());
+        Constraint::Length(lines(&side) + 1),
+        Constraint::Length(lines(&foot)),
+    ]);
+    let [title, ods_area, dim_area, dwd_area, dws_area, side_area, foot_area] = areas.areas(whole);
     frame.render_widget(title_line(picture), title);
-    section(frame, ods, "ODS", "the topic the app logs are written to", vec![ods_line(picture)]);
-    section(frame, dwd, "DWD", "split, repaired, first and single visits", dwd_lines_of(picture));
-    draw_tables(frame, dws, picture, tables);
-    section(frame, side, "Side outputs", "nothing is dropped in silence", side_lines(picture));
-    frame.render_widget(Paragraph::new(foot_lines(picture)), foot);
+    section(frame, ods_area, "ODS", "what the generators write", ods);
+    dimension::draw(frame, dim_area, picture, tables);
+    section(frame, dwd_area, "DWD", "split, repaired, first and single visits", dwd);
+    draw_tables(frame, dws_area, picture, &tables.dws);
+    section(frame, side_area, "Side outputs", "nothing is dropped in silence", side);
+    frame.render_widget(Paragraph::new(foot), foot_area);
 }
 
 fn number(number: u64) -> String {
@@ -71,18 +85,27 @@ fn rule<'a>(name: &'a str, about: &'a str) -> Block<'a> {
     Block::new().borders(Borders::TOP).border_style(DIM).title(title)
 }
 
-fn ods_line(picture: &Picture<'_>) -> Line<'static> {
-    let (sample, rows) = (picture.sample, picture.sample.rows(layer::ODS));
-    let read = sample.read();
-    let rest = match picture.stream.records() {
+fn ods_lines(picture: &Picture<'_>, topics: &[&'static str]) -> Vec<Line<'static>> {
+    let line = |topic: &&'static str| {
+        let rows = picture.sample.rows(topic);
+        let mut line = topic_line(topic, rows, picture.rates.of(topic));
+        if *topic == layer::LOG {
+            line.push_span(Span::styled(format!("  {}", read_of_log(picture, rows)), DIM));
+        }
+        line
+    };
+    topics.iter().map(line).collect()
+}
+
+/// How much of the logs has been read.
+fn read_of_log(picture: &Picture<'_>, rows: u64) -> String {
+    let read = picture.sample.read();
+    match picture.stream.records() {
         Some(records) if records > 0 => {
             format!("{:>5.1} % of {} read", read as f64 * 100.0 / records as f64, number(records))
         }
         Some(_) | None => format!("{} to be read", number(rows.saturating_sub(read))),
-    };
-    let mut line = topic_line(layer::ODS, rows, picture.rates.of(layer::ODS));
-    line.push_span(Span::styled(format!("  {rest}"), DIM));
-    line
+    }
 }
 
 fn dwd_lines_of(picture: &Picture<'_>) -> Vec<Line<'static>> {
@@ -94,6 +117,17 @@ fn dwd_lines_of(picture: &Picture<'_>) -> Vec<Line<'static>> {
         line
     };
     layer::dwd().map(line).collect()
+}
+
+/// Two topics a line, by the part of their names that differs.
+fn dwd_lines_close(picture: &Picture<'_>) -> Vec<Line<'static>> {
+    let topics: Vec<&str> = layer::dwd().collect();
+    let cell = |topic: &&str| {
+        let name = topic.strip_prefix("dwd_traffic_").unwrap_or(topic);
+        let per_second = rate(picture.rates.of(topic));
+        Span::from(format!("  {name:<21}{:>9}{per_second:>8}", number(picture.sample.rows(topic))))
+    };
+    topics.chunks(2).map(|topics| topics.iter().map(cell).collect()).collect()
 }
 
 fn topic_line(topic: &str, rows: u64, per_second: f64) -> Line<'static> {
@@ -207,10 +241,24 @@ fn side_lines(picture: &Picture<'_>) -> Vec<Line<'static>> {
     vec![
         Line::from(vec![counted("dirty").into(), listed("dirty", "reason")]),
         Line::from(vec![counted("future").into(), counted("late").into(), listed("late", "job")]),
+        Line::from(vec![
+            counted("null_pk").into(),
+            counted("dropped").into(),
+            listed("dropped", "reason"),
+        ]),
     ]
 }
 
-fn foot_lines(picture: &Picture<'_>) -> Vec<Line<'static>> {
+fn side_line(picture: &Picture<'_>) -> Line<'static> {
+    let counted = |name: &str| format!("  {name} {}", number(picture.sample.total(name)));
+    ["dirty", "future", "late", "null_pk", "dropped"]
+        .into_iter()
+        .map(counted)
+        .collect::<String>()
+        .into()
+}
+
+fn foot_lines(picture: &Picture<'_>, with_rule: bool) -> Vec<Line<'static>> {
     let status = &picture.sample.status;
     let last = match (long_epoch(picture), status.faults.last()) {
         (Some(text), _) => Line::from(text).yellow(),
@@ -224,7 +272,8 @@ fn foot_lines(picture: &Picture<'_>) -> Vec<Line<'static>> {
         }
     };
     let rule = "─".repeat(usize::from(u8::MAX));
-    vec![Line::from(Span::styled(rule, DIM)), Line::from(format!(" {}", progress(picture))), last]
+    let rule = with_rule.then(|| Line::from(Span::styled(rule, DIM)));
+    rule.into_iter().chain([Line::from(format!(" {}", progress(picture))), last]).collect()
 }
 
 /// What an epoch that takes long waits for.

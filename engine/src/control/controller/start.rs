@@ -107,7 +107,7 @@ impl Controller {
                 }
                 NodeKind::Stateful(spec) => {
                     if let Some(factory) = &spec.asks.tables {
-                        let ddl = self.make_ddl(job, &node.uid, factory.as_ref());
+                        let ddl = self.make_ddl(job, &node.uid, factory);
                         let (desks, ddl) = ddl.map_err(refuse)?;
                         parts.tables.insert((job.plan.name.clone(), node.uid.clone()), desks);
                         parts.machines.push(Box::new(ddl));
@@ -246,12 +246,14 @@ impl Controller {
         &self,
         job: &RegisteredJob,
         uid: &Arc<str>,
-        factory: &dyn SinkFactory,
+        factory: &Arc<dyn SinkFactory>,
     ) -> Result<(Vec<Arc<TableDesk>>, Ddl), crate::error::Fault> {
         let waker = Waker::default();
         let questions = Inbox::new(waker.clone());
-        let desk =
-            |worker: &WorkerPort| Arc::new(TableDesk::new(questions.clone(), worker.waker.clone()));
+        let desk = |worker: &WorkerPort| {
+            let late = self.tables_late.clone();
+            Arc::new(TableDesk::new(questions.clone(), late, worker.waker.clone()))
+        };
         let desks = self.setup.workers.iter().map(desk).collect();
         let identity = SinkIdentity {
             family: self.setup.saved.family,
@@ -260,8 +262,8 @@ impl Controller {
             shard: DDL_SHARD,
         };
         let events = self.setup.events.clone();
-        let setup = DdlSetup { identity, questions, events, waker };
-        Ok((desks, Ddl::new(setup, factory.create()?)))
+        let setup = DdlSetup { identity, factory: factory.clone(), questions, events, waker };
+        Ok((desks, Ddl::new(setup)?))
     }
 
     fn install(

@@ -11,11 +11,36 @@ use ratatui::backend::TestBackend;
 use super::*;
 use crate::demo::sample::{Rates, Sample};
 use crate::demo::stream::Stream;
+use crate::demo::table::DimensionShown;
+use crate::status::BackfillReport;
 
 /// 2022-04-30 11:00:37 +08:00.
 const EVENT_MS: i64 = 1_651_287_637_000;
 
-fn tables() -> Vec<TableShown> {
+fn tables() -> Shown {
+    let dimension = |name: &str, rows, new| DimensionShown {
+        name: format!("dim_{name}"),
+        rows,
+        new,
+        ..DimensionShown::default()
+    };
+    let fill = BackfillReport { table: "user_info".to_owned(), records_left: Some(5) };
+    Shown {
+        dimensions: vec![
+            dimension("activity_info", 4, false),
+            dimension("base_trademark", 11, false),
+            dimension("coupon_info", 4, false),
+            dimension("financial_sku_cost", 35, false),
+            dimension("sku_info", 37, false),
+            dimension("spu_info", 12, false),
+            dimension("user_info", 20_512, true),
+        ],
+        backfills: vec![fill],
+        dws: dws(),
+    }
+}
+
+fn dws() -> Vec<TableShown> {
     let row = |text: &str| serde_json::from_str(text).expect("an object");
     vec![
         TableShown {
@@ -56,11 +81,15 @@ fn drawn(width: u16, height: u16, sample: &Sample) -> String {
 fn every_layer_is_there_on_an_ordinary_screen() {
     let mut sample = Sample::default();
     sample.topics.insert("ods_log".into(), 123_456);
-    let text = drawn(100, 34, &sample);
+    let text = drawn(100, 36, &sample);
     for part in [
         "seed 7, 2000 records/s · up 01:01:01 · 0 B · cpu 0 %",
         "ods_log",
         "123,456",
+        "table_process",
+        "7 tables, 20,615 rows",
+        "+user_info         20,512",
+        "config applied: none · back-fill: 0 rows (0/s) of user_info",
         "dwd_traffic_user_jump_detail",
         "windows of 10 s: fired to 11:00:10, 3 open",
         "1,234,567 rows",
@@ -83,7 +112,17 @@ fn any_size_can_be_drawn() {
 #[test]
 fn the_smallest_usual_screen_shows_a_row_of_each_table() {
     let text = drawn(80, 24, &Sample::default());
-    for part in [" 12 ", " 4567 ", "cpu 0 %", "in flight 0 B"] {
+    let parts = [
+        " 12 ",
+        " 4567 ",
+        "cpu 0 %",
+        "in flight 0 B",
+        "+user_info",
+        "user_jump_detail",
+        "ods_db",
+        "Ctrl-C",
+    ];
+    for part in parts {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
 }
