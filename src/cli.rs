@@ -45,7 +45,7 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Generate app logs and watch them flow through all layers
+    /// Generate app logs and a shop's changes and watch them flow through all layers
     #[command(after_help = "Example:  watershed demo --records 1000000 --exit-when-done --json")]
     Demo(DemoArgs),
     /// Send recorded files through the warehouse, to the end and as fast as it goes
@@ -77,7 +77,8 @@ pub(crate) enum Command {
 /// Flags of `demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Records to generate, as fast as it goes [default: no end, at the pace of the clock]
+    /// App logs to generate, as fast as it goes, and a fifth as many changes of the shop
+    /// [default: no end, at the pace of the clock]
     #[arg(long, value_name = "N")]
     pub(crate) records: Option<u64>,
     /// End when all records are through, with a summary
@@ -92,7 +93,7 @@ pub(crate) struct DemoArgs {
     /// Days the records are spread over; they end at the first start [default: 1]
     #[arg(long, value_name = "N", requires = "records", value_parser = clap::value_parser!(u32).range(1..=366))]
     pub(crate) days: Option<u32>,
-    /// Records per second; 0 makes none [default: 2000]
+    /// App logs per second, and a fifth as many changes; 0 makes none [default: 2000]
     #[arg(long, value_name = "R", conflicts_with = "records", value_parser = clap::value_parser!(u64).range(..=1_000_000))]
     pub(crate) rate: Option<u64>,
     #[command(flatten)]

@@ -11,6 +11,7 @@
 //! Every opener takes the lock first, also one that only reads: the state store lets one process in
 //! and replays its journal when opened.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -177,20 +178,19 @@ fn patiently<T, E>(
     }
 }
 
-/// Bytes of a file, or of the files below a directory; what cannot be read counts nothing.
+/// Bytes that a file, or the files below a directory, take on the disk: a journal that is made long
+/// ahead counts what is in it. What cannot be read counts nothing.
 pub(crate) fn bytes_below(path: &Path) -> u64 {
-    if let Ok(meta) = std::fs::metadata(path)
-        && meta.is_file()
-    {
-        return meta.len();
-    }
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    let bytes = entries.map(|entry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),
-        Ok(meta) => meta.len(),
+    /// The unit of `st_blocks` (stat(2)).
+    const BLOCK_BYTES: u64 = 512;
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_file() => meta.blocks() * BLOCK_BYTES,
+        Ok(_) => {
+            let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+            entries.map(|entry| bytes_below(&entry.path())).sum()
+        }
         Err(_) => 0,
-    });
-    bytes.sum()
+    }
 }
 
 /// Milliseconds since 1970.
