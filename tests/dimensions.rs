@@ -3,108 +3,35 @@
 //!
 //! `WATERSHED_SEED=n cargo test --test dimensions` repeats a failure.
 
-mod support {
-    pub(crate) mod shop;
-}
+#[path = "dimensions/churn.rs"]
+mod churn;
+#[path = "dimensions/ddl.rs"]
+mod ddl;
+#[path = "dimensions/fixed.rs"]
+mod fixed;
+#[path = "dimensions/history.rs"]
+mod history;
+#[path = "dimensions/lookup.rs"]
+mod lookup;
+#[path = "support/shop.rs"]
+mod shop;
+#[path = "dimensions/switches.rs"]
+mod switches;
+#[path = "dimensions/trouble.rs"]
+mod trouble;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use engine::graph::JobPlan;
-use engine::graph::plan::{SinkTarget, TopicSpec};
-use engine::source::Start;
-use engine::state::memory::MemoryBackend;
-use engine::testing::records::Records;
-use engine::testing::simulate::{Simulation, seeds};
-use jobs::{Job, Outside, Settings};
-use store::phoenix::DimensionStore;
-use store::phoenix::sink::DimensionSinkFactory;
-use support::shop::{self, Change, ConfigEvent, Table};
-
-const START_MS: i64 = 1_651_330_800_000;
-const PARTITIONS: u32 = 2;
-
-fn partitioner(key: &[u8], partitions: u32) -> u32 {
-    key.iter().map(|byte| u32::from(*byte)).sum::<u32>() % partitions
-}
-
-/// One history: what is read, and the store that outlives crashes.
-struct History {
-    ods_db: Records,
-    table_process: Records,
-    store: DimensionStore,
-    settings: Settings,
-}
-
-impl History {
-    fn new(seed: u64, changes: &[Change], events: &[ConfigEvent]) -> Self {
-        let mut partitions = vec![Vec::new(); PARTITIONS as usize];
-        for change in changes {
-            let key = change.table.as_bytes().to_vec();
-            let at = partitioner(&key, PARTITIONS) as usize;
-            partitions[at].push((key, change.json(START_MS / 1000)));
-        }
-        let config = events.iter().map(|event| (Vec::new(), event.json())).collect();
-        Self {
-            ods_db: Records::new("ods_db", partitions, seed),
-            table_process: Records::new("table_process", vec![config], seed ^ 7),
-            store: DimensionStore::new(Arc::new(MemoryBackend::new())).expect("a fresh store"),
-            settings: Settings { idle_timeout_ms: 0, ..Settings::default() },
-        }
-    }
-
-    fn plans(&self) -> Vec<Arc<JobPlan>> {
-        let outside = Outside {
-            source: &|name| {
-                let records = if name == "ods_db" { &self.ods_db } else { &self.table_process };
-                (Arc::new(records.clone()), Start::Earliest)
-            },
-            topics: &|names| {
-                let spec = |name: &&str| TopicSpec { name: (*name).to_owned(), partitions: 1 };
-                SinkTarget::Topics(names.iter().map(spec).collect(), partitioner)
-            },
-            table: &|_name| unreachable!("no DWS here"),
-            dimensions: &|| Arc::new(DimensionSinkFactory { store: self.store.clone() }),
-            publish: &|_job| true,
-        };
-        jobs::plans(&[Job::Dimensions], &self.settings, &outside).expect("good plans")
-    }
-
-    fn run(&self, seed: u64, crashes: u32, interval_ms: u64) -> Simulation {
-        let mut simulation = Simulation::new(seed, START_MS);
-        simulation.settings.epoch.interval_ms = Some(interval_ms);
-        simulation.run(crashes, &|_, _| self.plans());
-        assert_eq!(simulation.fatals, [], "seed {seed}: it stopped by itself");
-        simulation
-    }
-
-    fn tables(&self) -> BTreeMap<String, Table> {
-        let tables = self.store.tables();
-        let read = tables.iter().map(|table| {
-            let mut rows = Table::new();
-            let keys: Vec<String> =
-                table.key_names().iter().map(|name| name.to_lowercase()).collect();
-            for row in self.store.scan(&table.name).expect("there") {
-                let mut line = Vec::new();
-                row.expect("whole").write_json(&mut line);
-                let row = shop::dumped(&line);
-                let key = keys.iter().map(|key| row[key].clone().expect("a key")).collect();
-                rows.insert(key, row);
-            }
-            (table.name.to_lowercase(), rows)
-        });
-        read.collect()
-    }
-}
+use engine::testing::simulate::seeds;
+use history::History;
 
 fn check(seed: u64, changes: u64, crashes: u32, interval_ms: u64) -> u32 {
     let changes = shop::changes(seed, changes);
     let events = shop::widening(seed);
-    let history = History::new(seed, &changes, &events);
-    let simulation = history.run(seed, crashes, interval_ms);
+    let mut history = History::new(seed, interval_ms);
+    history.then(&changes, &events, crashes);
     let expected = shop::outcome(&changes, &events);
-    assert_eq!(history.tables(), expected, "seed {seed}: {:#?}", simulation.counters());
-    simulation.generations
+    let counters = || history.simulation.counters();
+    assert_eq!(history.tables(), expected, "seed {seed}: {:#?}", counters());
+    history.simulation.generations
 }
 
 #[test]
@@ -112,6 +39,22 @@ fn crashes_and_config_churn_do_not_change_the_tables() {
     let seeds = seeds(1, 50);
     let generations: u32 = seeds.iter().map(|&seed| check(seed, 150, 5, 5 + seed % 40)).sum();
     assert!(seeds.len() == 1 || generations > 100, "only {generations} generations");
+}
+
+/// Old records of many epochs under live ones: updates, deletes and new keys while they are read.
+#[test]
+fn a_long_back_fill_loses_to_live_rows_alone() {
+    for seed in seeds(3_000, 24) {
+        let workers: &[usize] = if seed.is_multiple_of(2) { &[1] } else { &[2, 1, 3] };
+        let mut history = History::new(seed, 1 + seed % 10).with_workers(workers, false);
+        let (changes, events) = (shop::changes(seed, 600), shop::widening(seed));
+        let (old, live) = changes.split_at(300);
+        history.then(old, &[], 0);
+        history.then(live, &events, u32::try_from(seed % 4).expect("small"));
+        let read_again = history.counter("backfill_rows", None);
+        assert!(read_again > 300, "seed {seed}: only {read_again} rows came again");
+        assert_eq!(history.tables(), shop::outcome(&changes, &events), "seed {seed}");
+    }
 }
 
 /// Ten thousand interleavings, on as many processors as there are for tests.

@@ -1,11 +1,18 @@
 //! A small shop under a seed: changes, config rows, and the dimension tables that must come of them.
 //!
 //! The oracle does not know the jobs: it takes the final configuration, applies all changes of each
-//! source table in their order, row by row, and keeps every column that was ever configured.
+//! source table in their order, row by row, and keeps every column that was ever configured. Where
+//! the moment of a config row does make a difference, [`phases`] goes through them one by one.
+
+#[path = "shop/churn.rs"]
+pub(crate) mod churn;
+#[path = "shop/phases.rs"]
+pub(crate) mod phases;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::random::Random;
+use jobs::settings::Deletes;
 use serde_json::{Map, Value, json};
 
 /// A row of a table: text of each column; absent is not NULL.
@@ -41,6 +48,16 @@ pub(crate) enum ConfigEvent {
 }
 
 impl Change {
+    /// A change whose cells are given as `id=1 name=A price=`; nothing after the sign is NULL.
+    pub(crate) fn of(table: &'static str, kind: &'static str, cells: &str) -> Self {
+        Self { table, kind, data: cells_of(cells), old: None }
+    }
+
+    /// With what the columns were before.
+    pub(crate) fn before(self, old: &str) -> Self {
+        Self { old: Some(cells_of(old)), ..self }
+    }
+
     /// Maxwell JSON. Numbers where the text is one, as a database would have them.
     pub(crate) fn json(&self, ts: i64) -> Vec<u8> {
         let mut record = format!(
@@ -54,6 +71,22 @@ impl Change {
         }
         (record + "}").into_bytes()
     }
+}
+
+fn cells_of(text: &str) -> Cells {
+    let cell = |cell: &str| {
+        let (name, text) = cell.split_once('=').expect("name=text");
+        (name.to_owned(), (!text.is_empty()).then(|| text.to_owned()))
+    };
+    text.split_whitespace().map(cell).collect()
+}
+
+/// The rows of a table in the same form, by key.
+pub(crate) fn lines(table: &Table) -> Vec<String> {
+    let cell = |(name, text): (&String, &Option<String>)| {
+        format!("{name}={}", text.as_deref().unwrap_or_default())
+    };
+    table.values().map(|row| row.iter().map(cell).collect::<Vec<_>>().join(" ")).collect()
 }
 
 fn object(cells: &Cells) -> String {
@@ -77,6 +110,17 @@ impl Config {
             keys: vec!["id".to_owned()],
             extend: None,
         }
+    }
+
+    /// The same row with other columns.
+    pub(crate) fn with(&self, columns: &[&str]) -> Self {
+        let columns = columns.iter().map(|name| (*name).to_owned()).collect();
+        Self { columns, ..self.clone() }
+    }
+
+    /// The columns, key columns among them.
+    fn all_columns(&self) -> BTreeSet<String> {
+        self.keys.iter().chain(&self.columns).cloned().collect()
     }
 
     fn row(&self) -> Value {
@@ -184,7 +228,7 @@ pub(crate) fn outcome(changes: &[Change], events: &[ConfigEvent]) -> BTreeMap<St
         match event {
             ConfigEvent::Put(before, row) => {
                 before.iter().for_each(|before| drop(routes.remove(&key(before))));
-                columns.entry(row.sink.clone()).or_default().extend(row.columns.iter().cloned());
+                columns.entry(row.sink.clone()).or_default().extend(row.all_columns());
                 routes.insert(key(row), row.clone());
             }
             ConfigEvent::Delete(row) => drop(routes.remove(&key(row))),
@@ -195,7 +239,7 @@ pub(crate) fn outcome(changes: &[Change], events: &[ConfigEvent]) -> BTreeMap<St
     for route in routes.values() {
         let table = tables.get_mut(&route.sink).expect("made above");
         for change in changes.iter().filter(|change| change.table == route.source) {
-            apply(route, change, table);
+            apply(route, change, Deletes::Delete, table);
         }
     }
     for (sink, table) in &mut tables {
@@ -208,19 +252,23 @@ pub(crate) fn outcome(changes: &[Change], events: &[ConfigEvent]) -> BTreeMap<St
     tables
 }
 
-fn apply(route: &Config, change: &Change, table: &mut Table) {
+fn apply(route: &Config, change: &Change, deletes: Deletes, table: &mut Table) {
     let key_of = |cells: &Cells| -> Option<Vec<String>> {
         let text = |key: &String| cells.get(key).cloned().flatten().filter(|text| !text.is_empty());
         route.keys.iter().map(text).collect()
     };
+    let deleted = change.kind == "delete";
     let Some(key) = key_of(&change.data) else { return };
+    if deleted && deletes == Deletes::Ignore {
+        return;
+    }
     let mut former = change.data.clone();
     former.extend(change.old.clone().unwrap_or_default());
     let moved = change.kind == "update" && key_of(&former) != Some(key.clone());
     if moved && let Some(former) = key_of(&former) {
         table.remove(&former);
     }
-    if change.kind == "delete" {
+    if deleted && deletes == Deletes::Delete {
         table.remove(&key);
         return;
     }
@@ -228,7 +276,7 @@ fn apply(route: &Config, change: &Change, table: &mut Table) {
         table.remove(&key);
     }
     let row = table.entry(key).or_default();
-    for column in &route.columns {
+    for column in &route.all_columns() {
         if let Some(text) = change.data.get(column) {
             row.insert(column.clone(), text.clone().filter(|text| !text.is_empty()));
         }

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! key:   'r' route | 'p' pending | 'f' fill, each: source, sink    'n' number    'o' opened
-//! value: r, p: op u8, before (0 none, 1 + columns), after columns    f, n: number u32    o: nothing
+//! value: r: given    p: given, record (varint length), order    f, n: number u32    o: nothing
+//! given: op u8, before (0 none, 1 + columns), after columns
 //! columns: count varint, each: name, 0 (NULL) | 1 + text; texts with varint lengths
 //! ```
 
 use connectors::format::debezium::DebeziumOp;
+use engine::batch::order::Order;
 use engine::batch::stored::{push_varint, take_varint};
 
 use super::config::{Columns, RouteKey};
@@ -31,7 +33,7 @@ pub(super) enum Entry<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Loaded {
     Route(Given),
-    Pending(RouteKey, Given),
+    Pending(RouteKey, Pending),
     Fill(RouteKey, u32),
     Number(u32),
     Opened,
@@ -46,6 +48,15 @@ pub(super) struct Given {
     pub(super) before: Option<Columns>,
     /// The row; without columns if it was deleted.
     pub(super) after: Columns,
+}
+
+/// A config row whose table is being made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) given: Given,
+    /// The record and its place, for the side output.
+    pub(super) record: Vec<u8>,
+    pub(super) order: Order,
 }
 
 impl Entry<'_> {
@@ -80,8 +91,8 @@ impl Loaded {
         let source_table = take_text(&mut rest)?;
         let of = RouteKey { source_table, sink_table: take_text(&mut rest)? };
         match kind {
-            b'r' => Some(Self::Route(Given::decode(value)?)),
-            b'p' => Some(Self::Pending(of, Given::decode(value)?)),
+            b'r' => Some(Self::Route(Given::decode(&mut &*value)?)),
+            b'p' => Some(Self::Pending(of, Pending::decode(value)?)),
             b'f' => Some(Self::Fill(of, number()?)),
             _ => None,
         }
@@ -103,14 +114,32 @@ impl Given {
         out
     }
 
-    fn decode(mut bytes: &[u8]) -> Option<Self> {
-        let rest = &mut bytes;
+    fn decode(rest: &mut &[u8]) -> Option<Self> {
         let op = DebeziumOp::of_code(i64::from(*rest.split_off_first()?))?;
         let before = match rest.split_off_first()? {
             0 => None,
             _ => Some(take_columns(rest)?),
         };
         Some(Self { op, before, after: take_columns(rest)? })
+    }
+}
+
+impl Pending {
+    /// The bytes of its entry.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = self.given.encode();
+        push_varint(&mut out, self.record.len() as u64);
+        out.extend_from_slice(&self.record);
+        self.order.encode(&mut out);
+        out
+    }
+
+    fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let rest = &mut bytes;
+        let given = Given::decode(rest)?;
+        let length = usize::try_from(take_varint(rest)?).ok()?;
+        let record = rest.split_off(..length)?.to_vec();
+        Some(Self { given, record, order: Order::decode(rest)? })
     }
 }
 
@@ -158,7 +187,11 @@ mod tests {
             before: Some(Columns::from([("a".to_owned(), None)])),
             after: columns.clone(),
         };
-        let first = Given { op: DebeziumOp::Read, before: None, after: columns };
+        let first = Pending {
+            given: Given { op: DebeziumOp::Read, before: None, after: columns },
+            record: b"{}".to_vec(),
+            order: Order { peak: -1, partition: 2, position: 3 },
+        };
         let number = 7_u32.to_be_bytes().to_vec();
         let cases = [
             (Entry::Route(&key), given.encode(), Loaded::Route(given.clone())),

@@ -32,7 +32,7 @@ use engine::source::reread::Reread;
 
 use super::change::{ConfigChange, Effect, RouteRules, Routes};
 use super::config::{ConfigRow, RouteKey};
-use super::config_state::{Entry, Given, Loaded};
+use super::config_state::{Entry, Given, Loaded, Pending};
 use super::notice::{Notice, Route};
 use crate::settings::DimSettings;
 
@@ -64,7 +64,7 @@ pub(super) struct ConfigStep {
     /// Routes that are being filled, and the request that serves each.
     fills: BTreeMap<RouteKey, u32>,
     /// Rows whose table is not there yet.
-    pending: BTreeMap<RouteKey, Given>,
+    pending: BTreeMap<RouteKey, Pending>,
     /// Rows of this epoch, in order; the first may wait for its table.
     events: VecDeque<Event>,
     /// What each question of this close is about: a pending row, or (none) the first event.
@@ -123,9 +123,9 @@ impl ConfigStep {
 
     fn retry(&mut self, close: &mut Close<'_>) {
         let pending: Vec<_> =
-            self.pending.iter().map(|(key, given)| (key.clone(), given.clone())).collect();
-        for (key, given) in pending {
-            let row = ConfigRow::read(&given.after).expect("it was in order when it came");
+            self.pending.iter().map(|(key, row)| (key.clone(), row.given.after.clone())).collect();
+        for (key, after) in pending {
+            let row = ConfigRow::read(&after).expect("it was in order when it came");
             self.ask(Some(key), row.definition(self.rules.schema.as_deref()), close);
         }
     }
@@ -245,13 +245,14 @@ impl ConfigStep {
         match answer {
             TableAnswer::Ready => {}
             TableAnswer::Pending(_) => {
-                let given = event.given.clone();
+                let (given, record) = (event.given.clone(), event.value.clone());
+                let row = Pending { given, record, order: event.stamp.order };
                 event.effects = Some(VecDeque::new());
                 event.rejected = true;
-                let key = RouteKey::read(&given.after).expect("a table is made for a route");
-                self.change(Entry::Pending(&key), Some(given.encode()));
+                let key = RouteKey::read(&row.given.after).expect("a table is made for a route");
+                self.change(Entry::Pending(&key), Some(row.encode()));
                 let (source, sink) = (key.source_table.clone(), key.sink_table.clone());
-                self.pending.insert(key, given);
+                self.pending.insert(key, row);
                 self.notify(&Notice::Waits { source, sink }, close);
             }
             TableAnswer::Refused(fault) => {
@@ -266,16 +267,14 @@ impl ConfigStep {
 
     /// The answer to the question about a pending row: it is decided anew, beside the routes of now.
     fn pending_answered(&mut self, key: &RouteKey, answer: TableAnswer, close: &mut Close<'_>) {
-        let Some(given) = self.pending.get(key).cloned() else { return };
+        let Some(Pending { given, record, order }) = self.pending.get(key).cloned() else { return };
         let refused = match answer {
             TableAnswer::Pending(_) => return,
             TableAnswer::Ready => None,
             TableAnswer::Refused(fault) => Some(fault),
         };
-        let order = Order { peak: 0, partition: 0, position: 0 };
         let stamp = Stamp { time: NO_TIME, order, behind: None };
-        let value = given.encode();
-        let mut event = Event { given, effects: None, rejected: false, value, stamp };
+        let mut event = Event { given, effects: None, rejected: false, value: record, stamp };
         if let Some(fault) = refused {
             self.reject(&format!("table_refused: {fault}"), &mut event, close);
         } else {
@@ -367,7 +366,7 @@ impl Stateful for ConfigStep {
                 let row = ConfigRow::read(&given.after).expect("it was in order when it came");
                 self.routes.apply(&Effect::Put(row));
             }
-            Loaded::Pending(key, given) => drop(self.pending.insert(key, given)),
+            Loaded::Pending(key, row) => drop(self.pending.insert(key, row)),
             Loaded::Fill(key, number) => drop(self.fills.insert(key, number)),
             Loaded::Number(number) => self.number = number,
             Loaded::Opened => self.opened = true,

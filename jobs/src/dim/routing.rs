@@ -153,15 +153,18 @@ impl Routing {
         }
     }
 
-    /// Keeps `row` for every sink of its table that is being made; true if there is one.
-    fn keep_waiting(&mut self, row: Row<'_>, context: &mut GateContext<'_>) -> bool {
+    /// Whether a sink of this table is being made.
+    fn is_waited_for(&self, table: &[u8]) -> bool {
+        self.waiting.keys().any(|(source, _)| source.as_bytes() == table)
+    }
+
+    /// Keeps `row` for every sink of its table that is being made.
+    fn keep_waiting(&mut self, row: Row<'_>, context: &mut GateContext<'_>) {
         let source = text(row, TABLE);
-        let mut waits = false;
         for ((of, sink), waiting) in &mut self.waiting {
             if of != source {
                 continue;
             }
-            waits = true;
             if self.waiting_rows >= GATE_PENDING_ROWS_MAX {
                 refuse(row, PORT_UNROUTED, "unrouted", &self.dead, context);
                 continue;
@@ -173,27 +176,24 @@ impl Routing {
             waiting.rows.insert(row.order(), bytes);
             self.waiting_rows += 1;
         }
-        waits
     }
 
     fn live(&mut self, row: Row<'_>, context: &mut GateContext<'_>) {
         if let Some(reason) = self.refusal(row) {
             return context.counters.add_labelled("dropped", ("reason", reason), 1);
         }
-        let waits = !self.waiting.is_empty() && self.keep_waiting(row, context);
         let table = row.bytes(TABLE).unwrap_or_default();
-        let Some(lines) = self.tables.get_mut(table) else {
-            if !waits {
-                self.count_unconfigured(table);
-            }
-            return;
-        };
+        if !self.tables.contains_key(table) && !self.is_waited_for(table) {
+            return self.count_unconfigured(table);
+        }
         if !is_object_with_members(row.bytes(DATA).unwrap_or_default()) {
             return context.counters.add_labelled("dropped", ("reason", "empty_data"), 1);
         }
         if kind(row) == ChangeKind::Delete && self.rules.deletes == Deletes::Ignore {
             return context.counters.add_labelled("dropped", ("reason", "delete_ignored"), 1);
         }
+        self.keep_waiting(row, context);
+        let Some(lines) = self.tables.get_mut(table) else { return };
         let (rules, schemas) = (&self.rules, (&self.routed, &self.dead));
         lines.iter_mut().for_each(|line| line.take(row, None, rules, schemas, context));
     }
@@ -218,7 +218,7 @@ impl Routing {
         };
         for line in lines.iter_mut().filter(wanted) {
             context.counters.add("backfill_rows", 1);
-            line.take(row, Some(number), rules, schemas, context);
+            line.take(row, line.route.fill, rules, schemas, context);
         }
     }
 

@@ -3,7 +3,8 @@
 //! Changes of one key that meet in an epoch become one ([`super::compose`]). While a table is being
 //! filled from old records, the changes that its live rows have made since are kept: an old record
 //! is written as if it had come before them, so the newer wins, column by column, and a deleted row
-//! stays deleted. They are forgotten when the table is filled.
+//! stays deleted. They are forgotten when the table is filled. Where several sources feed a table,
+//! each fills it by itself, beside the live rows of all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ pub(super) const SINK: usize = 0;
 pub(super) const KEY: usize = 1;
 /// Column: the change, see [`connectors::format::dimension`]. Slice.
 pub(super) const CHANGE: usize = 2;
-/// Column: number of the request whose answer this is; null for a live row. Int.
+/// Column: number of the fill that this old record belongs to; null for a live row. Int.
 pub(super) const FILL: usize = 3;
 
 /// Port: changes of dimension tables.
@@ -45,27 +46,39 @@ pub(super) fn change_schema() -> Arc<Schema> {
     )
 }
 
-/// A sink table that is being filled.
+/// A sink table that is being filled from one source.
 #[derive(Debug, Default)]
 struct Fill {
-    source: String,
     number: u32,
     /// By key: what live rows have done to it since.
     live: BTreeMap<Box<[u8]>, Vec<u8>>,
 }
 
 impl Fill {
-    /// The entry of state, less the live changes: number, source.
-    fn entry(&self) -> Vec<u8> {
-        [&self.number.to_be_bytes(), self.source.as_bytes()].concat()
+    /// A live row comes by.
+    fn remember(&mut self, key: &[u8], change: &[u8]) {
+        let since = self.live.get(key).map(|before| compose_bytes(before, change));
+        self.live.insert(key.into(), since.unwrap_or_else(|| change.to_vec()));
+    }
+
+    /// What an old record comes to, written as if it had come before the live rows.
+    fn before_live(&self, key: &[u8], change: Vec<u8>) -> Vec<u8> {
+        match self.live.get(key) {
+            Some(since) => compose_bytes(&change, since),
+            None => change,
+        }
     }
 }
+
+/// The fills of one sink table, by source.
+type Fills = BTreeMap<String, Fill>;
 
 /// The operator.
 pub(super) struct Rows {
     schema: Arc<Schema>,
     dictionary: &'static str,
-    fills: BTreeMap<String, Fill>,
+    /// By sink; none without a source.
+    fills: BTreeMap<String, Fills>,
     /// The last value of each entry that this epoch changes.
     changed: BTreeMap<(u16, Vec<u8>), Option<Vec<u8>>>,
 }
@@ -88,20 +101,18 @@ impl Rows {
             match Notice::read(row) {
                 Notice::Put(route) => {
                     let Some(number) = route.fill else { continue };
-                    if self.fills.get(&route.sink).is_some_and(|fill| fill.number == number) {
+                    let known = self.fills.get(&route.sink).and_then(|of| of.get(&route.source));
+                    if known.is_some_and(|fill| fill.number == number) {
                         continue;
                     }
                     // What came before is read again, and with columns that it lacked.
-                    self.forget(&route.sink);
-                    let fill = Fill { source: route.source, number, live: BTreeMap::new() };
-                    self.changed.insert(fill_key(&route.sink), Some(fill.entry()));
-                    self.fills.insert(route.sink, fill);
+                    self.forget(&route.sink, &route.source);
+                    let bytes = number.to_be_bytes().to_vec();
+                    self.changed.insert(fill_key(&route.sink, &route.source), Some(bytes));
+                    let fill = Fill { number, live: BTreeMap::new() };
+                    self.fills.entry(route.sink).or_default().insert(route.source, fill);
                 }
-                Notice::Remove { source, sink } => {
-                    if self.fills.get(&sink).is_some_and(|fill| fill.source == source) {
-                        self.forget(&sink);
-                    }
-                }
+                Notice::Remove { source, sink } => self.forget(&sink, &source),
                 Notice::Filled { source, number } => filled.push((source, number)),
                 Notice::Waits { .. } | Notice::GivenUp { .. } => {}
             }
@@ -109,43 +120,58 @@ impl Rows {
         filled
     }
 
-    fn forget(&mut self, sink: &str) {
-        let Some(fill) = self.fills.remove(sink) else { return };
-        for (key, _) in fill.live {
-            self.changed.insert(live_key(sink, &key), None);
+    fn forget(&mut self, sink: &str, source: &str) {
+        let Some(fills) = self.fills.get_mut(sink) else { return };
+        let Some(fill) = fills.remove(source) else { return };
+        if fills.is_empty() {
+            self.fills.remove(sink);
         }
-        self.changed.insert(fill_key(sink), None);
+        for (key, _) in fill.live {
+            self.changed.insert(live_key(sink, source, &key), None);
+        }
+        self.changed.insert(fill_key(sink, source), None);
+    }
+
+    /// Forgets what is filled by a request of this number.
+    fn filled(&mut self, source: &str, number: u32) {
+        let done = |fills: &Fills| fills.get(source).is_some_and(|fill| fill.number <= number);
+        let sinks: Vec<String> = self
+            .fills
+            .iter()
+            .filter(|(_, fills)| done(fills))
+            .map(|(sink, _)| sink.clone())
+            .collect();
+        sinks.iter().for_each(|sink| self.forget(sink, source));
     }
 
     /// The one change of a key; `rows` are its rows of the epoch, by order value.
     fn key(&mut self, rows: &[Row<'_>]) -> Option<Vec<u8>> {
         let (sink, key) = (text(rows[0], SINK), bytes(rows[0], KEY));
-        let mut fill = self.fills.get_mut(sink);
+        let mut fills = self.fills.get_mut(sink);
         let mut result: Option<Vec<u8>> = None;
         let mut touched = false;
         for row in rows {
             let change = bytes(*row, CHANGE);
-            let live = fill.as_deref_mut().map(|fill| &mut fill.live);
-            let effect = match (live, row.int(FILL)) {
-                (None, _) => change.to_vec(),
-                (Some(live), None) => {
-                    let since = live.get(key).map(|before| compose_bytes(before, change));
-                    live.insert(key.into(), since.unwrap_or_else(|| change.to_vec()));
-                    touched = true;
-                    change.to_vec()
+            let mut effect = change.to_vec();
+            for fill in fills.iter_mut().flat_map(|fills| fills.values_mut()) {
+                match row.int(FILL) {
+                    None => {
+                        fill.remember(key, change);
+                        touched = true;
+                    }
+                    Some(number) if number == i64::from(fill.number) => {
+                        effect = fill.before_live(key, effect);
+                    }
+                    Some(_other) => {}
                 }
-                (Some(live), Some(_)) => match live.get(key) {
-                    Some(since) => compose_bytes(change, since),
-                    None => change.to_vec(),
-                },
-            };
+            }
             result = Some(match result {
                 Some(before) => compose_bytes(&before, &effect),
                 None => effect,
             });
         }
-        if touched && let Some(fill) = fill {
-            self.changed.insert(live_key(sink, key), fill.live.get(key).cloned());
+        for (source, fill) in fills.iter().filter(|_| touched).flat_map(|fills| fills.iter()) {
+            self.changed.insert(live_key(sink, source, key), fill.live.get(key).cloned());
         }
         result
     }
@@ -190,14 +216,7 @@ impl Stateful for Rows {
             }
         }
         for (source, number) in filled {
-            let done = |fill: &Fill| fill.source == source && fill.number <= number;
-            let sinks: Vec<String> = self
-                .fills
-                .iter()
-                .filter(|(_, fill)| done(fill))
-                .map(|(sink, _)| sink.clone())
-                .collect();
-            sinks.iter().for_each(|sink| self.forget(sink));
+            self.filled(&source, number);
         }
         let first = close.worker == 0;
         for ((group, key), value) in std::mem::take(&mut self.changed) {
@@ -211,18 +230,17 @@ impl Stateful for Rows {
         let written = "state of this operator was written by it";
         let mut rest = key;
         let sink = take_text(&mut rest).expect(written);
-        let fill = self.fills.entry(sink).or_default();
+        let source = take_text(&mut rest).expect(written);
+        let fill = self.fills.entry(sink).or_default().entry(source).or_default();
         if group == SHARED_GROUP {
-            let (number, source) = value.split_first_chunk().expect(written);
-            fill.number = u32::from_be_bytes(*number);
-            fill.source = String::from_utf8(source.to_vec()).expect(written);
+            fill.number = u32::from_be_bytes(value.try_into().expect(written));
         } else {
             fill.live.insert(rest.into(), value.to_vec());
         }
     }
 
     fn entries(&self) -> usize {
-        self.fills.values().map(|fill| 1 + fill.live.len()).sum()
+        self.fills.values().flat_map(Fills::values).map(|fill| 1 + fill.live.len()).sum()
     }
 }
 
@@ -235,19 +253,21 @@ fn text(row: Row<'_>, column: usize) -> &str {
 }
 
 /// State entry of a fill, known to all workers.
-fn fill_key(sink: &str) -> (u16, Vec<u8>) {
+fn fill_key(sink: &str, source: &str) -> (u16, Vec<u8>) {
     let mut key = Vec::new();
     push_text(&mut key, sink);
+    push_text(&mut key, source);
     (SHARED_GROUP, key)
 }
 
 /// State entry of a live change. Its group is that of the row's route, so that its owner loads it.
-fn live_key(sink: &str, key: &[u8]) -> (u16, Vec<u8>) {
+fn live_key(sink: &str, source: &str, key: &[u8]) -> (u16, Vec<u8>) {
     let mut route = Vec::new();
     engine::batch::key::push_bytes(&mut route, Some(sink.as_bytes()));
     engine::batch::key::push_bytes(&mut route, Some(key));
     let mut state_key = Vec::new();
     push_text(&mut state_key, sink);
+    push_text(&mut state_key, source);
     state_key.extend_from_slice(key);
     (key_group(&route), state_key)
 }
