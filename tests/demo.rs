@@ -134,7 +134,8 @@ fn a_live_demo_has_a_shop_whose_dimensions_appear() {
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         child.expect("it starts")
     };
-    let mut upserts = 0;
+    // Most of the bootstrap.
+    let mut upserts = 1_000;
     for generation in 1..=2 {
         let mut child = begin();
         let status = status_when(data, |status| {
@@ -144,7 +145,6 @@ fn a_live_demo_has_a_shop_whose_dimensions_appear() {
                 && dimensions["upserts"].as_u64() > Some(upserts)
         });
         upserts = status["dimensions"]["upserts"].as_u64().expect("a number");
-        assert!(upserts > 1_000, "the bootstrap: {status}");
         assert_eq!(status["dimensions"]["config_rejected"], 0);
         signal(&child, Signal::TERM);
         assert_eq!(child.wait().expect("a child of ours").code(), Some(0));
@@ -200,7 +200,8 @@ fn killed_and_started_again_it_gives_the_same() {
     for topic in ["dwd_traffic_unique_visitor_detail", "dwd_traffic_user_jump_detail"] {
         assert!(dumped(&killed, topic) == dumped(&whole, topic), "{topic}");
     }
-    for table in counts(&resumed, "dimensions").keys() {
+    // One that changes, one configured late, one widened, one removed and configured again.
+    for table in ["dim_user_info", "dim_coupon_range", "dim_base_trademark", "dim_activity_sku"] {
         assert_eq!(rows_of(&killed, table), rows_of(&whole, table), "{table}");
     }
 }
