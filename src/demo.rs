@@ -67,6 +67,9 @@ const HURRY: Duration = Duration::from_secs(2);
 /// memory.
 const INFLIGHT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// Bytes kept of each partition of a live demo's topics: minutes of the records.
+const RETENTION_BYTES: u64 = 64 * 1024 * 1024;
+
 /// What `demo` was asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -182,6 +185,8 @@ fn process_settings(request: &Request) -> ProcessSettings {
     let mut settings = ProcessSettings::new(request.workers, random_seed());
     settings.inflight_bytes_max = INFLIGHT_BYTES_MAX;
     settings.crash_points = crash_points(&request.crash_at);
+    // What ends may be looked at as a whole; what does not must not fill the disk.
+    settings.retention.bytes = if request.records.is_some() { 0 } else { RETENTION_BYTES };
     settings.epoch = EpochSettings {
         interval_ms: Some(request.epoch_interval_ms),
         rows_max: None,

@@ -7,14 +7,17 @@
 mod lost;
 pub(crate) mod outside;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use engine::checkpoint::restore::Saved;
+use engine::checkpoint::writer::Retention;
 use engine::control::controller::EpochSettings;
 use engine::control::registry::SubmitOptions;
-use engine::crash_point::CrashPoints;
 use engine::error::exit;
+use engine::graph::JobPlan;
+use engine::graph::plan::SinkTarget;
 use engine::outbox::log::LogOptions;
 use engine::runtime::process::ProcessSettings;
 
@@ -83,7 +86,12 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
         new_state: args.new_state.clone(),
         quarantine: cli.quarantine.clone(),
     };
-    let running = warehouse.start(&settings(checked, &points), plans, options)?;
+    let settings = ProcessSettings {
+        crash_points: points,
+        retention: retention(checked, &plans),
+        ..settings(checked)
+    };
+    let running = warehouse.start(&settings, plans, options)?;
     serve(
         dir,
         Live {
@@ -100,7 +108,22 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
     running.wait(LOOK, |_running| Ok(()))
 }
 
-fn settings(checked: &Checked, points: &CrashPoints) -> ProcessSettings {
+/// What the job file says of topics, by the names they have.
+fn retention(checked: &Checked, plans: &[Arc<JobPlan>]) -> Retention {
+    let mut retention = Retention { bytes: checked.topics.retention_bytes, ..Retention::default() };
+    for plan in plans {
+        let choice = checked.jobs.iter().find(|choice| choice.job.name() == &*plan.name);
+        let Some(bytes) = choice.and_then(|choice| choice.retention_bytes) else { continue };
+        for (_, sink) in plan.sinks() {
+            if let SinkTarget::Topics(topics, _) = &sink.target {
+                retention.by_topic.extend(topics.iter().map(|topic| (topic.name.clone(), bytes)));
+            }
+        }
+    }
+    retention
+}
+
+fn settings(checked: &Checked) -> ProcessSettings {
     let engine = &checked.engine;
     let bounded = matches!(checked.ods_log, SourcePlace::File { .. });
     ProcessSettings {
@@ -112,7 +135,6 @@ fn settings(checked: &Checked, points: &CrashPoints) -> ProcessSettings {
         },
         inflight_bytes_max: engine.inflight_bytes_max,
         source_queue_bytes: engine.source_queue_bytes,
-        crash_points: points.clone(),
         log: LogOptions { file_bytes: engine.segment_bytes, ..LogOptions::default() },
         ..ProcessSettings::new(checked.workers, random_seed())
     }

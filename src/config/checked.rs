@@ -88,6 +88,7 @@ impl Checked {
         generation(raw.watershed.generation.as_ref(), &mut judge);
         judge.choice(raw.dws.connector.as_ref(), &[("embedded", ())], &["doris"]);
         let zone = time_zone(raw.watershed.time_zone.as_ref(), &mut judge);
+        let topics = place::topics(&raw.topics, &mut judge);
         let checked = Self {
             name: name.to_owned(),
             data: data(&raw.watershed, overrides, &mut judge),
@@ -95,8 +96,8 @@ impl Checked {
             engine: engine(&raw.engine, &mut judge),
             settings: switch::check(&raw.switch, zone, &mut judge),
             ods_log: place::source(&raw.ods_log, &raw.switch, &mut judge),
-            topics: place::topics(&raw.topics, &mut judge),
-            jobs: job::check(&raw.jobs, &mut judge),
+            jobs: job::check(&raw.jobs, &topics, &mut judge),
+            topics,
         };
         ConfigError::check(judge.faults).map(|()| checked)
     }

@@ -14,7 +14,7 @@ use engine::batch::build::{RawBuilder, raw_schema};
 use engine::batch::schema::Schema;
 use engine::checkpoint::disk::Disk;
 use engine::checkpoint::layout::topic_dir;
-use engine::checkpoint::writer::TopicMarks;
+use engine::checkpoint::writer::{TopicMarks, TopicReader};
 use engine::clock::Moment;
 use engine::error::Fault;
 use engine::outbox::block::Block;
@@ -50,8 +50,9 @@ impl SourceFactory for TopicSourceFactory {
 
     fn create(&self) -> Result<Box<dyn Source>, Fault> {
         let (marks, topic) = (self.marks.clone(), self.topic.clone());
+        let reader = marks.reader(&topic);
         let visible = Box::new(move |partition| marks.get(&topic, partition));
-        Ok(Box::new(TopicSource::new(self.clone(), visible)))
+        Ok(Box::new(TopicSource::new(self.clone(), visible, reader)))
     }
 }
 
@@ -61,6 +62,8 @@ type Visible = Box<dyn Fn(u32) -> Option<Mark> + Send>;
 struct TopicSource {
     setup: TopicSourceFactory,
     visible: Visible,
+    /// Keeps retention from what we may still read.
+    reader: TopicReader,
     open: Vec<Reading>,
     /// Which open partition is asked next.
     turn: usize,
@@ -83,10 +86,11 @@ struct Reading {
 }
 
 impl TopicSource {
-    fn new(setup: TopicSourceFactory, visible: Visible) -> Self {
+    fn new(setup: TopicSourceFactory, visible: Visible, reader: TopicReader) -> Self {
         Self {
             setup,
             visible,
+            reader,
             open: Vec::new(),
             turn: 0,
             ready: VecDeque::new(),
@@ -201,6 +205,7 @@ impl Source for TopicSource {
 
     fn open(&mut self, partition: &Partition, start: &Start) -> Result<(), Fault> {
         let reading = self.reading(partition, start)?;
+        self.reader.passed(partition.ordinal, reading.next);
         self.open.push(reading);
         Ok(())
     }
@@ -220,7 +225,14 @@ impl Source for TopicSource {
         self.ready.pop_front().map_or(Polled::Idle, Polled::Rows)
     }
 
-    fn acknowledge(&mut self, _positions: &[(Partition, Position)]) {}
+    /// What is acknowledged is saved, so no later generation begins before it.
+    fn acknowledge(&mut self, positions: &[(Partition, Position)]) {
+        for (partition, position) in positions {
+            if let Some(offset) = position.as_number() {
+                self.reader.passed(partition.ordinal, offset);
+            }
+        }
+    }
 
     fn close(&mut self) {
         self.open.clear();

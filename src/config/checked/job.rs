@@ -3,6 +3,7 @@
 use jobs::Job;
 
 use super::judge::Judge;
+use super::place::{TopicPlace, TopicTarget, retention};
 use crate::config::fault::Place;
 use crate::config::later::LATER_JOBS;
 use crate::config::nearest::hint;
@@ -20,12 +21,19 @@ pub(crate) struct JobChoice {
     pub(crate) job: Job,
     /// Whether its topics are written.
     pub(crate) publish: bool,
+    /// Bytes kept of each partition of its embedded topics, if not as of all topics; 0 = all.
+    pub(crate) retention_bytes: Option<u64>,
 }
 
 /// Judges the list. In the order of [`Job::ALL`]: each job after those it reads.
-pub(super) fn check(raw: &[(Place, RawJob)], judge: &mut Judge<'_>) -> Vec<JobChoice> {
+pub(super) fn check(
+    raw: &[(Place, RawJob)],
+    topics: &TopicTarget,
+    judge: &mut Judge<'_>,
+) -> Vec<JobChoice> {
     if raw.is_empty() {
-        return Job::ALL.map(|job| JobChoice { job, publish: true }).into();
+        let chosen = |job| JobChoice { job, publish: true, retention_bytes: None };
+        return Job::ALL.map(chosen).into();
     }
     let mut listed: Vec<JobChoice> = Vec::new();
     for (place, raw) in raw {
@@ -37,7 +45,9 @@ pub(super) fn check(raw: &[(Place, RawJob)], judge: &mut Judge<'_>) -> Vec<JobCh
         if let (Some(given), true, false) = (&raw.publish, has_table(job), publish) {
             judge.fault(given, ": a job that writes a table is of no use without it");
         }
-        listed.push(JobChoice { job, publish });
+        let embedded = matches!(topics.place, TopicPlace::Embedded { .. });
+        let retention_bytes = retention(raw.retention_bytes.as_ref(), embedded, judge);
+        listed.push(JobChoice { job, publish, retention_bytes });
     }
     listed.sort_by_key(|choice| choice.job);
     listed
