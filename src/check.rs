@@ -3,6 +3,9 @@
 
 use std::fmt::Write as _;
 
+use jobs::Job;
+use jobs::settings::{Deletes, DimSettings};
+
 use crate::config::checked::Checked;
 use crate::config::duration::{duration_text, size_text};
 use crate::config::raw::SECTIONS;
@@ -20,10 +23,16 @@ pub(crate) fn summary(checked: &Checked) -> String {
             format!("{}{note}", choice.job.name())
         })
         .collect();
-    let rows = [
+    let mut rows = vec![
         ("data", checked.data.display().to_string()),
         ("workers", checked.workers.to_string()),
-        ("ods_log", checked.ods_log.to_string()),
+    ];
+    let sources = checked.sources_read().into_iter();
+    rows.extend(sources.map(|(name, place)| (name, place.to_string())));
+    if checked.jobs.iter().any(|choice| choice.job == Job::Dimensions) {
+        rows.extend([("dim", "embedded".to_owned()), ("dimensions", dimensions(&settings.dim))]);
+    }
+    rows.extend([
         ("topics", checked.topics.to_string()),
         ("dws", "embedded".to_owned()),
         ("time zone", settings.time_zone.clone()),
@@ -71,13 +80,29 @@ pub(crate) fn summary(checked: &Checked) -> String {
                 time(engine.shutdown_limit_ms)
             ),
         ),
-        ("jobs", jobs.join("\n             ")),
-    ];
+        ("jobs", jobs.join("\n                ")),
+    ]);
     let mut text = format!("{} is good\n", checked.name);
     for (name, value) in rows {
-        let _infallible = writeln!(text, "  {name:<10} {value}");
+        let _infallible = writeln!(text, "  {name:<13} {value}");
     }
     text
+}
+
+fn dimensions(settings: &DimSettings) -> String {
+    let DimSettings { database, delete, backfill, shared_sink, schema } = settings;
+    let deletes = match delete {
+        Deletes::Delete => "delete the row",
+        Deletes::Ignore => "do nothing",
+        Deletes::Upsert => "keep the row",
+    };
+    let on_off = |on: &bool| if *on { "on" } else { "off" };
+    format!(
+        "database {database}, schema {}, deletes {deletes}, back-fill {}, shared sinks {}",
+        schema.as_deref().unwrap_or("none"),
+        on_off(backfill),
+        on_off(shared_sink),
+    )
 }
 
 /// Every setting there is, as Markdown: the text of `docs/config.md`.

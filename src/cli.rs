@@ -66,9 +66,9 @@ pub(crate) enum Command {
     /// Read everything in a directory and check every checksum (no process may run on it)
     #[command(after_help = "Example:  watershed verify ./watershed-data")]
     Verify(DirArgs),
-    /// Show jobs, operators, positions and sizes in a directory (no process may run on it)
-    #[command(after_help = "Example:  watershed inspect ./watershed-data")]
-    Inspect(DirArgs),
+    /// Show jobs, positions, tables and sizes in a directory (no process may run on it)
+    #[command(after_help = "Example:  watershed inspect ./watershed-data --table dim_sku_info")]
+    Inspect(InspectArgs),
     /// List, tail or dump embedded topics
     #[command(subcommand, after_help = "Example:  watershed topic tail dwd_traffic_page_log")]
     Topic(TopicCommand),
@@ -176,6 +176,16 @@ pub(crate) struct DirArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub(crate) dir: DirArgs,
+    /// Print the rows of this dimension or DWS table instead, one JSON object a line
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
 }
 
 /// What to do with topics.

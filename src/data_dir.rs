@@ -4,7 +4,8 @@
 //!  <data>/state/lock      held by the process that runs on the directory
 //!        /state/db        the state store       /state/outbox   what is not yet delivered
 //!        /state/crash     why processes died    /topic          the embedded topic log
-//!        /store/dws       the embedded tables   /control.sock   the way to ask the process
+//!        /store/dws       the embedded tables   /store/dim      the dimension tables
+//!        /control.sock    the way to ask the process
 //! ```
 //!
 //! Every opener takes the lock first, also one that only reads: the state store lets one process in
@@ -75,6 +76,11 @@ impl DataDir {
     /// The embedded tables.
     pub(crate) fn dws(&self) -> PathBuf {
         self.root.join("store/dws")
+    }
+
+    /// The embedded dimension tables.
+    pub(crate) fn dim(&self) -> PathBuf {
+        self.root.join("store/dim")
     }
 
     /// The embedded topics.
@@ -169,6 +175,22 @@ fn patiently<T, E>(
             other => return other,
         }
     }
+}
+
+/// Bytes of a file, or of the files below a directory; what cannot be read counts nothing.
+pub(crate) fn bytes_below(path: &Path) -> u64 {
+    if let Ok(meta) = std::fs::metadata(path)
+        && meta.is_file()
+    {
+        return meta.len();
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    });
+    bytes.sum()
 }
 
 /// Milliseconds since 1970.

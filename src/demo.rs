@@ -37,9 +37,11 @@ use engine::graph::JobPlan;
 use engine::runtime::process::ProcessSettings;
 use engine::source::Start;
 use engine::time::zone::Zone;
+use jobs::dim::dimensions;
 use jobs::generate::Generator;
 use jobs::generate::job as generator;
 use jobs::generate::source::GeneratorSourceFactory;
+use jobs::ods::ods_db;
 use jobs::{Job, Outside, Settings};
 
 use self::display::{Display, Picture};
@@ -170,14 +172,16 @@ fn plans(
                 disk: warehouse.disk.clone(),
                 marks: warehouse.topics.clone(),
                 until: until.clone(),
+                snapshot: false,
             };
             (Arc::new(factory), Start::Earliest)
         },
         topics: &|names| Warehouse::topic_sink(names, TOPIC_PARTITIONS),
         table: &|name| warehouse.table_sink(name),
+        dimensions: &|| warehouse.dimension_sink(),
         publish: &|_job| true,
     };
-    plans.extend(jobs::plans(&Job::ALL, &settings, &outside)?);
+    plans.extend(jobs::plans(&Job::LOGS, &settings, &outside)?);
     Ok(plans)
 }
 
@@ -187,6 +191,10 @@ fn process_settings(request: &Request) -> ProcessSettings {
     settings.crash_points = crash_points(&request.crash_at);
     // What ends may be looked at as a whole; what does not must not fill the disk.
     settings.retention.bytes = if request.records.is_some() { 0 } else { RETENTION_BYTES };
+    // A back-fill reads these from the beginning.
+    for topic in [ods_db::NAME, dimensions::TABLE_PROCESS] {
+        settings.retention.by_topic.insert(topic.to_owned(), 0);
+    }
     settings.epoch = EpochSettings {
         interval_ms: Some(request.epoch_interval_ms),
         rows_max: None,
@@ -202,6 +210,8 @@ fn live(warehouse: &Warehouse, running: &Running) -> Live {
         handle: running.handle.clone(),
         topics: warehouse.topics.clone(),
         gauges: running.gauges.clone(),
+        dir: DataDir::new(&warehouse.data),
+        backend: warehouse.backend.clone(),
     }
 }
 

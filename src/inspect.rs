@@ -1,8 +1,10 @@
-//! `watershed inspect`: what a directory holds, job by job, while nothing runs on it.
+//! `watershed inspect`: what a directory holds, job by job and table by table, while nothing runs on
+//! it.
+
+mod table;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
 use engine::checkpoint::layout::{space, split_state_key};
 use engine::checkpoint::piece::PositionRecord;
@@ -13,8 +15,11 @@ use engine::state::backend::{StateBackend, StateError};
 use engine::time::watermark;
 use serde::Serialize;
 
-use crate::data_dir::DataDir;
+use self::table::TableInventory;
+use crate::data_dir::{DataDir, bytes_below};
 use crate::status::{TopicReport, bytes_text, write_topics};
+
+pub(crate) use self::table::print_rows;
 
 /// Entries read at a time.
 const CHUNK: usize = 4096;
@@ -31,6 +36,8 @@ pub(crate) struct Inventory {
     jobs: Vec<JobInventory>,
     sinks: Vec<SinkInventory>,
     topics: Vec<TopicReport>,
+    /// Dimension tables.
+    dimensions: Vec<TableInventory>,
     /// Bytes on disk of each part of the directory.
     bytes: BTreeMap<&'static str, u64>,
 }
@@ -76,12 +83,13 @@ struct SinkInventory {
     blocks: usize,
 }
 
-/// Reads the directory's state; every keyed entry is looked at once.
+/// Reads the directory's state and counts the rows of its dimension tables; every keyed entry is
+/// looked at once.
 pub(crate) fn inventory(
     dir: &DataDir,
     backend: &dyn StateBackend,
     saved: &Saved,
-) -> Result<Inventory, StateError> {
+) -> anyhow::Result<Inventory> {
     let mut jobs = Vec::new();
     for (name, (hash, ops)) in &saved.jobs {
         let sizes = operator_sizes(backend, name)?;
@@ -104,6 +112,7 @@ pub(crate) fn inventory(
         ("reserve", dir.root().join(RESERVE_FILE)),
         ("topics", dir.topics()),
         ("tables", dir.dws()),
+        ("dimensions", dir.dim()),
     ];
     let topics = saved.topics.iter();
     let topics = topics.map(|((name, number), mark)| TopicReport::new(name, *number, mark));
@@ -114,6 +123,7 @@ pub(crate) fn inventory(
         jobs,
         sinks: sinks(saved),
         topics: topics.collect(),
+        dimensions: table::dimensions(dir)?,
         bytes: parts.into_iter().map(|(name, path)| (name, bytes_below(&path))).collect(),
     })
 }
@@ -158,22 +168,6 @@ fn sinks(saved: &Saved) -> Vec<SinkInventory> {
         }
     };
     keys.into_iter().map(sink).collect()
-}
-
-/// Bytes of a file, or of the files below a directory; what cannot be read counts nothing.
-fn bytes_below(path: &Path) -> u64 {
-    if let Ok(meta) = std::fs::metadata(path)
-        && meta.is_file()
-    {
-        return meta.len();
-    }
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    let bytes = entries.map(|entry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),
-        Ok(meta) => meta.len(),
-        Err(_) => 0,
-    });
-    bytes.sum()
 }
 
 impl PositionInventory {
@@ -221,9 +215,13 @@ impl Inventory {
             }
         }
         write_topics(&self.topics, &mut out);
+        if !self.dimensions.is_empty() {
+            let _infallible = writeln!(out, "\ndimension tables");
+        }
+        self.dimensions.iter().for_each(|table| table.write(&mut out));
         let _infallible = writeln!(out, "\nbytes on disk");
         for (part, bytes) in &self.bytes {
-            let _infallible = writeln!(out, "  {part:<8} {:>12}", bytes_text(*bytes));
+            let _infallible = writeln!(out, "  {part:<10} {:>12}", bytes_text(*bytes));
         }
         out
     }

@@ -34,7 +34,9 @@ use anyhow::Result;
 use clap::Parser as _;
 use engine::error::Fatal;
 
-use self::cli::{CheckArgs, Cli, Command, DirArgs, FileArgs, ReplayArgs, TopicCommand};
+use self::cli::{
+    CheckArgs, Cli, Command, DirArgs, FileArgs, InspectArgs, ReplayArgs, TopicCommand,
+};
 use self::config::fault::ConfigError;
 use self::data_dir::DataDir;
 use self::socket::Teller;
@@ -124,7 +126,9 @@ fn status(cli: &Cli, json: bool) -> Result<()> {
     let dir = data_dir(cli, None)?;
     let report = match Teller::find(&dir, "watershed status")? {
         Teller::Running(mut connection) => connection.status()?,
-        Teller::Alone(_owned, saved) => Report::saved(&saved),
+        Teller::Alone(owned, saved) => {
+            Report::saved(&saved).with_dimensions(&dir, owned.backend.as_ref())
+        }
     };
     match json {
         true => println!("{}", serde_json::to_string(&report)?),
@@ -154,11 +158,16 @@ fn verify(cli: &Cli, args: &DirArgs) -> Result<()> {
     }
 }
 
-fn inspect(cli: &Cli, args: &DirArgs) -> Result<()> {
-    let dir = data_dir(cli, args.dir.clone())?;
+fn inspect(cli: &Cli, args: &InspectArgs) -> Result<()> {
+    let dir = data_dir(cli, args.dir.dir.clone())?;
     let (owned, saved) = dir.own_existing("watershed inspect")?;
+    if let Some(table) = &args.table {
+        let mut out = BufWriter::new(io::stdout().lock());
+        inspect::print_rows(&dir, table, &mut out)?;
+        return Ok(out.flush()?);
+    }
     let inventory = inspect::inventory(&dir, owned.backend.as_ref(), &saved)?;
-    match args.json {
+    match args.dir.json {
         true => println!("{}", serde_json::to_string(&inventory)?),
         false => print!("{}", inventory.text()),
     }

@@ -5,6 +5,7 @@
 //! on workers, epochs or kills.
 
 mod dump;
+mod recorded;
 mod timeline;
 
 use std::io::IsTerminal as _;
@@ -13,16 +14,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use connectors::file::lines::LinesSourceFactory;
 use engine::control::controller::EpochSettings;
 use engine::control::registry::SubmitOptions;
+use engine::graph::JobPlan;
 use engine::random::Random;
 use engine::runtime::process::ProcessSettings;
 use engine::source::Start;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use jobs::{Job, Outside, Settings};
+use jobs::dim::dimensions::TABLE_PROCESS;
+use jobs::{Outside, Settings};
 
+use self::recorded::Recorded;
 use self::timeline::{Pacer, Timeline};
 use crate::injected::{CrashAt, crash_points};
 use crate::usage::Usage;
@@ -88,69 +92,85 @@ fn refusal(text: &str) -> String {
 /// Runs the replay.
 pub(crate) fn replay(request: &Request) -> Result<()> {
     let started = Instant::now();
-    let log = request.input.join("ods_log.jsonl");
-    if !log.is_file() {
-        bail!(
-            "cannot replay {}: it has no ods_log.jsonl (one message per line)",
-            request.input.display()
-        );
-    }
     request.settings.check()?;
+    let recorded = recorded::find(&request.input)?;
+    let timeline = Timeline::read(&request.input, &recorded)?;
     let data = request.output.join(".watershed");
-    let lines = count_lines(&log)?;
-    let timeline = Timeline::read(&request.input, lines)?;
     let warehouse = Warehouse::open(&data, "watershed replay")?;
+    let lines = recorded.iter().map(|source| source.lines).sum();
     let bar = progress_bar(lines);
     if !is_done(&data) {
-        run(request, &warehouse, &log, timeline.as_ref(), lines, &bar)?;
+        Replay { request, warehouse: &warehouse, recorded: &recorded, timeline, lines }
+            .run(&bar)?;
         mark_done(&data)?;
     }
     bar.finish_and_clear();
     let dumped = dump::dump(&warehouse, &request.output)?;
-    let left_alone = left_alone(&request.input)?;
-    summarise(request, lines, started.elapsed(), &dumped, &left_alone);
+    summarise(request, lines, started.elapsed(), &dumped);
     Ok(())
 }
 
-fn run(
-    request: &Request,
-    warehouse: &Warehouse,
-    log: &Path,
-    timeline: Option<&Timeline>,
+/// A replay that is not done.
+struct Replay<'a> {
+    request: &'a Request,
+    warehouse: &'a Warehouse,
+    recorded: &'a [Recorded],
+    timeline: Option<Timeline>,
+    /// Records of all files.
     lines: u64,
-    bar: &ProgressBar,
-) -> Result<()> {
-    let limit = timeline.map(|_paced| Arc::new(AtomicU64::new(0)));
-    let source = LinesSourceFactory { path: log.to_owned(), limit: limit.clone() };
-    let outside = Outside {
-        source: &|_topic| (Arc::new(source.clone()), Start::Earliest),
-        topics: &|names| Warehouse::topic_sink(names, TOPIC_PARTITIONS),
-        table: &|name| warehouse.table_sink(name),
-        publish: &|_job| true,
-    };
-    // A recorded day has no clock: idle time-outs are off.
-    let settings = Settings { idle_timeout_ms: 0, ..request.settings.clone() };
-    let plans = jobs::plans(&Job::ALL, &settings, &outside)?;
-    let stamp = match timeline {
-        Some(timeline) => timeline.first_stamp_ms(),
-        None => kept_stamp(&warehouse.data)?,
-    };
-    let process = process_settings(request, stamp, timeline.is_some());
-    let read_before = records_read(warehouse)?;
-    let running = warehouse.start(&process, plans, SubmitOptions::default())?;
-    if let Some(seed) = request.kill_at {
-        kill_at(seed, lines, running.emitted.clone());
+}
+
+impl Replay<'_> {
+    fn run(&self, bar: &ProgressBar) -> Result<()> {
+        let Self { request, warehouse, recorded, .. } = self;
+        let limits = self.timeline.as_ref().map(|_paced| Pacer::limits(recorded));
+        let plans = self.plans(limits.as_deref())?;
+        let stamp = match &self.timeline {
+            Some(timeline) => timeline.first_stamp_ms(),
+            None => kept_stamp(&warehouse.data)?,
+        };
+        let process = process_settings(request, stamp, self.timeline.is_some());
+        let before = records_read(warehouse, recorded)?;
+        let read_before: u64 = before.iter().sum();
+        let running = warehouse.start(&process, plans, SubmitOptions::default())?;
+        if let Some(seed) = request.kill_at {
+            kill_at(seed, self.lines, running.emitted.clone());
+        }
+        let paced = self.timeline.as_ref().zip(limits);
+        let mut pacer =
+            paced.map(|(timeline, limits)| Pacer::new(timeline, limits, request.epoch, &before));
+        let every =
+            if pacer.is_some() { Duration::from_micros(200) } else { Duration::from_millis(50) };
+        running.wait(every, |running: &Running| {
+            let emitted = read_before + running.emitted.load(Ordering::Relaxed);
+            bar.set_position(emitted.min(self.lines));
+            pacer.as_mut().map_or(Ok(()), |pacer| pacer.step(emitted, &running.handle))
+        })
     }
-    let mut pacer = timeline
-        .zip(limit)
-        .map(|(timeline, limit)| Pacer::new(timeline, limit, request.epoch, read_before));
-    let every =
-        if pacer.is_some() { Duration::from_micros(200) } else { Duration::from_millis(50) };
-    running.wait(every, |running: &Running| {
-        let emitted = read_before + running.emitted.load(Ordering::Relaxed);
-        bar.set_position(emitted.min(lines));
-        pacer.as_mut().map_or(Ok(()), |pacer| pacer.step(emitted, &running.handle))
-    })
+
+    fn plans(&self, limits: Option<&[Arc<AtomicU64>]>) -> Result<Vec<Arc<JobPlan>>> {
+        let absent = self.warehouse.data.join("absent.jsonl");
+        std::fs::write(&absent, "")
+            .with_context(|| format!("could not write {}", absent.display()))?;
+        let source = |name: &str| {
+            let index = self.recorded.iter().position(|source| source.name == name);
+            let limit = index.and_then(|index| Some(limits?.get(index)?.clone()));
+            let path = index.map_or(&absent, |index| &self.recorded[index].path);
+            // Without a timeline the configuration was there before everything else.
+            let snapshot = name == TABLE_PROCESS && limits.is_none();
+            LinesSourceFactory { path: path.clone(), limit, snapshot }
+        };
+        let outside = Outside {
+            source: &|name| (Arc::new(source(name)), Start::Earliest),
+            topics: &|names| Warehouse::topic_sink(names, TOPIC_PARTITIONS),
+            table: &|name| self.warehouse.table_sink(name),
+            dimensions: &|| self.warehouse.dimension_sink(),
+            publish: &|_job| true,
+        };
+        // A recorded day has no clock: idle time-outs are off.
+        let settings = Settings { idle_timeout_ms: 0, ..self.request.settings.clone() };
+        Ok(jobs::plans(&recorded::jobs(self.recorded), &settings, &outside)?)
+    }
 }
 
 fn process_settings(request: &Request, stamp_ms: i64, paced: bool) -> ProcessSettings {
@@ -200,13 +220,17 @@ fn mark_done(data: &Path) -> Result<()> {
     std::fs::write(done_path(data), "").context("could not mark the replay as done")
 }
 
-/// Lines that an earlier, killed run has completed.
-fn records_read(warehouse: &Warehouse) -> Result<u64> {
+/// Lines of each source that an earlier, killed run has completed.
+fn records_read(warehouse: &Warehouse, recorded: &[Recorded]) -> Result<Vec<u64>> {
     let saved = engine::checkpoint::restore::Saved::read(warehouse.backend.as_ref())?;
-    let of_log = saved.counters().into_iter().filter(|counter| {
-        counter.name == "records_in" && counter.labels[0].1 == Job::LogSplit.name()
-    });
-    Ok(of_log.map(|counter| counter.value).sum())
+    let counters = saved.counters();
+    let read = |source: &Recorded| {
+        let of_source = counters.iter().filter(|counter| {
+            counter.name == "records_in" && counter.labels[0].1 == source.job.name()
+        });
+        of_source.map(|counter| counter.value).sum()
+    };
+    Ok(recorded.iter().map(read).collect())
 }
 
 /// Kills this process at an instant that depends on the seed: somewhere in the input, and a little
@@ -225,27 +249,6 @@ fn kill_at(seed: u64, lines: u64, emitted: Arc<AtomicU64>) {
     });
 }
 
-fn count_lines(path: &Path) -> Result<u64> {
-    use std::io::Read as _;
-    let mut file =
-        std::fs::File::open(path).with_context(|| format!("could not open {}", path.display()))?;
-    let (mut buffer, mut lines, mut last) = (vec![0; 1 << 20], 0, b'\n');
-    loop {
-        let read = file.read(&mut buffer)?;
-        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-        lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        last = bytes[bytes.len() - 1];
-    }
-    Ok(lines + u64::from(last != b'\n'))
-}
-
-/// Recorded files of sources that come with later versions, and how many records they hold.
-fn left_alone(input: &Path) -> Result<Vec<(&'static str, u64)>> {
-    let files = ["ods_db.jsonl", "table_process.jsonl"];
-    let present = files.into_iter().filter(|name| input.join(name).is_file());
-    present.map(|name| Ok((name, count_lines(&input.join(name))?))).collect()
-}
-
 fn progress_bar(lines: u64) -> ProgressBar {
     let bar = ProgressBar::new(lines);
     let style = "{wide_bar} {pos}/{len} records  {per_sec}  {eta} left";
@@ -257,35 +260,29 @@ fn progress_bar(lines: u64) -> ProgressBar {
 }
 
 #[expect(clippy::print_stdout, reason = "the summary of a command")]
-fn summarise(
-    request: &Request,
-    lines: u64,
-    elapsed: Duration,
-    dumped: &dump::Dumped,
-    left_alone: &[(&str, u64)],
-) {
+fn summarise(request: &Request, lines: u64, elapsed: Duration, dumped: &dump::Dumped) {
     let seconds = elapsed.as_secs_f64();
     let usage = Usage::of_this_process();
     if request.json {
         let summary = serde_json::json!({
             "records": lines, "seconds": seconds, "cpu_seconds": usage.cpu_seconds,
             "peak_rss_bytes": usage.peak_rss_bytes, "topics": dumped.topics,
-            "tables": dumped.tables, "side": dumped.side, "left_alone": left_alone,
+            "dimensions": dumped.dimensions, "tables": dumped.tables, "side": dumped.side,
         });
         println!("{summary}");
         return;
     }
     println!("{lines} records in {seconds:.2} s, {:.0}/s", lines as f64 / seconds.max(1e-9));
-    for (kind, counts) in [("dwd", &dumped.topics), ("dws", &dumped.tables), ("side", &dumped.side)]
-    {
+    let kinds = [
+        ("dim", &dumped.dimensions),
+        ("dwd", &dumped.topics),
+        ("dws", &dumped.tables),
+        ("side", &dumped.side),
+    ];
+    for (kind, counts) in kinds {
         for (name, rows) in counts {
             println!("  {:>10}  {kind}/{name}.jsonl", rows);
         }
-    }
-    for (name, records) in left_alone {
-        println!(
-            "  {records:>10}  records of {name} left alone: their jobs come with a later version"
-        );
     }
 }
 

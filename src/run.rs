@@ -89,7 +89,7 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
     let settings = ProcessSettings {
         crash_points: points,
         retention: retention(checked, &plans),
-        ..settings(checked)
+        ..settings(checked, are_bounded(&plans))
     };
     let running = warehouse.start(&settings, plans, options)?;
     serve(
@@ -98,6 +98,8 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
             handle: running.handle.clone(),
             topics: warehouse.topics.clone(),
             gauges: running.gauges.clone(),
+            dir: dir.clone(),
+            backend: warehouse.backend.clone(),
         },
     )?;
     let handle = running.handle.clone();
@@ -108,9 +110,15 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
     running.wait(LOOK, |_running| Ok(()))
 }
 
-/// What the job file says of topics, by the names they have.
+/// What the job file says of topics, by the names they have. Those that a back-fill reads from the
+/// beginning are kept whole.
 fn retention(checked: &Checked, plans: &[Arc<JobPlan>]) -> Retention {
     let mut retention = Retention { bytes: checked.topics.retention_bytes, ..Retention::default() };
+    for place in [&checked.ods_db, &checked.table_process] {
+        if let SourcePlace::Embedded { topic, .. } = place {
+            retention.by_topic.insert(topic.clone(), 0);
+        }
+    }
     for plan in plans {
         let choice = checked.jobs.iter().find(|choice| choice.job.name() == &*plan.name);
         let Some(bytes) = choice.and_then(|choice| choice.retention_bytes) else { continue };
@@ -123,9 +131,15 @@ fn retention(checked: &Checked, plans: &[Arc<JobPlan>]) -> Retention {
     retention
 }
 
-fn settings(checked: &Checked) -> ProcessSettings {
+/// Whether every source ends by itself, so that the process has an end. A source that cannot be
+/// made refuses the jobs later and says why.
+fn are_bounded(plans: &[Arc<JobPlan>]) -> bool {
+    let mut sources = plans.iter().flat_map(|plan| plan.sources());
+    sources.all(|(_, spec)| spec.factory.create().is_ok_and(|source| source.describe().bounded))
+}
+
+fn settings(checked: &Checked, bounded: bool) -> ProcessSettings {
     let engine = &checked.engine;
-    let bounded = matches!(checked.ods_log, SourcePlace::File { .. });
     ProcessSettings {
         epoch: EpochSettings {
             interval_ms: Some(engine.epoch_interval_ms),

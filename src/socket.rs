@@ -27,6 +27,7 @@ use engine::checkpoint::disk::real::LockError;
 use engine::checkpoint::restore::Saved;
 use engine::checkpoint::writer::{TopicMarks, WriterGauges};
 use engine::control::handle::Handle;
+use engine::state::backend::StateBackend;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -58,6 +59,10 @@ pub(crate) struct Live {
     pub(crate) topics: TopicMarks,
     /// What the writer says of itself.
     pub(crate) gauges: Arc<Mutex<WriterGauges>>,
+    /// Its directory.
+    pub(crate) dir: DataDir,
+    /// Its state store, which is only read.
+    pub(crate) backend: Arc<dyn StateBackend>,
 }
 
 impl Live {
@@ -65,6 +70,7 @@ impl Live {
     pub(crate) fn report(&self) -> Report {
         let gauges = self.gauges.lock().expect("nothing panics under this lock").clone();
         Report::running(self.handle.status(), &gauges, self.topics())
+            .with_dimensions(&self.dir, self.backend.as_ref())
     }
 
     fn topics(&self) -> Vec<TopicReport> {
@@ -268,8 +274,15 @@ mod tests {
         let topics = TopicMarks::default();
         let settings = ProcessSettings::new(1, 5);
         let backend = Arc::new(MemoryBackend::new());
-        let process = Process::open(&settings, disk, backend, topics.clone()).expect("assembled");
-        let live = Live { handle: process.handle.clone(), topics, gauges: process.gauges.clone() };
+        let process = Process::open(&settings, disk, backend.clone(), topics.clone());
+        let process = process.expect("assembled");
+        let live = Live {
+            handle: process.handle.clone(),
+            topics,
+            gauges: process.gauges.clone(),
+            dir: DataDir::new("nowhere"),
+            backend,
+        };
         (process, live)
     }
 

@@ -3,6 +3,8 @@
 //! One report serves both: a running process answers it through its socket, otherwise it is made of
 //! the last complete checkpoint, where much is absent because nothing is under way.
 
+mod dimension;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -13,7 +15,11 @@ use engine::control::quarantine::Quarantined;
 use engine::control::status::Status;
 use engine::counter::StoredCounter;
 use engine::outbox::log::Mark;
+use engine::state::backend::StateBackend;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::dimension::DimensionReport;
+use crate::data_dir::DataDir;
 
 /// What can be said about a directory and the process on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +52,8 @@ pub(crate) struct Report {
     pub(crate) units: usize,
     /// Partitions of embedded topics.
     pub(crate) topics: Vec<TopicReport>,
+    /// Dimensions, where their job has run.
+    pub(crate) dimensions: Option<DimensionReport>,
     /// Counters.
     pub(crate) counters: Vec<CounterReport>,
 }
@@ -167,6 +175,7 @@ impl Report {
             outbox_bytes: Some(gauges.outbox_bytes),
             units: gauges.units,
             topics,
+            dimensions: None,
             counters: counters.map(CounterReport::from).collect(),
         }
     }
@@ -196,12 +205,18 @@ impl Report {
         }
     }
 
+    /// Adds what is to be said of the dimensions.
+    pub(crate) fn with_dimensions(self, dir: &DataDir, backend: &dyn StateBackend) -> Self {
+        Self { dimensions: DimensionReport::new(dir, backend, &self.counters), ..self }
+    }
+
     /// The report as text.
     pub(crate) fn text(&self) -> String {
         let mut out = String::new();
         self.write_head(&mut out);
         self.groups.iter().for_each(|group| group.write(&mut out));
         self.write_trouble(&mut out);
+        self.dimensions.iter().for_each(|dimensions| dimensions.write(&mut out));
         write_topics(&self.topics, &mut out);
         if !self.counters.is_empty() {
             let _infallible = writeln!(out, "\ncounters");
@@ -375,6 +390,7 @@ mod tests {
             "epoch 41 by log_split.ods_log on worker 1: source",
             "faults\n  the broker is gone",
             "in quarantine\n  bad_job: it fails",
+            "dimensions\n  config rows applied: none; rejected 0\n  rows written 3, deleted 0",
             "dwd_traffic_page_log                               0: 5  1: 7",
             "dirty{job=log_split,reason=no_mid}",
         ] {
@@ -435,6 +451,7 @@ mod tests {
             outbox_bytes: Some(0),
             units: 7,
             topics: vec![topic(0, 5), topic(1, 7)],
+            dimensions: Some(DimensionReport { upserts: 3, ..DimensionReport::default() }),
             counters: vec![CounterReport {
                 name: "dirty".to_owned(),
                 labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),

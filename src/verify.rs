@@ -11,6 +11,8 @@ use engine::outbox::log::{LogError, Mark, VerifyReport, last_close_marks, read_r
 use engine::state::backend::{StateBackend, StateError, StateView};
 use serde::Serialize;
 use store::doris::DwsStore;
+use store::phoenix::DimensionStore;
+use store::phoenix::catalog::DimensionTable;
 
 use crate::data_dir::DataDir;
 use crate::status::bytes_text;
@@ -44,6 +46,7 @@ pub(crate) fn verify_all(
     findings.close_marks(disk, saved);
     findings.undelivered(disk, saved);
     findings.tables(dir);
+    findings.dimensions(dir);
     findings.reserve(disk);
     findings
 }
@@ -149,6 +152,36 @@ impl Findings {
             Err(error) => self.damage.push(format!("tables: {error}")),
         }
     }
+
+    /// Every row of every dimension table is read; one that is corrupt is named by its key.
+    fn dimensions(&mut self, dir: &DataDir) {
+        if !dir.dim().is_dir() {
+            return;
+        }
+        let open = || DimensionStore::open(&dir.dim());
+        match crate::crash::letting_unwind(open) {
+            Ok(store) => store.tables().iter().for_each(|table| self.dimension(&store, table)),
+            Err(error) => self.damage.push(format!("dimension tables: {error}")),
+        }
+    }
+
+    fn dimension(&mut self, store: &DimensionStore, table: &DimensionTable) {
+        let name = table.name.to_lowercase();
+        let rows = match store.scan(&table.name) {
+            Ok(rows) => rows,
+            Err(error) => return self.damage.push(format!("dimension table {name}: {error}")),
+        };
+        let (mut good, before) = (0_u64, self.damage.len());
+        for row in rows {
+            match row {
+                Ok(_) => good += 1,
+                Err(error) => self.damage.push(error.to_string()),
+            }
+        }
+        if self.damage.len() == before {
+            self.good.push(format!("dimension table {name}: {good} rows"));
+        }
+    }
 }
 
 /// Entries, bytes, and state that belongs to no operator.
@@ -215,6 +248,9 @@ mod tests {
 
     use engine::outbox::block::{BlockHeader, CloseMark};
     use engine::outbox::log::{BlockLog, LogOptions};
+    use engine::sink::TableDefinition;
+    use engine::state::backend::{Durability, StateBatch};
+    use engine::state::fjall::FjallBackend;
 
     use super::*;
 
@@ -269,6 +305,37 @@ mod tests {
         assert_eq!(damage.len(), 1, "{damage:?}");
         assert!(damage[0].starts_with("topic t/0: cannot use \"topic/t/0/0"), "{damage:?}");
         assert!(damage[0].contains("at byte "), "{damage:?}");
+    }
+
+    /// A dimension table of two rows, of which one is spoilt behind the store's back.
+    #[test]
+    fn a_corrupt_dimension_row_is_named_by_its_key() {
+        let (_dir, data, disk, saved) = directory();
+        let column = |name: &str| (name.to_owned(), "varchar".to_owned());
+        let store = DimensionStore::open(&data.dim()).expect("made");
+        let made = store.ensure_table(&TableDefinition {
+            name: "dim_base_trademark".to_owned(),
+            columns: vec![column("id"), column("tm_name")],
+            keys: vec!["id".to_owned()],
+            ..TableDefinition::default()
+        });
+        made.expect("made");
+        drop(store);
+        let put = |key: &[u8], value: &[u8]| {
+            let backend = FjallBackend::open(&data.dim(), DimensionStore::options()).expect("free");
+            let mut batch = StateBatch::default();
+            batch.put(&"table/1".into(), key.to_vec(), value.to_vec());
+            backend.commit(batch, Durability::Synced).expect("written");
+        };
+        put(b"1", &[1, 0]);
+        let owned = data.own("test").expect("free");
+        let found = || verify_all(&data, disk.as_ref(), owned.backend.as_ref(), &saved);
+        assert_eq!(found().damage, [""; 0]);
+        assert!(found().good.contains(&"dimension table dim_base_trademark: 1 rows".to_owned()));
+        put(b"2", &[9, 9]);
+        let expected = "row \"2\" of dimension table \"DIM_BASE_TRADEMARK\" is corrupt: its version \
+                        is not known here";
+        assert_eq!(found().damage, [expected]);
     }
 
     #[test]

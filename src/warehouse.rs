@@ -19,17 +19,27 @@ use engine::graph::JobPlan;
 use engine::graph::plan::{SinkTarget, TopicSpec};
 use engine::runtime::process::{Process, ProcessSettings};
 use engine::runtime::thread::{SystemClock, run};
+use engine::sink::SinkFactory;
 use engine::state::backend::StateBackend;
 use engine::state::fjall::{FjallBackend, FjallOptions};
+use jobs::dim::dimensions::TABLE_PROCESS;
 use store::doris::DwsStore;
 use store::doris::sink::DwsSinkFactory;
 use store::doris::table::TableSpec;
+use store::phoenix::DimensionStore;
+use store::phoenix::sink::DimensionSinkFactory;
 
 use crate::crash;
 use crate::data_dir::{DataDir, Owned};
 
 /// Partitions of an embedded topic.
 pub(crate) const TOPIC_PARTITIONS: u32 = 4;
+
+/// Partitions of the embedded topic that the source `name` reads. The configuration has one: its
+/// rows keep their order.
+pub(crate) fn partitions_of(name: &str) -> u32 {
+    if name == TABLE_PROCESS { 1 } else { TOPIC_PARTITIONS }
+}
 
 /// An open data directory.
 pub(crate) struct Warehouse {
@@ -39,6 +49,7 @@ pub(crate) struct Warehouse {
     pub(crate) backend: Arc<dyn StateBackend>,
     pub(crate) topics: TopicMarks,
     pub(crate) tables: DwsStore,
+    pub(crate) dimensions: DimensionStore,
     /// Freed last.
     _owned: Owned,
 }
@@ -57,9 +68,11 @@ impl Warehouse {
     pub(crate) fn open(data: &Path, purpose: &str) -> Result<Self> {
         let dir = DataDir::new(data);
         let owned = dir.own(purpose)?;
-        let tables = dir.dws();
-        std::fs::create_dir_all(&tables)
-            .with_context(|| format!("could not create {}", tables.display()))?;
+        let (tables, dimensions) = (dir.dws(), dir.dim());
+        for folder in [&tables, &dimensions] {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("could not create {}", folder.display()))?;
+        }
         let open = || FjallBackend::open(&tables, FjallOptions::default());
         let tables = crash::letting_unwind(open)?;
         Ok(Self {
@@ -68,6 +81,7 @@ impl Warehouse {
             backend: owned.backend.clone(),
             topics: TopicMarks::default(),
             tables: DwsStore::new(Arc::new(tables))?,
+            dimensions: crash::letting_unwind(|| DimensionStore::open(&dimensions))?,
             _owned: owned,
         })
     }
@@ -82,6 +96,11 @@ impl Warehouse {
     pub(crate) fn table_sink(&self, name: &str) -> SinkTarget {
         let tables = vec![TableSpec { name: name.to_owned() }];
         SinkTarget::Outside(Arc::new(DwsSinkFactory { store: self.tables.clone(), tables }))
+    }
+
+    /// The sink of embedded dimension tables.
+    pub(crate) fn dimension_sink(&self) -> Arc<dyn SinkFactory> {
+        Arc::new(DimensionSinkFactory { store: self.dimensions.clone() })
     }
 
     /// Starts the engine and submits `plans`, which start together.

@@ -47,7 +47,8 @@ fn check_says_what_would_run_or_everything_that_is_wrong() {
     let dir = folder();
     let (out, _) = expect(dir.path(), &["check"], 0);
     assert!(out.starts_with("the embedded preset is good\n"), "{out}");
-    assert!(out.contains("jobs       log_split\n"), "{out}");
+    assert!(out.contains("  table_process embedded topic \"table_process\", from "), "{out}");
+    assert!(out.contains("jobs          ods_db\n                dimensions\n"), "{out}");
 
     let file = "[swtch]\n[switch]\nlog_split.shap = \"flat\"\nuser_jump.within = \"1x\"\n";
     fs::write(dir.path().join("jobs.toml"), file).expect("written");
@@ -74,9 +75,47 @@ fn the_environment_overrides_the_file() {
     command.env("WATERSHED__WATERSHED__WORKERS", "3");
     let out = text(&command.output().expect("the binary starts").stdout);
     assert!(out.contains("within 7s"), "{out}");
-    assert!(out.contains("workers    3"), "{out}");
+    assert!(out.contains("workers       3"), "{out}");
     let (out, _) = expect(dir.path(), &["check", "--data", "elsewhere"], 0);
-    assert!(out.contains("data       elsewhere"), "{out}");
+    assert!(out.contains("data          elsewhere"), "{out}");
+}
+
+/// A table as source: where it leads is said, its password never, and nothing is connected to.
+#[test]
+fn a_config_table_is_explained_without_its_password() {
+    let dir = folder();
+    let file = "[source.ods_db]\nconnector = \"kafka\"\n\
+                properties.bootstrap.servers = \"127.0.0.1:1\"\n[source.table_process]\n\
+                connector = \"mysql\"\nhostname = \"127.0.0.1\"\nport = 1\nusername = \"reader\"\n\
+                password = \"${SECRET}\"\n[switch]\ndim.schema = \"REALTIME\"\n";
+    fs::write(dir.path().join("jobs.toml"), file).expect("written");
+    let told = |command: &str| {
+        let mut command = watershed(dir.path(), &[command, "jobs.toml"]);
+        let output = command.env("SECRET", "hush").output().expect("the binary starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(!text(&output.stdout).contains("hush"), "{}", text(&output.stdout));
+        text(&output.stdout)
+    };
+    let (check, explain) = (told("check"), told("explain"));
+    for part in [
+        "  ods_log       embedded topic \"ods_log\", from the earliest record\n",
+        "  ods_db        kafka topic \"ods_db\" at 127.0.0.1:1, from the earliest record\n",
+        "  table_process mysql table gmall_config.table_process at 127.0.0.1:1 as reader\n",
+        "  dimensions    database gmall2022, schema REALTIME, deletes delete the row, back-fill on",
+    ] {
+        assert!(check.contains(part), "{part}\n{check}");
+    }
+    for part in [
+        "source kafka topic \"ods_db\" at 127.0.0.1:1 ",
+        "source mysql table \"gmall_config.table_process\" at 127.0.0.1:1 ",
+        "sink embedded dimension tables",
+    ] {
+        assert!(explain.contains(part), "{part}\n{explain}");
+    }
+    let (_, error) = expect(dir.path(), &["check", "jobs.toml"], 2);
+    let expected = "jobs.toml:9: source.table_process.password: environment variable SECRET is not \
+                    set\n";
+    assert_eq!(error, expected);
 }
 
 /// Code 2 for everything that somebody has to correct on the command line or in a file.
@@ -158,6 +197,84 @@ fn what_a_run_left_behind_can_be_looked_at() {
     let (out, _) = expect(dir.path(), &["inspect", "out/.watershed"], 0);
     assert!(out.contains("job log_split (plan "), "{out}");
     assert_eq!(expect(dir.path(), &["inspect", "out/.watershed/state"], 0).0, out);
+}
+
+/// The recorded shop database of the golden scenario.
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pipelines/golden");
+
+/// A job file over the recorded shop database, and what runs it.
+fn shop_of_files(dir: &Path, more: &str) {
+    let file = format!(
+        "[watershed]\nworkers = 2\n[source.ods_db]\nconnector = \"file\"\n\
+         path = \"{GOLDEN}/IN/ods_db.jsonl\"\n[source.table_process]\nconnector = \"file\"\n\
+         path = \"{GOLDEN}/IN/table_process.jsonl\"\n[[job]]\nname = \"dimensions\"\n{more}"
+    );
+    fs::write(dir.join("jobs.toml"), file).expect("written");
+}
+
+/// Lines of JSON, in any order.
+fn rows(lines: &str) -> Vec<String> {
+    let parse = |line| serde_json::from_str::<Value>(line).expect("JSON").to_string();
+    let mut rows: Vec<String> = lines.lines().map(parse).collect();
+    rows.sort();
+    rows
+}
+
+fn golden_rows(table: &str) -> Vec<String> {
+    rows(&fs::read_to_string(format!("{GOLDEN}/OUT/dim/{table}.jsonl")).expect("there"))
+}
+
+/// Files end, so the process does; what it leaves behind can be looked at and is sound.
+#[test]
+fn dimension_tables_of_files_are_made_and_shown() {
+    let dir = folder();
+    shop_of_files(dir.path(), "");
+    expect(dir.path(), &["run", "jobs.toml"], 0);
+    for table in ["dim_sku_info", "dim_base_province", "dim_user_info"] {
+        let (out, _) = expect(dir.path(), &["inspect", "--table", table], 0);
+        assert_eq!(rows(&out), golden_rows(table), "{table}");
+    }
+    let (_, error) = expect(dir.path(), &["inspect", "--table", "DIM_SKU_INFI"], 1);
+    assert!(error.contains("no table \"DIM_SKU_INFI\"; did you mean \"dim_sku_info\"?"), "{error}");
+
+    let (out, _) = expect(dir.path(), &["inspect", "--json"], 0);
+    let inventory: Value = serde_json::from_str(&out).expect("an object");
+    let tables = inventory["dimensions"].as_array().expect("a list");
+    assert_eq!(tables.len(), 15, "one for each config row");
+    let sku = tables.iter().find(|table| table["name"] == "DIM_SKU_INFO").expect("configured");
+    assert_eq!((&sku["key"], &sku["salt_buckets"]), (&serde_json::json!(["ID"]), &Value::from(4)));
+    assert_eq!(sku["columns"].as_array().map(Vec::len), Some(11));
+    assert_eq!(sku["rows"], golden_rows("dim_sku_info").len());
+    assert!(inventory["bytes"]["dimensions"].as_u64() > Some(0));
+    let (out, _) = expect(dir.path(), &["inspect"], 0);
+    assert!(out.contains("rows, key ID, 4 salt buckets\n    ID, SPU_ID, PRICE, "), "{out}");
+
+    let (out, _) = expect(dir.path(), &["status"], 0);
+    assert!(out.contains("dimensions\n  config rows applied: r 15; rejected 0\n"), "{out}");
+    let (out, _) = expect(dir.path(), &["verify"], 0);
+    assert!(out.contains("good     dimension table dim_user_info: "), "{out}");
+    // All of it is done: a second start reads nothing and changes nothing.
+    expect(dir.path(), &["run", "jobs.toml"], 0);
+    let (again, _) = expect(dir.path(), &["inspect", "--table", "dim_sku_info"], 0);
+    assert_eq!(rows(&again), golden_rows("dim_sku_info"));
+}
+
+/// With one source that never ends beside the files, the process goes on.
+#[test]
+fn a_source_without_end_keeps_the_process() {
+    let dir = folder();
+    shop_of_files(dir.path(), "[[job]]\nname = \"log_split\"\n");
+    let service = Service { supervisor: Service::launch(&dir), dir };
+    let begun = Instant::now();
+    loop {
+        let status = service.until_generation(1);
+        if status["dimensions"]["config_applied"]["r"] == 15 {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{status}");
+    }
+    service.signal_supervisor(Signal::TERM);
+    assert_eq!(service.end().0, Some(0));
 }
 
 #[test]
@@ -421,6 +538,33 @@ fn a_lost_state_is_refused() {
     let (_, error) = expect(dir.path(), &["run", "jobs.toml"], 2);
     assert!(error.contains("--from-start"), "{error}");
     assert!(data.join("store/dws").exists());
+
+    // One embedded source that is read is enough to lose something.
+    let shop = format!("{kafka}[source.ods_db]\nconnector = \"embedded\"\n");
+    fs::write(dir.path().join("jobs.toml"), shop).expect("written");
+    let (_, error) = expect(dir.path(), &["run", "jobs.toml", "--from-start"], 2);
+    assert!(error.contains("the embedded topic \"ods_db\", which cannot"), "{error}");
+    let only_logs = format!("{kafka}[source.ods_db]\n[[job]]\nname = \"log_split\"\n");
+    fs::write(dir.path().join("jobs.toml"), only_logs).expect("written");
+    let (_, error) = expect(dir.path(), &["run", "jobs.toml"], 2);
+    assert!(error.contains("with --from-start"), "{error}");
+}
+
+/// Dimension tables are put aside like the others, and made anew from sources that can be read again.
+#[test]
+fn a_lost_state_is_read_again_from_files() {
+    let dir = folder();
+    shop_of_files(dir.path(), "");
+    expect(dir.path(), &["run", "jobs.toml"], 0);
+    let data = dir.path().join("watershed-data");
+    fs::remove_dir_all(data.join("state")).expect("removed");
+    expect(dir.path(), &["run", "jobs.toml"], 2);
+    expect(dir.path(), &["run", "jobs.toml", "--from-start"], 0);
+    let names = fs::read_dir(data.join("store")).expect("there").flatten();
+    let aside = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("dim.lost-");
+    assert!(names.map(|entry| entry.file_name()).any(|name| aside(&name)));
+    let (out, _) = expect(dir.path(), &["inspect", "--table", "dim_sku_info"], 0);
+    assert_eq!(rows(&out), golden_rows("dim_sku_info"));
 }
 
 /// `docs/config.md` is made of the comments in `src/config/raw.rs`. To make it anew:

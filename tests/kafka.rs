@@ -14,3 +14,5 @@ mod sink_faults;
 mod source;
 #[path = "kafka/source_faults.rs"]
 mod source_faults;
+#[path = "kafka/source_reread.rs"]
+mod source_reread;

@@ -84,9 +84,10 @@ fn plans_of(source: Arc<dyn SourceFactory>, target: &Target) -> Vec<Arc<JobPlan>
             SinkTarget::Topics(names.iter().map(spec).collect(), partitioner)
         },
         table: &|_name| SinkTarget::Outside(Arc::new(target.clone())),
+        dimensions: &|| unreachable!("no dimensions here"),
         publish: &|_job| true,
     };
-    jobs::plans(&Job::ALL, &settings, &outside).expect("good plans")
+    jobs::plans(&Job::LOGS, &settings, &outside).expect("good plans")
 }
 
 /// Topics of the jobs by the oracle's names of side outputs.
@@ -199,6 +200,11 @@ fn check(seed: u64, records: u64, crashes: u32, interval_ms: u64) -> u32 {
 }
 
 fn check_input(seed: u64, input: &Input, crashes: u32, interval_ms: u64) -> u32 {
+    check_with(&[1], seed, input, crashes, interval_ms)
+}
+
+/// `crew`: workers by generation, over and over.
+fn check_with(crew: &[usize], seed: u64, input: &Input, crashes: u32, interval_ms: u64) -> u32 {
     let clock_ms = END_MS + 86_400_000;
     let expected =
         oracle::outcome(input, &oracle::Settings { clock_ms, ..oracle::Settings::default() });
@@ -208,7 +214,8 @@ fn check_input(seed: u64, input: &Input, crashes: u32, interval_ms: u64) -> u32 
     let partitions = input.partitions.iter().map(keyed).collect();
     let records = Records::new("ods_log", partitions, seed);
     let target = Target::new(seed, UnitPolicy::EVERY_EPOCH);
-    let mut simulation = Simulation::new(seed, clock_ms);
+    let binary = seed.is_multiple_of(2);
+    let mut simulation = Simulation::new(seed, clock_ms).with_workers(crew, binary);
     simulation.settings.epoch.interval_ms = Some(interval_ms);
     simulation.run(crashes, &|_, _| plans(&records, &target));
     assert_eq!(simulation.fatals, [], "seed {seed}: it stopped by itself");
@@ -221,6 +228,17 @@ fn crashes_do_not_change_the_outcome() {
     let seeds = seeds(1, 50);
     let generations: u32 = seeds.iter().map(|&seed| check(seed, 400, 5, 10 + seed % 60)).sum();
     assert!(seeds.len() == 1 || generations > 100, "only {generations} generations");
+}
+
+/// S2: with two and three workers, and with a number that changes at every crash.
+#[test]
+fn workers_do_not_change_the_outcome() {
+    let crews: [&[usize]; 4] = [&[2], &[3], &[1, 3, 2], &[4, 1]];
+    for seed in seeds(4_000, 50) {
+        let crew = crews[usize::try_from(seed % 4).expect("below four")];
+        let input = if seed % 5 == 0 { any_order(seed) } else { generated(seed, 300) };
+        check_with(crew, seed, &input, 3, 10 + seed % 60);
+    }
 }
 
 #[test]
@@ -279,6 +297,7 @@ fn through_topic(
             disk,
             marks: topics.clone(),
             until: Some(until.clone()),
+            snapshot: false,
         };
         plans.extend(plans_of(Arc::new(source), target));
         plans
@@ -349,6 +368,7 @@ fn feeder(records: &Records, target: SinkTarget) -> Arc<JobPlan> {
             idle_timeout_ms: 0,
             future_hold_ms: i64::MAX,
             future_skew_ms: i64::MAX,
+            reread: None,
         },
     );
     let verbatim = Arc::new(Verbatim { key: RAW_KEY, value: RAW_VALUE });

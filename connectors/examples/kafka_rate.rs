@@ -109,7 +109,9 @@ fn read(config: &KafkaConfig, bytes: usize) -> Result<(), Box<dyn Error>> {
                 batches += 1;
             }
             Polled::Fault(fault) => return Err(fault.into()),
-            Polled::End(_) => return Err("a topic has no end".into()),
+            Polled::End(_) | Polled::Whole(..) => {
+                return Err("a topic has no end and no snapshot".into());
+            }
             Polled::Idle => std::thread::park_timeout(Duration::from_micros(500)),
         }
     }

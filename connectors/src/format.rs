@@ -4,5 +4,9 @@
 //! fail: bytes that are no record of the format come back with the reason why (style 7.9).
 
 pub mod app_log;
+pub mod debezium;
+pub mod dimension;
 pub mod json;
+mod json_scan;
+pub mod maxwell;
 pub mod side;

@@ -29,4 +29,6 @@
 pub mod file;
 pub mod format;
 pub mod kafka;
+pub mod mysql;
+mod reread;
 pub mod topic;

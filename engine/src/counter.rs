@@ -4,8 +4,12 @@
 //! again when its records are read again; so a kill neither loses nor doubles a count. Names and
 //! labels are those of warehouse specification 12.2.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// A label beside the job: its name and its value.
+pub type Label = (&'static str, Cow<'static, str>);
 
 /// Which counter: a name, the job, and perhaps one more label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,14 +19,14 @@ pub struct CounterKey {
     /// Label `job`.
     pub job: Arc<str>,
     /// One more label, such as `("reason", "no_mid")`.
-    pub label: Option<(&'static str, &'static str)>,
+    pub label: Option<Label>,
 }
 
 /// Counts of one epoch, not yet complete.
 #[derive(Debug, Clone)]
 pub struct Counters {
     job: Arc<str>,
-    counts: BTreeMap<(&'static str, Option<(&'static str, &'static str)>), u64>,
+    counts: BTreeMap<(&'static str, Option<Label>), u64>,
 }
 
 impl Counters {
@@ -42,10 +46,11 @@ impl Counters {
     pub fn add_labelled(
         &mut self,
         name: &'static str,
-        label: (&'static str, &'static str),
+        label: (&'static str, impl Into<Cow<'static, str>>),
         count: u64,
     ) {
         if count > 0 {
+            let label = (label.0, label.1.into());
             *self.counts.entry((name, Some(label))).or_default() += count;
         }
     }
@@ -63,7 +68,7 @@ impl CounterKey {
     /// The key in the store: `name \0 job [\0 label \0 value]`.
     pub fn encode(&self) -> Vec<u8> {
         let mut key = format!("{}\0{}", self.name, self.job);
-        if let Some((label, value)) = self.label {
+        if let Some((label, value)) = &self.label {
             key.push_str(&format!("\0{label}\0{value}"));
         }
         key.into_bytes()

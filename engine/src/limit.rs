@@ -44,3 +44,10 @@ pub const REQUESTS_MAX: usize = 256;
 pub const CLOCK_JUMP_MS: i64 = 10 * 60 * 1000;
 /// A clock that goes back by more than this is logged; less is what time synchronisation does.
 pub const CLOCK_BACK_MS: i64 = 1_000;
+/// Milliseconds an epoch waits for a table to be made (specification 11.6): longer than any healthy
+/// DDL, shorter than what a dashboard notices.
+pub const DDL_HOLD_MS: u64 = 5_000;
+/// Milliseconds after which a table that could not be made is refused (specification 11.6).
+pub const DDL_TIMEOUT_MS: u64 = 60_000;
+/// Rows that may wait for a table that is being made (specification 11.6); beyond it `unrouted`.
+pub const GATE_PENDING_ROWS_MAX: u64 = 1_000_000;

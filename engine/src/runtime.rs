@@ -4,6 +4,7 @@
 //! its own, in simulation one seeded loop drives them all.
 
 pub mod current;
+pub mod ddl;
 pub mod process;
 pub mod pump;
 pub mod queue;

@@ -3,8 +3,11 @@
 //! A source MUST give a position with every batch and resume from a position exactly, MUST bound
 //! its buffer, MUST NOT decode, and MUST NOT wait for a peer in any call.
 
+pub mod reread;
+
 use std::sync::Arc;
 
+use self::reread::Reread;
 use crate::batch::Batch;
 use crate::clock::Moment;
 use crate::error::Fault;
@@ -67,6 +70,9 @@ pub struct Description {
     pub replay: Replay,
     /// Whether it ends by itself.
     pub bounded: bool,
+    /// Whether a partition without saved position begins with a snapshot: no epoch is cut before
+    /// it is whole, which the source says by [`Polled::Whole`].
+    pub snapshot: bool,
 }
 
 /// Records of one partition.
@@ -87,6 +93,10 @@ pub struct SourceBatch {
 pub enum Polled {
     /// Records.
     Rows(SourceBatch),
+    /// The snapshot that the partition began with is whole; what follows begins at this position.
+    /// Said exactly once by a source with [`Description::snapshot`], also for an empty snapshot,
+    /// and only for a partition that was opened without saved position.
+    Whole(Partition, Position),
     /// A partition reached the end of a bounded source; nothing will follow in it.
     End(Partition),
     /// Nothing now.
@@ -113,6 +123,18 @@ pub trait Source: Send {
     fn discover(&mut self, now: Moment) -> Result<Option<Vec<Partition>>, Fault>;
     /// Begins a partition.
     fn open(&mut self, partition: &Partition, start: &Start) -> Result<(), Fault>;
+    /// Opens the extra partition [`Reread::partition`]: the records of all open partitions once
+    /// more, from the first still there up to where these stand now, or on from `saved`, the extra
+    /// partition's own position. It ends with [`Polled::End`]. Records that came before others of
+    /// their partition MUST come before them again, and the live partitions MUST NOT starve.
+    ///
+    /// # Errors
+    ///
+    /// A source that cannot be read again refuses.
+    fn reread(&mut self, request: &Reread, saved: Option<&Position>) -> Result<(), Fault> {
+        let (_, name) = (saved, self.describe().name);
+        Err(Fault::never(format!("{name} cannot be read again for \"{}\"", request.name)))
+    }
     /// Records of any open partition.
     fn poll(&mut self, budget: PollBudget, now: Moment) -> Polled;
     /// Called after delivery, for copies of our positions outside (Kafka group offsets). Recovery

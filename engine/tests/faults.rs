@@ -12,7 +12,7 @@ use engine::checkpoint::reserve::held_bytes;
 use engine::checkpoint::restore::Saved;
 use engine::codec::Verbatim;
 use engine::error::exit;
-use engine::graph::plan::{Feed, SinkTarget, SourceSpec, StatefulSpec};
+use engine::graph::plan::{Asks, Feed, SinkTarget, SourceSpec, StatefulSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::operator::keyed::Codec;
 use engine::operator::window::{Aggregate, PARTIAL_KEY, WindowFinal, WindowPartial};
@@ -90,9 +90,16 @@ fn job(name: &str, records: &Records, target: &Target, idle_timeout_ms: i64) -> 
             idle_timeout_ms,
             future_hold_ms: 1_000,
             future_skew_ms: 10_000,
+            reread: None,
         },
     );
-    let spec = |what, outputs, make| StatefulSpec { what, make, outputs, delay_ms: 0 };
+    let spec = |what, outputs, make| StatefulSpec {
+        what,
+        make,
+        outputs,
+        delay_ms: 0,
+        asks: Asks::default(),
+    };
     let (first, second) = (Count(schema.clone()), Count(schema));
     let partial = job.stateful(
         "partial",

@@ -11,7 +11,7 @@ use engine::checkpoint::writer::TopicMarks;
 use engine::codec::Verbatim;
 use engine::counter::{Counters, StoredCounter};
 use engine::crash_point::CrashPoint;
-use engine::graph::plan::{Feed, SinkTarget, SourceSpec, StatefulSpec, TopicSpec};
+use engine::graph::plan::{Asks, Feed, SinkTarget, SourceSpec, StatefulSpec, TopicSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::operator::keyed::{Codec, Keyed, KeyedLogic, Slot};
 use engine::operator::ordered::{Event, Ordered, OrderedContext, OrderedLogic};
@@ -175,6 +175,7 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
             idle_timeout_ms: 0,
             future_hold_ms: i64::MAX,
             future_skew_ms: i64::MAX,
+            reread: None,
         },
     );
     let numbered = job.stateful(
@@ -188,6 +189,7 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
             }),
             outputs: 1,
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     let topics = ["numbered", "dead"].map(|name| TopicSpec { name: name.into(), partitions: 2 });
@@ -222,6 +224,7 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
             }),
             outputs: 1,
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     first.sink(
@@ -243,6 +246,7 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
             make: Arc::new(|| Box::new(WindowPartial::new(Count { schema: schema() }, WINDOWS))),
             outputs: 2,
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     let totals = windows.stateful(
@@ -253,6 +257,7 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
             make: Arc::new(|| Box::new(WindowFinal::new(Count { schema: schema() }, WINDOWS))),
             outputs: 1,
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     windows.sink(
@@ -385,11 +390,21 @@ fn observed(rows: &[TargetRow], expected: &Expected) -> Expected {
 }
 
 fn check(seed: u64, crashes: u32, interval_ms: u64, policy: UnitPolicy) -> Ran {
+    let simulation = Simulation::new(seed, 1_000_000);
+    check_in(simulation, seed, crashes, interval_ms, policy)
+}
+
+fn check_in(
+    mut simulation: Simulation,
+    seed: u64,
+    crashes: u32,
+    interval_ms: u64,
+    policy: UnitPolicy,
+) -> Ran {
     let partitions = input(seed);
     let expected = oracle(&partitions);
     let records = Records::new("in", partitions.clone(), seed);
     let target = Target::new(seed, policy);
-    let mut simulation = Simulation::new(seed, 1_000_000);
     simulation.settings.epoch.interval_ms = Some(interval_ms);
     simulation.run(crashes, &|_: &TopicMarks, _| plans(&records, &target));
 
@@ -455,6 +470,48 @@ fn crashes_lose_nothing_and_double_nothing() {
 
 const LAZY: UnitPolicy =
     UnitPolicy { epochs_max: 3, rows_max: u64::MAX, bytes_max: u64::MAX, interval_ms: i64::MAX };
+
+/// S2: workers in threads of their own that take turns; the number changes from life to life.
+#[test]
+fn workers_lose_nothing_and_double_nothing() {
+    let crews: [&[usize]; 5] = [&[2], &[3], &[1, 4, 2], &[3, 1], &[2, 4]];
+    let mut all = Ran::default();
+    let seeds = seeds(5_001, 50);
+    for &seed in &seeds {
+        let crew = crews[usize::try_from(seed % 5).expect("below five")];
+        let policy = UnitPolicy { epochs_max: 1 + seed % 3, ..LAZY };
+        let simulation =
+            Simulation::new(seed, 1_000_000).with_workers(crew, seed.is_multiple_of(2));
+        let ran = check_in(simulation, seed, 5, 20 + seed % 80, policy);
+        all.generations += ran.generations;
+        all.repeated += ran.repeated;
+    }
+    if seeds.len() > 1 {
+        assert!(all.generations > 120, "{} generations", all.generations);
+        assert!(all.repeated > 0, "no unit was ever sent twice");
+    }
+}
+
+/// One seed is one history, also with threads: the outside sees the same rows in the same order.
+#[test]
+fn a_seed_repeats_its_history_with_workers_too() {
+    let history = |seed, binary| {
+        let records = Records::new("in", input(seed), seed);
+        let target = Target::new(seed, LAZY);
+        let mut simulation = Simulation::new(seed, 1_000_000).with_workers(&[3, 2], binary);
+        simulation.run(3, &|_: &TopicMarks, _| plans(&records, &target));
+        let deliveries = format!("{:?}", target.rows());
+        (deliveries, simulation.topic("numbered"), simulation.generations)
+    };
+    for seed in seeds(31, 4) {
+        let first = history(seed, false);
+        assert!(first == history(seed, false), "seed {seed}: another history");
+        if seed == 31 {
+            assert!(history(32, true) == history(32, true), "as bytes");
+            assert!(first.0 != history(33, false).0, "another seed, another history");
+        }
+    }
+}
 
 #[test]
 fn results_do_not_depend_on_where_epochs_are_cut() {

@@ -6,6 +6,7 @@
 //! benches share it. It has no clock, no file and no state: record `n` is a pure function of the
 //! [`Settings`] and `n`, so a stream can be continued from any number ([`Generator::open`]).
 //! Changing any setting changes the records; a resumed demo must keep the settings it began with.
+//! The other inputs of the warehouse are made beside it: [`shop`] and [`config`].
 //!
 //! ```
 //! let generator = jobs::generate::Generator::new(jobs::generate::Settings::default());
@@ -14,13 +15,16 @@
 //! assert_eq!(record.number, 41);
 //! ```
 
+pub mod config;
 mod device;
 mod fault;
 pub mod job;
 mod line;
+pub mod numbered;
 mod page;
 mod random;
 mod schedule;
+pub mod shop;
 pub mod source;
 mod visit;
 

@@ -8,6 +8,9 @@
 //!                       │                  │ uv, uj
 //!                       ├──────────────────┴─ traffic ─> dws_traffic_vc_ch_ar_is_new_page_view_window
 //!                       └─ page_view ─> dws_traffic_page_view_window
+//!
+//!  ods_db ────────┐ (each change once, for all jobs)
+//!  table_process ─┴─ dimensions ─> dimension tables
 //! ```
 //!
 //! A job names what it reads and writes; where that lies (Kafka, the embedded topic log, embedded
@@ -15,9 +18,11 @@
 //! rows by links, and write their topics all the same. There is no JSON here: shapes of bytes are
 //! the business of `connectors::format`.
 
+pub mod dim;
 pub mod dwd;
 pub mod dws;
 pub mod generate;
+pub mod ods;
 pub mod outside;
 pub mod settings;
 
@@ -32,6 +37,10 @@ pub use settings::Settings;
 /// A job of the warehouse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Job {
+    /// Changes of the shop database, read once for all.
+    OdsDb,
+    /// Dimension tables.
+    Dimensions,
     /// Logs into five topics.
     LogSplit,
     /// First page of a device on a day.
@@ -46,12 +55,25 @@ pub enum Job {
 
 impl Job {
     /// All jobs; those that others read from come first.
-    pub const ALL: [Self; 5] =
+    pub const ALL: [Self; 7] = [
+        Self::OdsDb,
+        Self::Dimensions,
+        Self::LogSplit,
+        Self::UniqueVisitor,
+        Self::UserJump,
+        Self::Traffic,
+        Self::PageView,
+    ];
+
+    /// The jobs of the app logs, likewise.
+    pub const LOGS: [Self; 5] =
         [Self::LogSplit, Self::UniqueVisitor, Self::UserJump, Self::Traffic, Self::PageView];
 
     /// Name in job files, counters and saved state. A DWS job is called like its table.
     pub fn name(self) -> &'static str {
         match self {
+            Self::OdsDb => ods::ods_db::NAME,
+            Self::Dimensions => dim::dimensions::NAME,
             Self::LogSplit => dwd::log_split::NAME,
             Self::UniqueVisitor => dwd::unique_visitor::NAME,
             Self::UserJump => dwd::user_jump::NAME,
@@ -67,15 +89,20 @@ impl Job {
 }
 
 /// The plans of `jobs`, those first that others read from. A job whose input is made by another one
-/// of `jobs` reads it in process; otherwise it reads the topic.
+/// of `jobs` reads it in process; otherwise it reads the topic. The changes of the shop database are
+/// always read in process: [`Job::OdsDb`] comes along with whoever needs it.
 pub fn plans(
     jobs: &[Job],
     settings: &Settings,
     outside: &Outside<'_>,
 ) -> Result<Vec<Arc<JobPlan>>, JobError> {
-    let wanted = Job::ALL.into_iter().filter(|job| jobs.contains(job));
+    let needed =
+        |job: &Job| jobs.contains(job) || *job == Job::OdsDb && jobs.contains(&Job::Dimensions);
+    let wanted = Job::ALL.into_iter().filter(needed);
     let plans = wanted.map(|job| {
         let plan = match job {
+            Job::OdsDb => ods::ods_db::plan(settings, outside),
+            Job::Dimensions => dim::dimensions::plan(settings, outside),
             Job::LogSplit => dwd::log_split::plan(settings, outside),
             Job::UniqueVisitor => dwd::unique_visitor::plan(settings, outside, jobs),
             Job::UserJump => dwd::user_jump::plan(settings, outside, jobs),

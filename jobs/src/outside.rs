@@ -7,6 +7,7 @@ use connectors::format::side::{DeadLetter, Refused};
 use engine::codec::{DecoderFactory, Encoder};
 use engine::graph::plan::{Feed, SinkTarget, SourceSpec};
 use engine::graph::{Edge, JobBuilder};
+use engine::sink::SinkFactory;
 use engine::source::{SourceFactory, Start};
 
 use crate::settings::Settings;
@@ -19,6 +20,8 @@ pub struct Outside<'a> {
     pub topics: &'a dyn Fn(&[&str]) -> SinkTarget,
     /// The sink that writes the table of this name.
     pub table: &'a dyn Fn(&str) -> SinkTarget,
+    /// The sink that writes dimension tables.
+    pub dimensions: &'a dyn Fn() -> Arc<dyn SinkFactory>,
     /// Whether a job writes its topics (`publish` of the job file).
     pub publish: &'a dyn Fn(&str) -> bool,
 }
@@ -39,6 +42,7 @@ pub(crate) fn source_spec(
         idle_timeout_ms: settings.idle_timeout_ms,
         future_hold_ms: settings.future_hold_ms,
         future_skew_ms: settings.future_skew_ms,
+        reread: None,
     }
 }
 

@@ -26,6 +26,46 @@ pub struct Settings {
     pub window_ms: i64,
     /// `dws.lateness`.
     pub lateness_ms: i64,
+    /// `dim.*`, and the business database.
+    pub dim: DimSettings,
+}
+
+/// Settings of the dimensions.
+#[derive(Debug, Clone)]
+pub struct DimSettings {
+    /// The business database: changes of others are dropped (`other_db`).
+    pub database: String,
+    /// `dim.delete`.
+    pub delete: Deletes,
+    /// `dim.backfill`: read a table again that is configured late.
+    pub backfill: bool,
+    /// `dim.shared_sink`: several source tables may feed one sink.
+    pub shared_sink: bool,
+    /// `dim.schema`.
+    pub schema: Option<String>,
+}
+
+impl Default for DimSettings {
+    fn default() -> Self {
+        Self {
+            database: "gmall2022".to_owned(),
+            delete: Deletes::Delete,
+            backfill: true,
+            shared_sink: false,
+            schema: None,
+        }
+    }
+}
+
+/// What a deleted row does to its dimension (`dim.delete`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletes {
+    /// The row goes.
+    Delete,
+    /// Nothing; counted `delete_ignored`.
+    Ignore,
+    /// The row is written as it was.
+    Upsert,
 }
 
 impl Default for Settings {
@@ -41,6 +81,7 @@ impl Default for Settings {
             jump_out_of_orderness_ms: 3_000,
             window_ms: 10_000,
             lateness_ms: 0,
+            dim: DimSettings::default(),
         }
     }
 }

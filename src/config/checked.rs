@@ -12,11 +12,14 @@ use std::path::PathBuf;
 
 use engine::limit::{INFLIGHT_BYTES_MAX, SOURCE_QUEUE_BYTES};
 use engine::outbox::log::LogOptions;
-use engine::source::Start;
 use engine::time::zone::Zone;
-use jobs::Settings;
+use jobs::dim::dimensions::TABLE_PROCESS;
+use jobs::dwd::log_split::ODS_LOG;
+use jobs::ods::ods_db;
+use jobs::{Job, Settings};
 
 use self::judge::Judge;
+use self::switch::Begin;
 use super::fault::ConfigError;
 use super::raw::{Engine, Given, Raw, Watershed};
 
@@ -52,6 +55,10 @@ pub(crate) struct Checked {
     pub(crate) settings: Settings,
     /// Where app logs come from.
     pub(crate) ods_log: SourcePlace,
+    /// Where changes of the business database come from.
+    pub(crate) ods_db: SourcePlace,
+    /// Where the configuration of the dimensions comes from.
+    pub(crate) table_process: SourcePlace,
     /// Where topics go.
     pub(crate) topics: TopicTarget,
     /// What runs, each job after those it reads. At least one.
@@ -87,29 +94,55 @@ impl Checked {
         let mut judge = Judge::new(environment, faults);
         generation(raw.watershed.generation.as_ref(), &mut judge);
         judge.choice(raw.dws.connector.as_ref(), &[("embedded", ())], &["doris"]);
+        judge.choice(raw.dim.connector.as_ref(), &[("embedded", ())], &["phoenix"]);
         let zone = time_zone(raw.watershed.time_zone.as_ref(), &mut judge);
         let topics = place::topics(&raw.topics, &mut judge);
+        let jobs = job::check(&raw, &topics, &mut judge);
+        // Where a source begins is no question for one that is not read.
+        let begin = Begin::of(&raw.switch, &mut judge);
+        let begin = |reader| begin.if_read(jobs.iter().any(|choice| choice.job == reader));
         let checked = Self {
             name: name.to_owned(),
             data: data(&raw.watershed, overrides, &mut judge),
             workers: workers(&raw.watershed, overrides, &mut judge),
             engine: engine(&raw.engine, &mut judge),
-            settings: switch::check(&raw.switch, zone, &mut judge),
-            ods_log: place::source(&raw.ods_log, &raw.switch, &mut judge),
-            jobs: job::check(&raw.jobs, &topics, &mut judge),
+            settings: switch::check(&raw.switch, &raw.watershed, zone, &mut judge),
+            ods_log: place::log_source(&raw.ods_log, begin(Job::LogSplit), &mut judge),
+            ods_db: place::db_source(&raw.ods_db, begin(Job::OdsDb), &mut judge),
+            table_process: place::config_source(&raw.table_process, &mut judge),
             topics,
+            jobs,
         };
         ConfigError::check(judge.faults).map(|()| checked)
     }
 
     /// Reads every source from its beginning where no position is saved.
     pub(crate) fn begin_at_the_start(&mut self) {
-        match &mut self.ods_log {
-            SourcePlace::Embedded { start, .. } | SourcePlace::Kafka { start, .. } => {
-                *start = Start::Earliest;
-            }
-            SourcePlace::File { .. } => {}
+        for place in [&mut self.ods_log, &mut self.ods_db, &mut self.table_process] {
+            place.begin_at_the_start();
         }
+    }
+
+    /// Where the source of this name reads; `None` for topics that other jobs make.
+    pub(crate) fn source(&self, name: &str) -> Option<&SourcePlace> {
+        match name {
+            ODS_LOG => Some(&self.ods_log),
+            ods_db::NAME => Some(&self.ods_db),
+            TABLE_PROCESS => Some(&self.table_process),
+            _ => None,
+        }
+    }
+
+    /// Name and place of each source that the jobs read.
+    pub(crate) fn sources_read(&self) -> Vec<(&'static str, &SourcePlace)> {
+        let readers = [
+            (ODS_LOG, Job::LogSplit, &self.ods_log),
+            (ods_db::NAME, Job::OdsDb, &self.ods_db),
+            (TABLE_PROCESS, Job::Dimensions, &self.table_process),
+        ];
+        let runs = |job: Job| self.jobs.iter().any(|choice| choice.job == job);
+        let read = readers.into_iter().filter(|(_, job, _)| runs(*job));
+        read.map(|(name, _, place)| (name, place)).collect()
     }
 }
 

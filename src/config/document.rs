@@ -4,6 +4,7 @@
 //! both are the same setting here. What lies outside the known sections is a fault at once; whether
 //! a key is known in its section is for [`raw`](super::raw) to say.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -45,25 +46,14 @@ pub(super) struct Document {
     pub(super) entries: Vec<Entry>,
     /// Settings of each `[[job]]`, and where it begins.
     pub(super) jobs: Vec<(Place, Vec<Entry>)>,
+    /// Paths of the sections that are there, empty ones too.
+    pub(super) sections: BTreeSet<String>,
     /// What could not be read or placed.
     pub(super) faults: Vec<ConfigFault>,
 }
 
-/// The words a document may use: known sections, and sections of a later version with what they
-/// wait for.
-pub(super) struct Known {
-    pub(super) sections: Vec<&'static str>,
-    pub(super) later: &'static [(&'static str, &'static str)],
-}
-
-impl Known {
-    fn later(&self) -> impl Iterator<Item = &'static str> {
-        self.later.iter().map(|(section, _)| *section)
-    }
-}
-
-/// Reads `text`, which messages call `file`.
-pub(super) fn read(file: &str, text: &str, known: &Known) -> Document {
+/// Reads `text`, which messages call `file`; `known` are the paths of all sections there may be.
+pub(super) fn read(file: &str, text: &str, known: &[&'static str]) -> Document {
     let mut reader = Reader { file: file.into(), text, known, document: Document::default() };
     match DeTable::parse(text) {
         Ok(table) => reader.outside("", table.get_ref()),
@@ -79,7 +69,7 @@ pub(super) fn read(file: &str, text: &str, known: &Known) -> Document {
 struct Reader<'a> {
     file: Arc<str>,
     text: &'a str,
-    known: &'a Known,
+    known: &'a [&'static str],
     document: Document,
 }
 
@@ -99,15 +89,15 @@ impl Reader<'_> {
         for (key, value) in table {
             let path = joined(path, key.get_ref());
             let inside = format!("{path}.");
-            let mut sections = self.known.sections.iter().copied().chain(self.known.later());
             match value.get_ref() {
                 DeValue::Array(items) if path == "job" => self.jobs(items, value.span()),
                 DeValue::Table(inner) if path != "job" => {
-                    if self.known.sections.contains(&&*path) {
+                    if self.known.contains(&&*path) {
                         let mut entries = Vec::new();
                         self.entries(&path, "", inner, &mut entries);
                         self.document.entries.append(&mut entries);
-                    } else if sections.any(|section| section.starts_with(&inside)) {
+                        self.document.sections.insert(path);
+                    } else if self.known.iter().any(|section| section.starts_with(&inside)) {
                         self.outside(&path, inner);
                     } else {
                         self.unknown_section(&path, key.span());
@@ -150,18 +140,9 @@ impl Reader<'_> {
     }
 
     fn unknown_section(&mut self, path: &str, span: Range<usize>) {
-        let later = self.known.later.iter().find(|(section, _)| *section == path);
-        let message = match later {
-            Some((_, what)) => {
-                format!("section [{path}] is not available yet: it belongs to {what}")
-            }
-            None => {
-                let hint = nearest::nearest(path, self.known.sections.iter().copied());
-                let hint =
-                    hint.map_or_else(String::new, |near| format!("; did you mean [{near}]?"));
-                format!("unknown section [{path}]{hint}")
-            }
-        };
+        let hint = nearest::nearest(path, self.known.iter().copied());
+        let hint = hint.map_or_else(String::new, |near| format!("; did you mean [{near}]?"));
+        let message = format!("unknown section [{path}]{hint}");
         self.fault(span, message);
     }
 
@@ -169,7 +150,7 @@ impl Reader<'_> {
     fn stray(&mut self, path: &str, span: Range<usize>) {
         let message = if path == "job" {
             "a job is a table of its own: write [[job]]".to_owned()
-        } else if self.known.sections.contains(&path) {
+        } else if self.known.contains(&path) {
             format!("\"{path}\" is a section: write [{path}] on a line of its own")
         } else {
             format!("key \"{path}\" stands in no section")
@@ -199,11 +180,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Document {
-        let known = Known {
-            sections: vec!["switch", "source.ods_log"],
-            later: &[("store.dim", "the dimension jobs")],
-        };
-        super::read("f", text, &known)
+        super::read("f", text, &["switch", "source.ods_log"])
     }
 
     #[test]
@@ -213,6 +190,7 @@ mod tests {
              [[job]]\nname = \"n\"\n",
         );
         assert_eq!(document.faults, []);
+        assert!(document.sections.iter().eq(["source.ods_log", "switch"]));
         let entry = |section: &str, key: &str, value, line| Entry {
             section: section.into(),
             key: key.into(),
@@ -238,8 +216,8 @@ mod tests {
             ("\n[swich]\n", "f:2: unknown section [swich]; did you mean [switch]?"),
             ("[colours]\n", "f:1: unknown section [colours]"),
             (
-                "[store.dim]\n",
-                "f:1: section [store.dim] is not available yet: it belongs to the dimension jobs",
+                "[source.ods_lgo]\n",
+                "f:1: unknown section [source.ods_lgo]; did you mean [source.ods_log]?",
             ),
             ("switch = 1", "f:1: \"switch\" is a section: write [switch] on a line of its own"),
             ("[job]\n", "f:1: a job is a table of its own: write [[job]]"),

@@ -3,15 +3,8 @@
 //! A setting that is accepted and ignored is worse than one that is refused, because results would
 //! differ from what the file says.
 
-/// Sections, and what they wait for.
-pub(super) const LATER_SECTIONS: &[(&str, &str)] = &[
-    ("source.ods_db", "the jobs on the business database"),
-    ("source.table_process", "the dimension jobs"),
-    ("store.dim", "the dimension jobs"),
-];
-
-const DIM: &str = "the dimension jobs";
-const DB: &str = "the jobs on the business database";
+const LOOKUP: &str = "the jobs that look dimensions up";
+const DB: &str = "the fact jobs on the business database";
 const SQL: &str = "SQL jobs";
 const DWS: &str = "the DWS jobs of later versions";
 const TUNING: &str = "later tuning; it has a fixed value now";
@@ -19,16 +12,9 @@ const TUNING: &str = "later tuning; it has a fixed value now";
 /// Keys by section, and what they wait for.
 pub(super) const LATER_KEYS: &[(&str, &str, &str)] = &[
     ("switch", "number_text", SQL),
-    ("switch", "dim.delete", DIM),
-    ("switch", "dim.config_update", DIM),
-    ("switch", "dim.config_late", DIM),
-    ("switch", "dim.backfill", DIM),
-    ("switch", "dim.backfill_reconcile", DIM),
-    ("switch", "dim.shared_sink", DIM),
-    ("switch", "dim.schema", DIM),
-    ("switch", "lookup.wait_for_row_ms", DIM),
-    ("switch", "lookup.timeout_ms", DIM),
-    ("switch", "lookup.from_cdc", DIM),
+    ("switch", "lookup.wait_for_row_ms", LOOKUP),
+    ("switch", "lookup.timeout_ms", LOOKUP),
+    ("switch", "lookup.from_cdc", LOOKUP),
     ("switch", "dwd.ts_type", DB),
     ("switch", "dwd.facts_from_bootstrap", DB),
     ("switch", "dwd.order_detail.sink", DB),
@@ -65,11 +51,13 @@ pub(super) const LATER_KEYS: &[(&str, &str, &str)] = &[
     ("source.ods_log", "topic-pattern", TUNING),
     ("source.ods_log", "scan.startup.specific-offsets", TUNING),
     ("source.ods_log", "scan.topic-partition-discovery.interval", TUNING),
+    ("source.ods_db", "topic-pattern", TUNING),
+    ("source.ods_db", "scan.startup.specific-offsets", TUNING),
+    ("source.ods_db", "scan.topic-partition-discovery.interval", TUNING),
 ];
 
 /// Jobs of the warehouse that come later, and what they wait for.
 pub(super) const LATER_JOBS: &[(&str, &str)] = &[
-    ("dimensions", DIM),
     ("cart_add", DB),
     ("order_pre_process", DB),
     ("order_detail", DB),

@@ -5,12 +5,12 @@
 //! `docs/config.md`. Nothing is judged here: values, ranges and sense are for
 //! [`checked`](super::checked).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::document::{Document, Entry, Known, Value, read};
+use super::document::{Document, Entry, Value, read};
 use super::fault::{ConfigFault, Place};
-use super::later::{LATER_KEYS, LATER_SECTIONS};
+use super::later::LATER_KEYS;
 use super::nearest::{hint, nearest};
 use super::secret;
 
@@ -118,6 +118,8 @@ sections! {
         "generation" generation,
         /// Zone of all dates and times in results. Default `Asia/Shanghai`.
         "time_zone" time_zone,
+        /// Name of the business database; changes of others are dropped. Default `gmall2022`.
+        "database" database,
     }
 
     /// How the engine runs. No setting here changes a result.
@@ -179,6 +181,24 @@ sections! {
         "dws.cur_date" dws_cur_date,
         /// Whether time goes on when all inputs are silent: `off` (default).
         "time.advance_when_idle" time_advance_when_idle,
+        /// What a deleted row of the business database does to its dimension: `delete` (default, the
+        /// row goes), `ignore`, `upsert` (the row is written as it was).
+        "dim.delete" dim_delete,
+        /// What a changed config row does to its dimension table: `alter_add` (default, missing
+        /// columns are added, nothing is dropped).
+        "dim.config_update" dim_config_update,
+        /// What becomes of rows that come while their config row is on its way: `hold` (default).
+        "dim.config_late" dim_config_late,
+        /// Whether a table that is configured late is filled with the changes that came before:
+        /// `on` (default, `ods_db` is read again for it), `off`.
+        "dim.backfill" dim_backfill,
+        /// Whether a back-fill deletes rows that a snapshot lacks: `off` (default).
+        "dim.backfill_reconcile" dim_backfill_reconcile,
+        /// Whether several source tables may feed one dimension table: `off` (default), `on` (with
+        /// equal keys; the last write wins).
+        "dim.shared_sink" dim_shared_sink,
+        /// Schema of the dimension tables. Default: `none`.
+        "dim.schema" dim_schema,
     }
 
     /// Where app logs come from.
@@ -197,6 +217,65 @@ sections! {
         /// What to do when Kafka no longer has the saved position: `stop` (default), `earliest`,
         /// `latest`.
         "on-lost-position" on_lost_position,
+    }
+
+    /// Where the changes of the business database come from (Maxwell's JSON). Giving this section
+    /// makes the dimensions run.
+    OdsDb "source.ods_db" open: true {
+        /// `embedded` (default), `kafka`, `file`. Kafka with the address `embedded` is embedded.
+        "connector" connector,
+        /// Name of the topic. Default `ods_db`.
+        "topic" topic,
+        /// The file to read, for connector `file`.
+        "path" path,
+        /// Where to begin without a saved position: `earliest-offset`, `latest-offset`,
+        /// `timestamp`. Default: as `source.start` says.
+        "scan.startup.mode" scan_startup_mode,
+        /// For mode `timestamp`: milliseconds since 1970.
+        "scan.startup.timestamp-millis" scan_startup_timestamp_millis,
+        /// What to do when Kafka no longer has the saved position: `stop` (default), `earliest`,
+        /// `latest`.
+        "on-lost-position" on_lost_position,
+    }
+
+    /// Where the configuration of the dimensions comes from, row by row (Debezium's JSON, or the
+    /// table itself). It is always read from its beginning. Giving this section makes the
+    /// dimensions run.
+    TableProcess "source.table_process" open: true {
+        /// `embedded` (default, a topic of one partition), `kafka`, `mysql`, `file`. Kafka with the
+        /// address `embedded` is embedded.
+        "connector" connector,
+        /// Name of the topic. Default `table_process`.
+        "topic" topic,
+        /// The file to read, for connector `file`.
+        "path" path,
+        /// Where to begin without a saved position: `initial` or `earliest-offset`, which are one
+        /// here: all of it (default).
+        "scan.startup.mode" scan_startup_mode,
+        /// What to do when the saved position is lost: `stop` (default); with Kafka also `earliest`,
+        /// `latest`; with MySQL also `snapshot` (the table is read again).
+        "on-lost-position" on_lost_position,
+        /// Name or address of the MySQL or MariaDB server.
+        "hostname" hostname,
+        /// Its port. Default 3306.
+        "port" port,
+        /// A user with SELECT on the table, REPLICATION CLIENT and REPLICATION SLAVE.
+        "username" username,
+        /// The user's password, as `"${NAME}"` from the environment. Default: none.
+        "password" password,
+        /// Database of the config table. Default `gmall_config`.
+        "database-name" database_name,
+        /// The config table. Default `table_process`.
+        "table-name" table_name,
+        /// The id under which the server's log is read, unique among its readers; of a range such as
+        /// `"5400-5404"` the first. Default: a random one at each start.
+        "server-id" server_id,
+        /// How long making a connection may take. Default `30s`.
+        "connect.timeout" connect_timeout,
+        /// How often the position of a table that nobody changes moves on. Default `30s`.
+        "heartbeat.interval" heartbeat_interval,
+        /// Silence after which a connection is taken for dead. Default `25s`; more than `10s`.
+        "heartbeat.timeout" heartbeat_timeout,
     }
 
     /// Where the topics of the DWD layer go.
@@ -220,16 +299,24 @@ sections! {
         "sink.progress-topic" progress_topic,
     }
 
+    /// Where the tables of the DIM layer are.
+    Dim "store.dim" open: false {
+        /// `embedded` (default).
+        "connector" connector,
+    }
+
     /// Where the tables of the DWS layer are.
     Dws "store.dws" open: false {
         /// `embedded` (default).
         "connector" connector,
     }
 
-    /// One job; repeated. Without any `[[job]]` all jobs run.
+    /// One job; repeated. Without any `[[job]]` all jobs of the app logs run, and `dimensions` where
+    /// a section says where its sources are.
     RawJob "job" open: false {
-        /// Which: `log_split`, `unique_visitor`, `user_jump`,
+        /// Which: `ods_db`, `dimensions`, `log_split`, `unique_visitor`, `user_jump`,
         /// `dws_traffic_vc_ch_ar_is_new_page_view_window`, `dws_traffic_page_view_window`.
+        /// `dimensions` brings `ods_db` along.
         "name" name,
         /// Whether its topics are written: `true` (default), `false`. What it computes is there for
         /// other jobs in either case.
@@ -246,10 +333,15 @@ pub(crate) struct Raw {
     pub(crate) engine: Engine,
     pub(crate) switch: Switch,
     pub(crate) ods_log: OdsLog,
+    pub(crate) ods_db: OdsDb,
+    pub(crate) table_process: TableProcess,
     pub(crate) topics: Topics,
+    pub(crate) dim: Dim,
     pub(crate) dws: Dws,
     /// Each with the place where it begins.
     pub(crate) jobs: Vec<(Place, RawJob)>,
+    /// Paths of the sections that are there, empty ones too.
+    pub(crate) sections: BTreeSet<String>,
 }
 
 impl Raw {
@@ -259,10 +351,9 @@ impl Raw {
         text: &str,
         environment: &BTreeMap<String, String>,
     ) -> (Self, Vec<ConfigFault>) {
-        let sections = SECTIONS.iter().map(|section| section.path).collect();
-        let Document { entries, jobs, mut faults } =
-            read(file, text, &Known { sections, later: LATER_SECTIONS });
-        let mut raw = Self::default();
+        let known: Vec<&str> = SECTIONS.iter().map(|section| section.path).collect();
+        let Document { entries, jobs, sections, mut faults } = read(file, text, &known);
+        let mut raw = Self { sections, ..Self::default() };
         for entry in entries {
             let place = entry.place.clone();
             let outcome = raw.section(&entry.section).map(|values| put(values, entry));
@@ -290,7 +381,10 @@ impl Raw {
             "engine" => &mut self.engine,
             "switch" => &mut self.switch,
             "source.ods_log" => &mut self.ods_log,
+            "source.ods_db" => &mut self.ods_db,
+            "source.table_process" => &mut self.table_process,
             "topics" => &mut self.topics,
+            "store.dim" => &mut self.dim,
             "store.dws" => &mut self.dws,
             _ => return None,
         })
@@ -316,6 +410,7 @@ impl Raw {
                 value: Value::Text(value.clone()),
                 place,
             };
+            self.sections.insert(section.to_owned());
             let values = self.section(section).expect("a section that has variables");
             if let Some(property) = key.strip_prefix("properties.") {
                 values.properties().insert(property.to_owned(), given);
@@ -426,8 +521,9 @@ mod tests {
                 "f:2: unknown key \"user_jump.within\" in [engine]; it belongs in section [switch]",
             ),
             (
-                "[switch]\n\"dim.delete\" = \"ignore\"",
-                "f:2: \"dim.delete\" is not available yet: it belongs to the dimension jobs",
+                "[switch]\n\"dwd.ts_type\" = \"string\"",
+                "f:2: \"dwd.ts_type\" is not available yet: it belongs to the fact jobs on the \
+                 business database",
             ),
             ("[switch]\nproperties.a = \"b\"", "f:2: unknown key \"properties.a\" in [switch]"),
             (

@@ -20,7 +20,7 @@ pub(super) const DWS: [&WindowTable; 2] = [&page_view::TABLE, &traffic::TABLE];
 
 /// Topics of side outputs.
 pub(super) fn sides() -> impl Iterator<Item = String> {
-    let late = Job::ALL.into_iter().filter(|job| *job != Job::LogSplit);
+    let late = Job::LOGS.into_iter().filter(|job| *job != Job::LogSplit);
     [dead_topic(log_split::NAME), future_topic(log_split::NAME)]
         .into_iter()
         .chain(late.map(|job| late_topic(job.name())))

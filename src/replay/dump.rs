@@ -3,6 +3,7 @@
 //! | path | line |
 //! |---|---|
 //! | `dwd/<topic>.jsonl` | the record's value, in order per key; a tombstone as `{"_tombstone":true,"_key":…}` |
+//! | `dim/<table>.jsonl` | the stored row, every column it ever had; names in lower case |
 //! | `dws/<table>.jsonl` | the stored row |
 //! | `side/<output>.jsonl` | `{"reason","value"}`, or `value_base64` where the bytes are not UTF-8 |
 //! | `counters.jsonl` | `{"name","labels","value"}` |
@@ -17,6 +18,7 @@ use connectors::format::side::REASON;
 use connectors::topic::read::{TopicRecord, read_partition};
 use engine::checkpoint::restore::Saved;
 use jobs::Job;
+use jobs::dim::dimensions::{CONFIG_FAULT, NULL_PK, UNROUTED};
 use serde_json::{Map, Value, json};
 
 use crate::warehouse::Warehouse;
@@ -25,6 +27,7 @@ use crate::warehouse::Warehouse;
 #[derive(Debug, Default)]
 pub(crate) struct Dumped {
     pub(crate) topics: BTreeMap<String, u64>,
+    pub(crate) dimensions: BTreeMap<String, u64>,
     pub(crate) tables: BTreeMap<String, u64>,
     pub(crate) side: BTreeMap<String, u64>,
 }
@@ -53,6 +56,7 @@ pub(crate) fn dump(warehouse: &Warehouse, output: &Path) -> Result<Dumped> {
         let counts = if kind == "side" { &mut dumped.side } else { &mut dumped.topics };
         counts.insert(name.to_owned(), file.finish()?);
     }
+    dimensions(warehouse, output, &mut dumped)?;
     for table in warehouse.tables.tables()? {
         let mut file = Dump::create(output, "dws", &table)?;
         for row in warehouse.tables.rows(&table)? {
@@ -64,10 +68,32 @@ pub(crate) fn dump(warehouse: &Warehouse, output: &Path) -> Result<Dumped> {
     Ok(dumped)
 }
 
+fn dimensions(warehouse: &Warehouse, output: &Path, dumped: &mut Dumped) -> Result<()> {
+    for table in warehouse.dimensions.tables() {
+        let name = table.name.to_lowercase();
+        let mut file = Dump::create(output, "dim", &name)?;
+        let mut line = Vec::new();
+        for row in warehouse.dimensions.scan(&table.name)? {
+            line.clear();
+            row?.write_json(&mut line);
+            file.bytes(&line)?;
+        }
+        dumped.dimensions.insert(name, file.finish()?);
+    }
+    Ok(())
+}
+
 /// The name of a side output's dump, for a topic that is one.
 fn side_output(topic: &str) -> Option<String> {
-    if topic == jobs::outside::dead_topic(Job::LogSplit.name()) {
-        return Some("dirty_log".to_owned());
+    let named = [
+        (jobs::outside::dead_topic(Job::LogSplit.name()), "dirty_log"),
+        (jobs::outside::dead_topic(Job::OdsDb.name()), "dirty_db"),
+        (CONFIG_FAULT.to_owned(), "config_fault"),
+        (NULL_PK.to_owned(), "null_pk"),
+        (UNROUTED.to_owned(), "unrouted"),
+    ];
+    if let Some((_, name)) = named.iter().find(|(side, _)| side == topic) {
+        return Some((*name).to_owned());
     }
     for (suffix, prefix) in [("_late", "late"), ("_future", "future"), ("_dead", "dead")] {
         if let Some(job) = topic.strip_suffix(suffix) {
@@ -182,6 +208,8 @@ mod tests {
     fn side_outputs_have_their_names() {
         let cases = [
             ("log_split_dead", Some("dirty_log")),
+            ("ods_db_dead", Some("dirty_db")),
+            ("dimensions_null_pk", Some("null_pk")),
             ("log_split_future", Some("future_log_split")),
             ("user_jump_late", Some("late_user_jump")),
             ("dwd_traffic_page_log", None),

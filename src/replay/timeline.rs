@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use engine::control::handle::{CloseRequest, Handle, Reply};
 
 use super::EpochLength;
+use super::recorded::Recorded;
 
 /// One line.
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -27,13 +28,13 @@ struct Entry {
 /// What happens next, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    /// Records up to this number (exclusive) arrive at `at`.
-    Records { until: u64, at: i64 },
+    /// Records of a source, by its index, up to this number (exclusive) arrive at `at`.
+    Records { source: usize, until: u64, at: i64 },
     /// All before is delivered.
     Barrier { at: i64 },
 }
 
-/// The order of arrival of `ods_log`.
+/// The order of arrival over all sources.
 #[derive(Debug, Clone)]
 pub(crate) struct Timeline {
     moments: Vec<Moment>,
@@ -41,20 +42,22 @@ pub(crate) struct Timeline {
 
 impl Timeline {
     /// Reads `timeline.jsonl` in `input` if it is there.
-    pub(crate) fn read(input: &Path, lines: u64) -> Result<Option<Self>> {
+    pub(crate) fn read(input: &Path, recorded: &[Recorded]) -> Result<Option<Self>> {
         let path = input.join("timeline.jsonl");
         if !path.is_file() {
             return Ok(None);
         }
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("could not read {}", path.display()))?;
-        let timeline = Self::parse(&text, lines)
+        let sources: Vec<_> = recorded.iter().map(|source| (source.name, source.lines)).collect();
+        let timeline = Self::parse(&text, &sources)
             .with_context(|| format!("cannot follow {}", path.display()))?;
         Ok(Some(timeline))
     }
 
-    fn parse(text: &str, lines: u64) -> Result<Self> {
-        let (mut moments, mut fed, mut last) = (Vec::new(), 0, i64::MIN);
+    fn parse(text: &str, sources: &[(&str, u64)]) -> Result<Self> {
+        let (mut moments, mut last) = (Vec::new(), i64::MIN);
+        let mut fed = vec![0; sources.len()];
         for (index, line) in text.lines().enumerate() {
             let number = index + 1;
             let entry: Entry =
@@ -63,26 +66,45 @@ impl Timeline {
                 bail!("line {number}: \"at\" {} is before {last}; time does not go back", entry.at);
             }
             last = entry.at;
+            let known = |name: &str| sources.iter().position(|(source, _)| *source == name);
             match (entry.source.as_deref(), entry.line) {
                 _ if entry.barrier => moments.push(Moment::Barrier { at: entry.at }),
-                (Some("ods_log"), Some(wanted)) => {
-                    if wanted != fed + 1 {
-                        bail!("line {number}: line {wanted} of ods_log, but {} is next", fed + 1);
+                (Some(name), Some(wanted)) if let Some(source) = known(name) => {
+                    let next = fed[source] + 1;
+                    if wanted != next {
+                        bail!("line {number}: line {wanted} of {name}, but {next} is next");
                     }
-                    fed = wanted;
-                    moments.push(Moment::Records { until: fed, at: entry.at });
+                    fed[source] = wanted;
+                    moments.push(Moment::Records { source, until: wanted, at: entry.at });
                 }
-                // Sources of later versions.
-                (Some("ods_db" | "table_process"), Some(_)) => {}
-                _ => bail!("line {number}: a source with a line, or \"barrier\":true, is expected"),
+                _ => bail!(
+                    "line {number}: a source that is there with a line, or \"barrier\":true, is expected"
+                ),
             }
         }
-        if fed < lines {
-            // Records without a moment arrive after everything else.
-            moments.push(Moment::Barrier { at: last.max(0) });
-            moments.push(Moment::Records { until: lines, at: last.max(0) });
+        let mut timeline = Self { moments };
+        let rests = sources.iter().zip(&fed).enumerate();
+        for (source, ((_, lines), fed)) in rests.filter(|(_, ((_, lines), fed))| lines > fed) {
+            timeline.add_rest(source, *lines, *fed == 0, last.max(0));
         }
-        Ok(Self { moments })
+        Ok(timeline)
+    }
+
+    /// Records without a moment: a source that has none at all feeds after the first barrier, the
+    /// rest of another one after everything else.
+    fn add_rest(&mut self, source: usize, until: u64, whole: bool, last: i64) {
+        let barrier =
+            self.moments.iter().position(|moment| matches!(moment, Moment::Barrier { .. }));
+        match barrier.filter(|_| whole) {
+            Some(barrier) => {
+                let at = self.moments[barrier].at();
+                self.moments.insert(barrier + 1, Moment::Records { source, until, at });
+            }
+            None => {
+                self.moments.push(Moment::Barrier { at: last });
+                self.moments.push(Moment::Records { source, until, at: last });
+            }
+        }
     }
 
     /// The stamp of the first epoch.
@@ -103,7 +125,8 @@ impl Moment {
 pub(crate) struct Pacer<'a> {
     moments: std::slice::Iter<'a, Moment>,
     next: Option<Moment>,
-    limit: Arc<AtomicU64>,
+    /// Records of each source that may be read.
+    limits: Vec<Arc<AtomicU64>>,
     epoch: EpochLength,
     opened_at: i64,
     opened_row: u64,
@@ -122,41 +145,46 @@ enum State {
 }
 
 impl<'a> Pacer<'a> {
+    /// Limits that let nothing in yet, one per source.
+    pub(crate) fn limits(recorded: &[Recorded]) -> Vec<Arc<AtomicU64>> {
+        recorded.iter().map(|_source| Arc::default()).collect()
+    }
+
+    /// Begins where a killed run has completed `read_before` records of each source.
     pub(crate) fn new(
         timeline: &'a Timeline,
-        limit: Arc<AtomicU64>,
+        limits: Vec<Arc<AtomicU64>>,
         epoch: EpochLength,
-        read_before: u64,
+        read_before: &[u64],
     ) -> Self {
-        limit.store(read_before, Ordering::SeqCst);
+        for (limit, read) in limits.iter().zip(read_before) {
+            limit.store(*read, Ordering::SeqCst);
+        }
+        let total = read_before.iter().sum();
+        let past = |moment: &Moment| match *moment {
+            Moment::Records { source, until, .. } => until <= read_before[source],
+            Moment::Barrier { .. } => total > 0,
+        };
         let mut moments = timeline.moments.iter();
-        // A killed run has completed these.
-        let past = |moment: &Moment| matches!(moment, Moment::Records { until, .. } if *until <= read_before);
         let mut next = moments.next().copied();
         let mut opened_at = timeline.first_stamp_ms();
-        while let Some(moment) = next {
-            let skipped =
-                past(&moment) || (read_before > 0 && matches!(moment, Moment::Barrier { .. }));
-            if !skipped {
-                break;
-            }
+        while let Some(moment) = next.filter(past) {
             opened_at = moment.at();
             next = moments.next().copied();
         }
-        Self {
-            moments,
-            next,
-            limit,
-            epoch,
-            opened_at,
-            opened_row: read_before,
-            state: State::Feeding,
-        }
+        let state = State::Feeding;
+        Self { moments, next, limits, epoch, opened_at, opened_row: total, state }
+    }
+
+    /// Records of all sources that may be read.
+    fn fed(&self) -> u64 {
+        self.limits.iter().map(|limit| limit.load(Ordering::SeqCst)).sum()
     }
 
     /// One step; `emitted` records are in the dataflow.
     pub(crate) fn step(&mut self, emitted: u64, handle: &Handle) -> Result<()> {
         loop {
+            let fed = self.fed();
             match &mut self.state {
                 State::Feeding => {
                     if !self.feed() {
@@ -164,7 +192,7 @@ impl<'a> Pacer<'a> {
                     }
                 }
                 State::Closing { barrier, next_stamp, asked } => {
-                    if emitted < self.limit.load(Ordering::SeqCst) {
+                    if emitted < fed {
                         return Ok(());
                     }
                     let Some(reply) = asked else {
@@ -194,7 +222,7 @@ impl<'a> Pacer<'a> {
         let Some(moment) = self.next else {
             self.state = State::Done;
             // Nothing more is held back: the source may see its end.
-            self.limit.store(u64::MAX, Ordering::SeqCst);
+            self.limits.iter().for_each(|limit| limit.store(u64::MAX, Ordering::SeqCst));
             return false;
         };
         let close = |barrier| State::Closing { barrier, next_stamp: moment.at(), asked: None };
@@ -203,21 +231,23 @@ impl<'a> Pacer<'a> {
                 self.next = self.moments.next().copied();
                 self.state = close(true);
             }
-            Moment::Records { until, at } => {
+            Moment::Records { source, until, at } => {
+                let before = self.fed();
+                let new = until.saturating_sub(self.limits[source].load(Ordering::SeqCst));
                 let due = match self.epoch {
                     EpochLength::Millis(ms) => {
                         at.saturating_sub(self.opened_at) >= ms.cast_signed()
                     }
-                    EpochLength::Rows(rows) => until - 1 - self.opened_row >= rows,
+                    EpochLength::Rows(rows) => before + new - self.opened_row > rows,
                 };
-                if due && self.opened_row < until - 1 {
+                if due && self.opened_row < before {
                     self.state = close(false);
                 } else {
                     if due {
                         // Nothing was fed since the epoch opened: it simply opens later.
                         self.opened_at = at;
                     }
-                    self.limit.store(until, Ordering::SeqCst);
+                    self.limits[source].fetch_max(until, Ordering::SeqCst);
                     self.next = self.moments.next().copied();
                 }
             }
@@ -243,20 +273,28 @@ mod tests {
             ),
             (
                 "{\"at\":5,\"source\":\"x\",\"line\":1}",
-                "line 1: a source with a line, or \"barrier\":true, is expected",
+                "line 1: a source that is there with a line, or \"barrier\":true, is expected",
             ),
         ];
         for (text, expected) in cases {
-            assert_eq!(Timeline::parse(text, 9).expect_err(text).to_string(), expected);
+            assert_eq!(
+                Timeline::parse(text, &[("ods_log", 9)]).expect_err(text).to_string(),
+                expected
+            );
         }
     }
 
     #[test]
     fn what_has_no_moment_comes_last() {
-        let timeline =
-            Timeline::parse("{\"at\":7,\"source\":\"ods_log\",\"line\":1}", 3).expect("good");
-        let last = [Moment::Barrier { at: 7 }, Moment::Records { until: 3, at: 7 }];
-        assert_eq!(timeline.moments[1..], last);
+        let text = "{\"at\":7,\"source\":\"ods_log\",\"line\":1}\n{\"at\":8,\"barrier\":true}";
+        let timeline = Timeline::parse(text, &[("ods_log", 3), ("ods_db", 5)]).expect("good");
+        let rest = [
+            Moment::Barrier { at: 8 },
+            Moment::Records { source: 1, until: 5, at: 8 },
+            Moment::Barrier { at: 8 },
+            Moment::Records { source: 0, until: 3, at: 8 },
+        ];
+        assert_eq!(timeline.moments[1..], rest);
         assert_eq!(timeline.first_stamp_ms(), 7);
     }
 }

@@ -16,12 +16,16 @@ use crate::data_dir::{DataDir, now_ms};
 /// Refuses a directory with leftovers and no state, or puts these aside.
 pub(super) fn check(checked: &Checked, dir: &DataDir, from_start: bool) -> Result<()> {
     let leftovers: Vec<PathBuf> =
-        [dir.topics(), dir.dws()].into_iter().filter(|path| path.is_dir()).collect();
+        [dir.topics(), dir.dws(), dir.dim()].into_iter().filter(|path| path.is_dir()).collect();
     if dir.has_state() || leftovers.is_empty() {
         return Ok(());
     }
     let root = dir.root().display();
-    if let SourcePlace::Embedded { topic, .. } = &checked.ods_log {
+    let embedded = checked.sources_read().into_iter().find_map(|(_, place)| match place {
+        SourcePlace::Embedded { topic, .. } => Some(topic),
+        SourcePlace::Kafka { .. } | SourcePlace::File { .. } | SourcePlace::Mysql(_) => None,
+    });
+    if let Some(topic) = embedded {
         return refuse(format!(
             "cannot start in \"{root}\": its state is lost, and with it the embedded topic \
              \"{topic}\", which cannot be read again; restore the directory from a backup"

@@ -12,6 +12,7 @@ use connectors::kafka::config::KafkaConfig;
 use connectors::kafka::murmur2;
 use connectors::kafka::sink::KafkaSinkFactory;
 use connectors::kafka::source::KafkaSourceFactory;
+use connectors::mysql::source::MysqlTableSourceFactory;
 use connectors::topic::source::TopicSourceFactory;
 use engine::checkpoint::disk::Disk;
 use engine::checkpoint::disk::real::RealDisk;
@@ -21,20 +22,23 @@ use engine::graph::JobPlan;
 use engine::graph::plan::{SinkTarget, TopicSpec};
 use engine::source::{SourceFactory, Start};
 use engine::state::memory::MemoryBackend;
-use jobs::dwd::log_split::ODS_LOG;
+use jobs::dim::dimensions::TABLE_PROCESS;
 use jobs::{Job, Outside};
 use store::doris::DwsStore;
 use store::doris::sink::DwsSinkFactory;
 use store::doris::table::TableSpec;
+use store::phoenix::DimensionStore;
+use store::phoenix::sink::DimensionSinkFactory;
 
 use crate::config::checked::{Checked, SourcePlace, TopicPlace};
-use crate::warehouse::{TOPIC_PARTITIONS, Warehouse};
+use crate::warehouse::{Warehouse, partitions_of};
 
 /// The systems inside the process that plans lean on.
 pub(crate) struct Inside {
     disk: Arc<dyn Disk>,
     topics: TopicMarks,
     tables: DwsStore,
+    dimensions: DimensionStore,
     points: CrashPoints,
 }
 
@@ -45,6 +49,7 @@ impl Inside {
             disk: warehouse.disk.clone(),
             topics: warehouse.topics.clone(),
             tables: warehouse.tables.clone(),
+            dimensions: warehouse.dimensions.clone(),
             points: points.clone(),
         }
     }
@@ -53,8 +58,9 @@ impl Inside {
     fn to_look_at() -> Result<Self> {
         let disk = RealDisk::open(Path::new("/")).context("cannot read the root directory")?;
         let tables = DwsStore::new(Arc::new(MemoryBackend::new()))?;
+        let dimensions = DimensionStore::new(Arc::new(MemoryBackend::new()))?;
         let (topics, points) = (TopicMarks::default(), CrashPoints::default());
-        Ok(Self { disk: Arc::new(disk), topics, tables, points })
+        Ok(Self { disk: Arc::new(disk), topics, tables, dimensions, points })
     }
 }
 
@@ -72,23 +78,33 @@ pub(crate) fn plans_over(checked: &Checked, inside: &Inside) -> Result<Vec<Arc<J
         source: &|name| source(checked, inside, name),
         topics: &|names| topics(checked, inside, names),
         table: &|name| table(inside, name),
+        dimensions: &|| Arc::new(DimensionSinkFactory { store: inside.dimensions.clone() }),
         publish: &|name| !hidden(name),
     };
     Ok(jobs::plans(&jobs, &checked.settings, &outside)?)
 }
 
 fn source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn SourceFactory>, Start) {
-    if name != ODS_LOG {
-        return dwd_source(checked, inside, name);
-    }
-    match &checked.ods_log {
-        SourcePlace::Embedded { topic, start } => {
-            (embedded(inside, topic.clone(), TOPIC_PARTITIONS), start.clone())
+    // The configuration counts from its beginning: without a part of it rows would go astray.
+    let snapshot = name == TABLE_PROCESS;
+    match checked.source(name) {
+        Some(SourcePlace::Embedded { topic, start }) => {
+            let partitions = partitions_of(name);
+            (embedded(inside, topic.clone(), partitions, snapshot), start.clone())
         }
-        SourcePlace::Kafka { config, start } => (kafka(config.clone()), start.clone()),
-        SourcePlace::File { path } => {
-            (Arc::new(LinesSourceFactory { path: path.clone(), limit: None }), Start::Earliest)
+        Some(SourcePlace::Kafka { config, start }) => {
+            let mut config = config.clone();
+            config.snapshot = snapshot;
+            (kafka(config), start.clone())
         }
+        Some(SourcePlace::File { path }) => {
+            let factory = LinesSourceFactory { path: path.clone(), limit: None, snapshot };
+            (Arc::new(factory), Start::Earliest)
+        }
+        Some(SourcePlace::Mysql(config)) => {
+            (Arc::new(MysqlTableSourceFactory::new(config.clone())), Start::Earliest)
+        }
+        None => dwd_source(checked, inside, name),
     }
 }
 
@@ -96,7 +112,7 @@ fn source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn SourceFact
 fn dwd_source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn SourceFactory>, Start) {
     let topic = prefixed(checked, name);
     let factory = match &checked.topics.place {
-        TopicPlace::Embedded { partitions } => embedded(inside, topic, *partitions),
+        TopicPlace::Embedded { partitions } => embedded(inside, topic, *partitions, false),
         TopicPlace::Kafka(config) => {
             let mut config = config.clone();
             config.topics = vec![topic];
@@ -106,9 +122,14 @@ fn dwd_source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn Source
     (factory, Start::Earliest)
 }
 
-fn embedded(inside: &Inside, topic: String, partitions: u32) -> Arc<dyn SourceFactory> {
+fn embedded(
+    inside: &Inside,
+    topic: String,
+    partitions: u32,
+    snapshot: bool,
+) -> Arc<dyn SourceFactory> {
     let (disk, marks) = (inside.disk.clone(), inside.topics.clone());
-    Arc::new(TopicSourceFactory { topic, partitions, disk, marks, until: None })
+    Arc::new(TopicSourceFactory { topic, partitions, disk, marks, until: None, snapshot })
 }
 
 fn kafka(config: KafkaConfig) -> Arc<dyn SourceFactory> {

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!  job ─> outbox ─> DwsSink ── rows + "delivered up to here", one synced batch ──> DwsStore (fjall)
+//!                   DimensionSink ── likewise, into tables it was asked for ──> DimensionStore
 //!                                                                                     │
+//!                          joins  <── DimensionLookup  <── row of a key ──────────────┤
 //!                                       dumps, demo, inspection  <── rows of a table ─┘
 //! ```
 //!
@@ -15,8 +17,13 @@
 //! 3. [`doris::table::TableSpec`]: one table, where its rows lie, and reading them.
 //! 4. [`doris::sink::DwsSinkFactory`]: writing, exactly once.
 //! 5. [`doris::DwsError`]: why a directory is refused; it is never rewritten.
+//! 6. [`phoenix`]: the dimension tables, in the place of Phoenix; its header has the layout.
+//! 7. [`phoenix::catalog`]: which tables there are; they are made and widened while rows flow.
+//! 8. [`phoenix::sink`]: changes merged into rows, exactly once. [`phoenix::table`] reads them.
+//! 9. [`phoenix::lookup::DimensionLookup`]: rows for joins, never an old one.
 //!
-//! Not here: SQL, servers with the protocols of the systems this stands in for, and dimension
-//! tables; they come later. Nothing but the root knows this crate: the product runs without it.
+//! Not here: SQL, and servers with the protocols of the systems this stands in for; they come later.
+//! Nothing but the root knows this crate: the product runs without it.
 
 pub mod doris;
+pub mod phoenix;

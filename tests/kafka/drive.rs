@@ -130,7 +130,9 @@ impl Reading {
     pub(crate) fn poll(&mut self) -> Result<usize, Fault> {
         match self.source.poll(self.budget, self.clock.now()) {
             Polled::Idle => Ok(0),
-            Polled::End(partition) => panic!("{} has no end", partition.name),
+            Polled::End(partition) | Polled::Whole(partition, _) => {
+                panic!("{} has no end and no snapshot", partition.name)
+            }
             Polled::Fault(fault) if fault.retry == Retry::Later => {
                 self.faults.push(fault);
                 Ok(0)

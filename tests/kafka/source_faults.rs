@@ -34,7 +34,7 @@ fn delete(broker: &Broker, topic: &str) {
 }
 
 /// Takes the records before `offset` away, as retention does.
-fn retain_from(broker: &Broker, topic: &str, offset: i64) {
+pub(crate) fn retain_from(broker: &Broker, topic: &str, offset: i64) {
     let (admin, options) = admin(broker);
     let mut before = TopicPartitionList::new();
     before.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("a valid offset");

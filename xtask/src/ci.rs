@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use xtask::packages::{self, BUILD, SERVICES};
 use xtask::services::install::install;
-use xtask::services::{OFFLINE_VARIABLE, to_terminal};
+use xtask::services::{OFFLINE_VARIABLE, mysql, to_terminal};
 
 /// What a stage does; the flag is `offline`.
 type Work = fn(bool) -> Result<()>;
@@ -40,7 +40,8 @@ pub(crate) fn run(offline: bool) -> bool {
         println!("   {:<9} {word:<7} {:>7.1} s", outcome.name, outcome.took.as_secs_f32());
     }
     let good = outcomes.iter().all(|outcome| !outcome.failed);
-    println!("{}", last_line(good, offline));
+    let servers = if offline { String::new() } else { servers() };
+    println!("{}", last_line(good, offline, &servers));
     good
 }
 
@@ -56,11 +57,28 @@ fn stage(name: &'static str, work: Work, offline: bool) -> Outcome {
     Outcome { name, took, failed: result.is_err() }
 }
 
-fn last_line(good: bool, offline: bool) -> String {
+fn last_line(good: bool, offline: bool, servers: &str) -> String {
     let verdict = if good { "ci: all good" } else { "ci: FAILED" };
     let left_out =
         if offline { "; offline: tests against real services (level 7) were left out" } else { "" };
-    format!("{verdict}{left_out}")
+    format!("{verdict}{left_out}{servers}")
+}
+
+/// Which database servers the tests had. MySQL is the one service that may be missing (its distribution
+/// moves), and then every run says so.
+fn servers() -> String {
+    let version = |programs: &mysql::Programs| {
+        programs.version().unwrap_or_else(|error| format!("no version ({error:#})"))
+    };
+    let mariadb = match mysql::install(&to_terminal) {
+        Ok(programs) => version(&programs),
+        Err(_told_before) => "none".to_owned(),
+    };
+    let mysql = match mysql::installed_mysql(&to_terminal) {
+        Ok(programs) => version(&programs),
+        Err(_told_before) => "SKIPPED, only MariaDB was tested".to_owned(),
+    };
+    format!("; MariaDB: {mariadb}; MySQL: {mysql}")
 }
 
 /// Brings the system packages that are missing.
@@ -80,6 +98,11 @@ fn services_stage(offline: bool) -> Result<()> {
     }
     let installation = install(&to_terminal)?;
     println!("   kafka: {}", installation.libs().display());
+    println!("   mariadb: {}", mysql::install(&to_terminal)?.version()?);
+    match mysql::installed_mysql(&to_terminal) {
+        Ok(programs) => println!("   mysql: {}", programs.version()?),
+        Err(reason) => println!("   WARNING: MySQL tests will be SKIPPED: {reason:#}"),
+    }
     Ok(())
 }
 
@@ -110,9 +133,10 @@ mod tests {
 
     #[test]
     fn the_last_line_says_what_was_left_out() {
-        assert_eq!(last_line(true, false), "ci: all good");
-        assert!(last_line(true, true).contains("left out"));
-        assert!(last_line(false, true).starts_with("ci: FAILED"));
+        assert_eq!(last_line(true, false, ""), "ci: all good");
+        assert!(last_line(true, true, "").contains("left out"));
+        assert!(last_line(false, true, "").starts_with("ci: FAILED"));
+        assert_eq!(last_line(true, false, "; MySQL: SKIPPED"), "ci: all good; MySQL: SKIPPED");
     }
 
     #[test]

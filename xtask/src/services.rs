@@ -22,6 +22,7 @@ pub mod folder;
 pub mod install;
 mod java;
 pub mod kafka;
+pub mod mysql;
 mod node;
 pub mod ports;
 pub mod process;

@@ -92,6 +92,7 @@ fn plans(bootstrap: &str, input: &str, prefix: &str) -> Result<Vec<Arc<JobPlan>>
             SinkTarget::Outside(Arc::new(factory.expect("a job's sink has topics")))
         },
         table: &|_name| unreachable!("log split writes no table"),
+        dimensions: &|| unreachable!("the bench has no dimensions"),
         publish: &|_name| true,
     };
     Ok(jobs::plans(&[Job::LogSplit], &Settings::default(), &outside)?)

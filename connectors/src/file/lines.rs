@@ -7,7 +7,10 @@
 //! One partition, `<file name>/0`. Its position is 16 bytes, big-endian: the number of the next line,
 //! counted from 0, and the byte where that line begins, so that resuming costs a seek.
 //!
-//! A replay paces the file by a shared limit: lines from that number on are not read yet.
+//! A replay paces the file by a shared limit: lines from that number on are not read yet. Lines that
+//! are read again have been read, so the limit says nothing about them.
+//!
+//! A file may be a snapshot: then all of it lies in one epoch, so it has to fit into memory.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -20,10 +23,13 @@ use engine::batch::schema::Schema;
 use engine::clock::Moment;
 use engine::error::Fault;
 use engine::limit::ROW_BYTES_MAX;
+use engine::source::reread::{Reread, RereadPart};
 use engine::source::{
     Description, Partition, PollBudget, Polled, Position, Replay, Source, SourceBatch,
     SourceFactory, Start,
 };
+
+use crate::reread::{Rereads, Turn, Twofold};
 
 /// What is kept of a line too long to be a record: enough to be recognised as one that is.
 const LINE_BYTES_KEPT: usize = ROW_BYTES_MAX + 1;
@@ -35,6 +41,8 @@ pub struct LinesSourceFactory {
     pub path: PathBuf,
     /// Lines numbered from this on (from 0) are not read yet; `None`: no such limit.
     pub limit: Option<Arc<AtomicU64>>,
+    /// Whether the file is a snapshot, of which no part may be seen without the rest.
+    pub snapshot: bool,
 }
 
 impl SourceFactory for LinesSourceFactory {
@@ -43,13 +51,21 @@ impl SourceFactory for LinesSourceFactory {
     }
 
     fn create(&self) -> Result<Box<dyn Source>, Fault> {
-        Ok(Box::new(LinesSource { setup: self.clone(), open: None, schema: raw_schema() }))
+        Ok(Box::new(LinesSource {
+            setup: self.clone(),
+            open: None,
+            rereads: Rereads::new(),
+            turn: Turn::default(),
+            schema: raw_schema(),
+        }))
     }
 }
 
 struct LinesSource {
     setup: LinesSourceFactory,
     open: Option<Lines>,
+    rereads: Rereads<Lines>,
+    turn: Turn,
     schema: Arc<Schema>,
 }
 
@@ -57,6 +73,8 @@ struct LinesSource {
 struct Lines {
     reader: BufReader<File>,
     place: Place,
+    /// In the middle of a snapshot.
+    snapshot: bool,
     ended: bool,
 }
 
@@ -92,10 +110,16 @@ impl Lines {
                 format!("position of file {path:?} is lost: no line {line} begins at byte {byte}");
             return Err(Fault::never(message).with_hint("the file was changed; start afresh"));
         }
-        Ok(Self { reader: BufReader::new(file), place, ended: false })
+        Ok(Self { reader: BufReader::new(file), place, snapshot: false, ended: false })
+    }
+
+    /// Opens where a saved position says.
+    fn open_at(path: &Path, position: &Position) -> Result<Self, Fault> {
+        Self::open(path, Place::decode(position).ok_or_else(|| no_place(path))?)
     }
 
     /// Reads lines into `builder` within the budget and below `limit`; says whether the file ended.
+    /// The position of a row is the number of its line.
     fn fill(
         &mut self,
         budget: PollBudget,
@@ -160,6 +184,10 @@ fn read_line(reader: &mut BufReader<File>, line: &mut Vec<u8>) -> io::Result<u64
     }
 }
 
+fn no_place(path: &Path) -> Fault {
+    Fault::never(format!("position of file {path:?} has not 16 bytes"))
+}
+
 fn unreadable(path: &Path, error: &io::Error) -> Fault {
     Fault::never(format!("cannot read file {path:?}: {error}"))
 }
@@ -169,35 +197,32 @@ impl LinesSource {
         let name = self.setup.path.file_name().unwrap_or(self.setup.path.as_os_str());
         Partition { name: format!("{}/0", name.to_string_lossy()).into(), ordinal: 0 }
     }
+
+    /// Lines of the re-reading under way; `None` at its end.
+    fn read_again(&mut self, budget: PollBudget) -> Result<Option<SourceBatch>, Fault> {
+        let path = &self.setup.path;
+        let Some(rereading) = self.rereads.first() else { return Ok(None) };
+        let Some(part) = rereading.part() else { return Ok(None) };
+        let upto = Place::decode(&part.upto).ok_or_else(|| no_place(path))?;
+        let lines = match rereading.reader.take() {
+            Some(lines) => lines,
+            None => Lines::open_at(path, &part.next)?,
+        };
+        // It is the only part, so a row's number in the extra partition is that of its line.
+        let mut builder = RawBuilder::new(&self.schema, rereading.partition().ordinal);
+        let lines = rereading.reader.insert(lines);
+        lines.fill(budget, upto.line, &mut builder).map_err(|error| unreadable(path, &error))?;
+        let next = lines.place.encode();
+        Ok(builder.finish().map(|rows| rereading.batch(rows, next)))
+    }
 }
 
-impl Source for LinesSource {
-    fn describe(&self) -> Description {
-        Description { name: self.setup.describe(), replay: Replay::Exact, bounded: true }
+impl Twofold for LinesSource {
+    fn turn(&mut self) -> &mut Turn {
+        &mut self.turn
     }
 
-    fn discover(&mut self, _now: Moment) -> Result<Option<Vec<Partition>>, Fault> {
-        Ok(Some(vec![self.partition()]))
-    }
-
-    fn open(&mut self, _partition: &Partition, start: &Start) -> Result<(), Fault> {
-        let path = &self.setup.path;
-        let place = match start {
-            Start::Earliest => Some(Place::default()),
-            Start::At(position) => Place::decode(position),
-            Start::Latest | Start::Timestamp(_) => {
-                let message = format!("cannot start file {path:?} at {start:?}");
-                return Err(Fault::never(message).with_hint("a file is read from its beginning"));
-            }
-        };
-        let Some(place) = place else {
-            return Err(Fault::never(format!("position of file {path:?} has not 16 bytes")));
-        };
-        self.open = Some(Lines::open(path, place)?);
-        Ok(())
-    }
-
-    fn poll(&mut self, budget: PollBudget, _now: Moment) -> Polled {
+    fn poll_live(&mut self, budget: PollBudget) -> Polled {
         let partition = self.partition();
         let Some(lines) = self.open.as_mut().filter(|lines| !lines.ended) else {
             return Polled::Idle;
@@ -208,11 +233,12 @@ impl Source for LinesSource {
             Ok(ended) => ended,
             Err(error) => return Polled::Fault(unreadable(&self.setup.path, &error)),
         };
+        let next = lines.place.encode();
         match builder.finish() {
             Some(rows) => {
-                let next = lines.place.encode();
-                Polled::Rows(SourceBatch { partition, rows, next, boundary: true })
+                Polled::Rows(SourceBatch { partition, rows, next, boundary: !lines.snapshot })
             }
+            None if ended && std::mem::take(&mut lines.snapshot) => Polled::Whole(partition, next),
             None if ended => {
                 lines.ended = true;
                 Polled::End(partition)
@@ -221,161 +247,62 @@ impl Source for LinesSource {
         }
     }
 
+    fn poll_again(&mut self, budget: PollBudget) -> Polled {
+        match self.read_again(budget) {
+            Ok(Some(batch)) => Polled::Rows(batch),
+            Ok(None) => self.rereads.end(),
+            Err(fault) => Polled::Fault(fault),
+        }
+    }
+}
+
+impl Source for LinesSource {
+    fn describe(&self) -> Description {
+        Description {
+            name: self.setup.describe(),
+            replay: Replay::Exact,
+            bounded: true,
+            snapshot: self.setup.snapshot,
+        }
+    }
+
+    fn discover(&mut self, _now: Moment) -> Result<Option<Vec<Partition>>, Fault> {
+        Ok(Some(vec![self.partition()]))
+    }
+
+    fn open(&mut self, _partition: &Partition, start: &Start) -> Result<(), Fault> {
+        let path = &self.setup.path;
+        self.open = Some(match start {
+            Start::Earliest => {
+                let lines = Lines::open(path, Place::default())?;
+                Lines { snapshot: self.setup.snapshot, ..lines }
+            }
+            Start::At(position) => Lines::open_at(path, position)?,
+            Start::Latest | Start::Timestamp(_) => {
+                let message = format!("cannot start file {path:?} at {start:?}");
+                return Err(Fault::never(message).with_hint("a file is read from its beginning"));
+            }
+        });
+        Ok(())
+    }
+
+    fn reread(&mut self, request: &Reread, saved: Option<&Position>) -> Result<(), Fault> {
+        let (ordinal, next) = (self.partition().ordinal, Place::default().encode());
+        let whole = |lines: &Lines| RereadPart { ordinal, next, upto: lines.place.encode() };
+        let open = self.open.as_ref();
+        self.rereads.begin(request, saved, || open.map(whole).into_iter().collect())
+    }
+
+    fn poll(&mut self, budget: PollBudget, _now: Moment) -> Polled {
+        self.poll_in_turn(budget)
+    }
+
     fn acknowledge(&mut self, _positions: &[(Partition, Position)]) {}
 
     fn close(&mut self) {
-        self.open = None;
+        (self.open, self.rereads) = (None, Rereads::new());
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use engine::batch::build::{RAW_KEY, RAW_VALUE};
-    use engine::error::Retry;
-    use tempfile::NamedTempFile;
-
-    use super::*;
-
-    const BUDGET: PollBudget = PollBudget { rows: 100, bytes: 1 << 20 };
-
-    fn file(bytes: &[u8]) -> NamedTempFile {
-        let mut file = NamedTempFile::new().expect("a directory for temporary files");
-        file.write_all(bytes).expect("room for a few bytes");
-        file
-    }
-
-    fn source(file: &NamedTempFile, limit: Option<&Arc<AtomicU64>>) -> Box<dyn Source> {
-        let factory = LinesSourceFactory { path: file.path().to_owned(), limit: limit.cloned() };
-        factory.create().expect("opens nothing")
-    }
-
-    fn opened(file: &NamedTempFile, start: &Start) -> Box<dyn Source> {
-        let mut source = source(file, None);
-        let partitions = source.discover(Moment::default()).unwrap().expect("known");
-        assert_eq!(partitions.len(), 1);
-        source.open(&partitions[0], start).unwrap();
-        source
-    }
-
-    /// The lines of the next poll with the position behind them, or what else it answered.
-    fn poll(
-        source: &mut dyn Source,
-        budget: PollBudget,
-    ) -> Result<(Vec<Vec<u8>>, Position), String> {
-        match source.poll(budget, Moment::default()) {
-            Polled::Rows(batch) => {
-                assert!(batch.rows.rows().all(|row| row.bytes(RAW_KEY).is_none()));
-                let lines = batch.rows.rows().map(|row| row.bytes(RAW_VALUE).unwrap().to_vec());
-                Ok((lines.collect(), batch.next))
-            }
-            Polled::End(partition) => Err(format!("end {}", partition.name)),
-            Polled::Idle => Err("idle".to_owned()),
-            Polled::Fault(fault) => Err(fault.to_string()),
-        }
-    }
-
-    fn name(file: &NamedTempFile) -> String {
-        format!("end {}/0", file.path().file_name().unwrap().to_str().unwrap())
-    }
-
-    #[test]
-    fn lines_are_bytes_without_their_newline() {
-        for (bytes, expected) in [
-            (&b""[..], &[][..]),
-            (b"a", &[&b"a"[..]]),
-            (b"a\n", &[b"a"]),
-            (b"\n", &[b""]),
-            (b"a\r\n\n\xff\0b\n c", &[b"a\r", b"", b"\xff\0b", b" c"]),
-        ] {
-            let file = file(bytes);
-            let mut source = opened(&file, &Start::Earliest);
-            if !expected.is_empty() {
-                let (lines, next) = poll(source.as_mut(), BUDGET).unwrap();
-                assert_eq!(lines, expected);
-                let place = Place { line: lines.len() as u64, byte: bytes.len() as u64 };
-                assert_eq!(Place::decode(&next), Some(place));
-            }
-            assert_eq!(poll(source.as_mut(), BUDGET), Err(name(&file)));
-            assert_eq!(poll(source.as_mut(), BUDGET), Err("idle".to_owned()));
-        }
-    }
-
-    #[test]
-    fn a_position_resumes_at_its_line() {
-        let bytes = b"one\n\ntwo\nthree";
-        let file = file(bytes);
-        let mut source = opened(&file, &Start::Earliest);
-        let one = PollBudget { rows: 1, bytes: 1 << 20 };
-        let small = PollBudget { rows: 100, bytes: 4 };
-        let mut positions = vec![Place::default().encode()];
-        while let Ok((lines, next)) = poll(source.as_mut(), one) {
-            assert_eq!(lines.len(), 1);
-            positions.push(next);
-        }
-        assert_eq!(positions.len(), 5);
-        for (index, position) in positions.iter().enumerate() {
-            let mut source = opened(&file, &Start::At(position.clone()));
-            let rest = poll(source.as_mut(), BUDGET).map_or(0, |(lines, _)| lines.len());
-            assert_eq!(rest, 4 - index);
-        }
-        let mut source = opened(&file, &Start::Earliest);
-        assert_eq!(poll(source.as_mut(), small).unwrap().0.len(), 3);
-    }
-
-    #[test]
-    fn the_limit_holds_lines_back() {
-        let file = file(b"0\n1\n2\n");
-        let limit = Arc::new(AtomicU64::new(0));
-        let mut source = source(&file, Some(&limit));
-        let partition = Partition { name: "p".into(), ordinal: 0 };
-        source.open(&partition, &Start::Earliest).unwrap();
-        for (until, lines) in [(0, vec![]), (2, vec![b"0".to_vec(), b"1".to_vec()])] {
-            limit.store(until, Ordering::Release);
-            if !lines.is_empty() {
-                assert_eq!(poll(source.as_mut(), BUDGET).unwrap().0, lines);
-            }
-            assert_eq!(poll(source.as_mut(), BUDGET), Err("idle".to_owned()));
-        }
-        limit.store(3, Ordering::Release);
-        assert_eq!(poll(source.as_mut(), BUDGET).unwrap().0, [b"2"]);
-        assert_eq!(poll(source.as_mut(), BUDGET), Err(name(&file)));
-    }
-
-    #[test]
-    fn what_does_not_fit_is_named() {
-        let file = file(b"one\ntwo\n");
-        let partition = Partition { name: "p".into(), ordinal: 0 };
-        let at = |line, byte| Start::At(Place { line, byte }.encode());
-        for (start, expected) in [
-            (at(1, 9), "is lost: no line 1 begins at byte 9"),
-            (at(1, 3), "is lost: no line 1 begins at byte 3"),
-            (at(0, 4), "is lost: no line 0 begins at byte 4"),
-            (Start::At(Position::of_number(1)), "has not 16 bytes"),
-            (Start::Latest, "cannot start file"),
-        ] {
-            let fault = source(&file, None).open(&partition, &start).unwrap_err();
-            assert!(fault.message.contains(expected), "{fault}");
-            assert_eq!(fault.retry, Retry::Never);
-        }
-        let path = file.path().with_extension("absent");
-        let factory = LinesSourceFactory { path: path.clone(), limit: None };
-        let fault = factory.create().unwrap().open(&partition, &Start::Earliest).unwrap_err();
-        assert!(fault.message.contains(path.to_str().unwrap()), "{fault}");
-        assert!(fault.to_string().contains("one record per line"), "{fault}");
-    }
-
-    #[test]
-    fn a_line_too_long_is_cut_and_the_next_one_whole() {
-        let mut bytes = vec![b'x'; LINE_BYTES_KEPT + 10];
-        bytes.extend_from_slice(b"\nnext\n");
-        let file = file(&bytes);
-        let mut source = opened(&file, &Start::Earliest);
-        let (lines, _) = poll(source.as_mut(), BUDGET).unwrap();
-        assert_eq!(lines[0].len(), LINE_BYTES_KEPT);
-        let (lines, next) = poll(source.as_mut(), BUDGET).unwrap();
-        assert_eq!(lines, [b"next"]);
-        assert_eq!(Place::decode(&next).map(|place| place.byte), Some(bytes.len() as u64));
-    }
-}
+mod tests;

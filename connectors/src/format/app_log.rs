@@ -56,13 +56,11 @@ mod properties;
 mod random;
 mod reading;
 mod record;
-mod scan;
 mod split;
-mod text;
 
+pub use crate::format::json_scan::{DEPTH_MAX, Span};
 pub use dirty::Dirty;
 pub use layout::{Element, Elements, Layout};
 pub use parse::AppLogParser;
 pub use record::{AppLog, IsNew, Main};
-pub use scan::{DEPTH_MAX, Span};
 pub use split::{ActionTs, ErrForm, FlatClash, Shape, Split, SplitOptions};

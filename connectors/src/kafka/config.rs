@@ -43,6 +43,10 @@ pub struct KafkaConfig {
     pub topics: Vec<String>,
     /// What a source does about a lost position.
     pub on_lost_position: OnLostPosition,
+    /// Whether what a partition holds when a source opens it for the first time is a snapshot, of
+    /// which no part may be seen without the rest. All of it lies in one epoch, so it has to fit
+    /// into memory.
+    pub snapshot: bool,
     /// Partitions of a target topic that a sink has to create.
     pub partitions: u16,
     /// Replicas of a topic that a sink has to create.
@@ -150,6 +154,7 @@ impl KafkaConfig {
             bootstrap,
             topics: Vec::new(),
             on_lost_position: OnLostPosition::Stop,
+            snapshot: false,
             partitions: 4,
             replication: 1,
             progress_topic: PROGRESS_TOPIC.to_owned(),
@@ -186,6 +191,15 @@ impl KafkaConfig {
     /// Settings of the client that reads.
     pub(super) fn consumer(&self) -> ClientConfig {
         self.client(CONSUMER_DEFAULTS, CONSUMER_FIXED)
+    }
+
+    /// Settings of the client that reads up to a known end: it is told where the partition ends
+    /// for now, and begins with what is left where records are gone.
+    pub(super) fn stretch_consumer(&self) -> ClientConfig {
+        let mut client = self.consumer();
+        client.set("enable.partition.eof", "true");
+        client.set("auto.offset.reset", "earliest");
+        client
     }
 
     /// Settings of the client that writes under a transactional id.
@@ -270,6 +284,7 @@ impl fmt::Debug for KafkaConfig {
             .field("bootstrap", &self.bootstrap)
             .field("topics", &self.topics)
             .field("on_lost_position", &self.on_lost_position)
+            .field("snapshot", &self.snapshot)
             .field("partitions", &self.partitions)
             .field("replication", &self.replication)
             .field("progress_topic", &self.progress_topic)
@@ -316,6 +331,7 @@ mod tests {
         use rdkafka::producer::BaseProducer;
         let config = with("queue.buffering.max.kbytes", "1024").unwrap();
         config.consumer().create::<BaseConsumer>().unwrap();
+        config.stretch_consumer().create::<BaseConsumer>().unwrap();
         let producer = config.producer("t");
         producer.create::<BaseProducer>().unwrap();
         assert_eq!(producer.get("queue.buffering.max.kbytes"), Some("1024"));

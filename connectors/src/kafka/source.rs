@@ -3,39 +3,47 @@
 //! One consumer reads all partitions of a source. Offsets are not dense (transaction markers,
 //! compaction and aborted records take some), so a position is the offset after the last record
 //! given out, never a count. What librdkafka can only answer by waiting is asked on a thread beside
-//! (`inquiry`); every call here returns at once.
+//! (`inquiry`); every call here returns at once. What has a known end, snapshots and what is read
+//! again (`past`), is read by a second consumer that is there only as long as it is needed.
 //!
 //! Misuse: a topic that was deleted and made anew *with at least as many records* cannot be told
 //! from the old one by offsets; only a position that lies outside the new range is found out. And
 //! [`Start::Latest`] is where the source began only once a record was read: a job that ends before
 //! that begins at the end again.
 
+mod client;
 mod discovery;
 mod inquiry;
+mod live;
+mod past;
 mod slot;
+mod stretch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::batch::build::{RawBuilder, raw_schema};
+use engine::batch::build::raw_schema;
 use engine::batch::schema::Schema;
 use engine::clock::Moment;
 use engine::error::Fault;
+use engine::source::reread::Reread;
 use engine::source::{
     Description, Partition, PollBudget, Polled, Position, Replay, Source, SourceBatch,
     SourceFactory, Start,
 };
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::config::{KafkaConfig, OnLostPosition, bad_setting};
+use super::config::{KafkaConfig, OnLostPosition};
 use super::watch::{Listener, Watch, fault_of_error};
+use crate::reread::{Rereads, Turn, Twofold};
+use client::Client;
 use discovery::Discovery;
-use inquiry::{Answer, Inquiry, Place, Question, Range};
+use inquiry::{Answer, Place, Question, Range};
 use slot::{Slot, Slots};
+use stretch::StretchReader;
 
 /// The consumer of a source.
 pub(super) type Reader = BaseConsumer<Listener>;
@@ -84,40 +92,38 @@ pub struct KafkaSource {
     /// A question about positions is under way.
     checking: bool,
     client: Option<Client>,
-}
-
-/// The parts that talk to the cluster. The thread beside lets go of the consumer last, so that
-/// closing it never holds up the caller.
-struct Client {
-    consumer: Arc<Reader>,
-    inquiry: Inquiry,
+    stretches: StretchReader,
+    /// The re-readings; their reader is `stretches`.
+    rereads: Rereads<()>,
+    /// Requests that came before it was known where the live partitions begin.
+    postponed: Vec<Reread>,
+    turn: Turn,
 }
 
 impl KafkaSource {
     /// A source that opens nothing yet.
     pub fn new(config: KafkaConfig) -> Self {
+        let watch = Watch::default();
         Self {
             slots: Slots::new(config.topics.len()),
+            stretches: StretchReader::new(config.clone(), watch.clone()),
             config,
             schema: raw_schema(),
-            watch: Watch::default(),
+            watch,
             ready: VecDeque::new(),
             faults: VecDeque::new(),
             discovery: Discovery::default(),
             checking: false,
             client: None,
+            rereads: Rereads::new(),
+            postponed: Vec::new(),
+            turn: Turn::default(),
         }
     }
 
     fn client(&mut self) -> Result<&Client, Fault> {
         if self.client.is_none() {
-            let consumer = self.config.consumer();
-            let context = Listener(self.watch.clone());
-            let consumer: Reader =
-                consumer.create_with_context(context).map_err(|error| bad_setting(&error))?;
-            let consumer = Arc::new(consumer);
-            let inquiry = Inquiry::start(consumer.clone(), self.watch.clone())?;
-            self.client = Some(Client { consumer, inquiry });
+            self.client = Some(Client::start(&self.config.consumer(), &self.watch)?);
         }
         Ok(self.client.as_ref().expect("made above"))
     }
@@ -129,6 +135,7 @@ impl KafkaSource {
                 Answer::Listed(listed) => self.discovery.answered(listed),
                 Answer::Resolved(resolved) => self.resolved(resolved),
                 Answer::Ranges(ranges) => self.ranges(ranges),
+                Answer::Sizes(ranges) => self.sized(ranges),
             }
         }
     }
@@ -184,6 +191,7 @@ impl KafkaSource {
 
     /// Gives the consumer the partitions whose beginning is known, and asks for the others'.
     fn assign_opened(&mut self) -> Result<(), Fault> {
+        self.ask_sizes();
         let Some(client) = &self.client else { return Ok(()) };
         let asking = self.slots.take_unresolved();
         if !asking.is_empty() {
@@ -211,67 +219,6 @@ impl KafkaSource {
         Ok(())
     }
 
-    /// Moves what the consumer holds into batches, up to the budget.
-    fn drain(&mut self, consumer: &Reader, budget: PollBudget) {
-        let (mut rows, mut bytes) = (0, 0);
-        while rows < budget.rows && bytes < budget.bytes {
-            match consumer.poll(Duration::ZERO) {
-                None => break,
-                Some(Ok(message)) => {
-                    rows += 1;
-                    bytes += message.payload_len() + message.key_len();
-                    self.take_record(&message);
-                }
-                Some(Err(error)) => self.failed(&error),
-            }
-        }
-        for slot in self.slots.touched() {
-            self.ready.extend(slot.finish());
-        }
-    }
-
-    fn take_record(&mut self, message: &BorrowedMessage<'_>) {
-        let topic = match self.config.topics.as_slice() {
-            [_only] => Some(0),
-            topics => topics.iter().position(|topic| topic == message.topic()),
-        };
-        let Some(topic) = topic else { return };
-        let place = Place { topic, number: message.partition() };
-        let Ok(offset) = u64::try_from(message.offset()) else { return };
-        let Some(slot) = self.slots.touch(place) else { return };
-        // Left over from before the partition was assigned anew.
-        if slot.next.is_some_and(|next| offset < next) {
-            return;
-        }
-        let ordinal = slot.partition.ordinal;
-        let builder = slot.builder.get_or_insert_with(|| RawBuilder::new(&self.schema, ordinal));
-        builder.push(offset, message.key(), message.payload());
-        slot.next = Some(offset + 1);
-    }
-
-    fn failed(&mut self, error: &KafkaError) {
-        use RDKafkaErrorCode as Code;
-        match error.rdkafka_error_code() {
-            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => self.check_positions(),
-            // Discovery finds out whether the topic is gone for good.
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
-                self.ask_partitions();
-            }
-            // These are told by the watch, with their reasons.
-            Some(
-                Code::AllBrokersDown
-                | Code::BrokerTransportFailure
-                | Code::Resolve
-                | Code::SSL
-                | Code::Authentication
-                | Code::TopicAuthorizationFailed,
-            ) => {}
-            // Our group is never joined; a name the cluster does not allow us does no harm.
-            Some(Code::GroupAuthorizationFailed) => {}
-            _ => self.faults.push_back(fault_of_error(error, "read kafka")),
-        }
-    }
-
     /// Brings news to the watch before there is anything to poll for.
     fn hear(&self) {
         if let Some(client) = self.client.as_ref().filter(|_| self.slots.is_empty()) {
@@ -290,7 +237,7 @@ impl KafkaSource {
 impl Source for KafkaSource {
     fn describe(&self) -> Description {
         let name = format!("kafka topic \"{}\"", self.config.topics.join("\", \""));
-        Description { name, replay: Replay::Exact, bounded: false }
+        Description { name, replay: Replay::Exact, bounded: false, snapshot: self.config.snapshot }
     }
 
     fn discover(&mut self, now: Moment) -> Result<Option<Vec<Partition>>, Fault> {
@@ -314,32 +261,23 @@ impl Source for KafkaSource {
 
     fn open(&mut self, partition: &Partition, start: &Start) -> Result<(), Fault> {
         let place = self.place(partition)?;
-        self.slots.open(Slot::new(place, partition.clone(), start)?);
+        self.slots.open(Slot::new(place, partition.clone(), start, self.config.snapshot)?);
+        Ok(())
+    }
+
+    fn reread(&mut self, request: &Reread, saved: Option<&Position>) -> Result<(), Fault> {
+        self.postponed.retain(|earlier| earlier.name != request.name);
+        if saved.is_some() {
+            return self.rereads.begin(request, saved, Vec::new);
+        }
+        self.rereads.withdraw(request);
+        self.postponed.push(request.clone());
+        self.begin_postponed();
         Ok(())
     }
 
     fn poll(&mut self, budget: PollBudget, _now: Moment) -> Polled {
-        if let Some(batch) = self.ready.pop_front() {
-            return Polled::Rows(batch);
-        }
-        self.take_answers();
-        if let Some(fault) = self.faults.pop_front() {
-            return Polled::Fault(fault);
-        }
-        if let Err(fault) = self.assign_opened() {
-            return Polled::Fault(fault);
-        }
-        let Some(consumer) = self.client.as_ref().map(|client| client.consumer.clone()) else {
-            return Polled::Idle;
-        };
-        self.drain(&consumer, budget);
-        if let Some(batch) = self.ready.pop_front() {
-            return Polled::Rows(batch);
-        }
-        match self.faults.pop_front().or_else(|| self.watch.take()) {
-            Some(fault) => Polled::Fault(fault),
-            None => Polled::Idle,
-        }
+        self.poll_in_turn(budget)
     }
 
     fn acknowledge(&mut self, positions: &[(Partition, Position)]) {
@@ -364,6 +302,7 @@ impl Source for KafkaSource {
 
     fn close(&mut self) {
         self.client = None;
+        self.stretches.close();
     }
 }
 

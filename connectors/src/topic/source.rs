@@ -4,28 +4,32 @@
 //! allowed. One poll reads at most one block (1 MiB, or one large record) of each partition, and no
 //! more once it has found records; so while the start is looked for by time, polls are idle though
 //! there is more to read. What retention removed is never passed over in silence: a position that
-//! is no longer there, or not yet, stops the job.
+//! is no longer there, or not yet, stops the job. Only what is read again begins with what is left.
+//!
+//! A topic may be a snapshot: then what was visible of a partition when it was opened lies in one
+//! epoch, so it has to fit into memory.
 
-use std::collections::VecDeque;
+mod reading;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use engine::batch::build::{RawBuilder, raw_schema};
+use engine::batch::build::raw_schema;
 use engine::batch::schema::Schema;
 use engine::checkpoint::disk::Disk;
-use engine::checkpoint::layout::topic_dir;
 use engine::checkpoint::writer::{TopicMarks, TopicReader};
 use engine::clock::Moment;
 use engine::error::Fault;
 use engine::outbox::block::Block;
-use engine::outbox::log::{LogReader, Mark};
+use engine::outbox::log::Mark;
+use engine::source::reread::{Reread, RereadPart};
 use engine::source::{
     Description, Partition, PollBudget, Polled, Position, Replay, Source, SourceBatch,
     SourceFactory, Start,
 };
 
-use super::read::{damaged, rows};
-use super::unreadable;
+use crate::reread::{Rereads, Turn, Twofold, damaged};
+use reading::{Chunk, Cut, Reading};
 
 /// Makes sources of one topic.
 #[derive(Clone)]
@@ -41,6 +45,9 @@ pub struct TopicSourceFactory {
     /// If there is one, the source is bounded: once the flag is set (after the last mark) and all
     /// that is visible has been read, every partition ends.
     pub until: Option<Arc<AtomicBool>>,
+    /// Whether what is visible of a partition when it is opened is a snapshot, of which no part may
+    /// be seen without the rest.
+    pub snapshot: bool,
 }
 
 impl SourceFactory for TopicSourceFactory {
@@ -64,24 +71,22 @@ struct TopicSource {
     visible: Visible,
     /// Keeps retention from what we may still read.
     reader: TopicReader,
-    open: Vec<Reading>,
+    open: Vec<Live>,
     /// Which open partition is asked next.
-    turn: usize,
-    /// The rest of the block last read.
-    ready: VecDeque<SourceBatch>,
+    next: usize,
+    rereads: Rereads<Reading>,
+    turn: Turn,
     schema: Arc<Schema>,
 }
 
 /// One open partition.
-struct Reading {
+struct Live {
     partition: Partition,
-    reader: LogReader,
-    /// Offset of the next record.
-    next: u64,
-    /// Whether that record must be there: a gap before it is a loss.
+    reading: Reading,
+    /// Whether the next record must be there: a gap before it is a loss.
     exact: bool,
-    /// Records before the first one at or after this time are passed over.
-    since_ms: Option<i64>,
+    /// Where the snapshot ends that the partition begins with, until it is whole.
+    whole_at: Option<u64>,
     ended: bool,
 }
 
@@ -92,95 +97,128 @@ impl TopicSource {
             visible,
             reader,
             open: Vec::new(),
-            turn: 0,
-            ready: VecDeque::new(),
+            next: 0,
+            rereads: Rereads::new(),
+            turn: Turn::default(),
             schema: raw_schema(),
         }
     }
 
-    fn reading(&self, partition: &Partition, start: &Start) -> Result<Reading, Fault> {
+    fn live(&self, partition: &Partition, start: &Start) -> Result<Live, Fault> {
         let mark = (self.visible)(partition.ordinal).unwrap_or_default();
         let (next, exact, since_ms) = match start {
             Start::Earliest => (0, false, None),
             Start::Latest => (mark.next_base, true, None),
             Start::Timestamp(since_ms) => (0, false, Some(*since_ms)),
-            Start::At(position) => (self.saved(partition, position, &mark)?, true, None),
+            Start::At(position) => (saved(partition, position, &mark)?, true, None),
         };
-        let dir = topic_dir(&self.setup.topic, partition.ordinal);
-        let reader = LogReader::open(self.setup.disk.clone(), &dir, mark, next);
-        Ok(Reading { partition: partition.clone(), reader, next, exact, since_ms, ended: false })
+        let mut reading = Reading::open(&self.setup, partition.ordinal, next, mark);
+        reading.since_ms = since_ms;
+        let snapshot = self.setup.snapshot && !matches!(start, Start::At(_));
+        let whole_at = snapshot.then_some(mark.next_base);
+        Ok(Live { partition: partition.clone(), reading, exact, whole_at, ended: false })
     }
 
-    fn saved(&self, partition: &Partition, saved: &Position, mark: &Mark) -> Result<u64, Fault> {
-        let offset = saved.as_number().ok_or_else(|| {
-            let bytes = saved.0.len();
-            Fault::never(format!("position of \"{}\" is no offset: {bytes} bytes", partition.name))
-        })?;
-        if offset > mark.next_base {
-            return Err(lost(partition, offset, &format!("it ends at {}", mark.next_base)));
-        }
-        Ok(offset)
-    }
-
-    /// Reads one block of an open partition into `ready`; says whether its partition ended now.
-    fn read(&mut self, index: usize, budget: PollBudget) -> Result<bool, Fault> {
-        let reading = &mut self.open[index];
-        if reading.ended {
-            return Ok(false);
+    /// Reads one block of an open partition, and gives the first records of it.
+    fn read(&mut self, index: usize, budget: PollBudget) -> Result<Polled, Fault> {
+        let live = &mut self.open[index];
+        if live.ended {
+            return Ok(Polled::Idle);
         }
         // The flag first: what became visible before it was set is seen below.
         let last = self.setup.until.as_ref().is_some_and(|until| until.load(Ordering::Acquire));
-        let number = reading.partition.ordinal;
-        if let Some(mark) = (self.visible)(number) {
-            reading.reader.advance_to(mark);
+        if let Some(mark) = (self.visible)(live.partition.ordinal) {
+            live.reading.advance_to(mark);
         }
-        let block = reading.reader.read();
-        let block = block.map_err(|error| unreadable(&self.setup.topic, number, &error))?;
-        let Some(block) = block else {
-            reading.ended = last;
-            return Ok(last);
-        };
-        if reading.exact && block.header.base > reading.next {
-            let first = format!("it begins at {}", block.header.base);
-            return Err(lost(&reading.partition, reading.next, &first));
+        if let Some(whole) = live.whole(live.reading.next) {
+            return Ok(whole);
         }
-        reading.exact = true;
-        let taken = reading.take(&block, budget, &self.schema, &mut self.ready);
-        taken.map_err(|reason| damaged(&self.setup.topic, number, &reason))?;
-        Ok(false)
+        match live.block()? {
+            Some(block) => live.cut(&block, budget, &self.schema),
+            None => Ok(live.at_mark(last)),
+        }
+    }
+
+    /// Records of the re-reading under way; `None` at its end.
+    fn read_again(&mut self, budget: PollBudget) -> Result<Option<SourceBatch>, Fault> {
+        while let Some(rereading) = self.rereads.first() {
+            let Some(part) = rereading.part() else { break };
+            let numbers = part.next.as_number().zip(part.upto.as_number());
+            let Some((next, upto)) = numbers else {
+                return Err(damaged(rereading.partition()));
+            };
+            let mark = (self.visible)(part.ordinal).unwrap_or_default();
+            let (ordinal, base) = (rereading.partition().ordinal, rereading.base());
+            let open = || Reading::open(&self.setup, part.ordinal, next, mark);
+            let reading = rereading.reader.get_or_insert_with(open);
+            reading.advance_to(mark);
+            match reading.chunk(&Cut { schema: &self.schema, ordinal, base, upto, budget })? {
+                Some(Chunk { rows, next }) => {
+                    return Ok(Some(rereading.batch(rows, Position::of_number(next))));
+                }
+                None => rereading.finish_part(),
+            }
+        }
+        Ok(None)
     }
 }
 
-impl Reading {
-    /// Cuts a block into batches within the budget.
-    fn take(
+impl Live {
+    fn block(&mut self) -> Result<Option<Block>, Fault> {
+        let block = self.reading.block()?;
+        let base = block.as_ref().map_or(self.reading.next, |block| block.header.base);
+        if self.exact && base > self.reading.next {
+            let first = format!("it begins at {base}");
+            return Err(lost(&self.partition, self.reading.next, &first));
+        }
+        Ok(block)
+    }
+
+    fn cut(
         &mut self,
         block: &Block,
         budget: PollBudget,
         schema: &Arc<Schema>,
-        ready: &mut VecDeque<SourceBatch>,
-    ) -> Result<(), String> {
-        let mut rows = rows(block).peekable();
-        let new = || RawBuilder::new(schema, self.partition.ordinal);
-        let mut builder = new();
-        while let Some(row) = rows.next() {
-            let (offset, row) = row?;
-            let early = self.since_ms.is_some_and(|ms| row.time_ms < ms);
-            if offset >= self.next && !early {
-                self.since_ms = None;
-                builder.push(offset, row.key, row.value);
-            }
-            self.next = self.next.max(offset + 1);
-            let full = builder.len() >= budget.rows || builder.bytes() >= budget.bytes;
-            if (full || rows.peek().is_none())
-                && let Some(rows) = std::mem::replace(&mut builder, new()).finish()
-            {
-                let (partition, next) = (self.partition.clone(), Position::of_number(self.next));
-                ready.push_back(SourceBatch { partition, rows, next, boundary: true });
-            }
-        }
-        Ok(())
+    ) -> Result<Polled, Fault> {
+        self.exact = true;
+        let ordinal = self.partition.ordinal;
+        self.reading.cut(block, &Cut { schema, ordinal, base: 0, upto: u64::MAX, budget })?;
+        Ok(self.reading.take().map_or(Polled::Idle, |chunk| self.batch(chunk)))
     }
+
+    fn batch(&self, chunk: Chunk) -> Polled {
+        let (partition, next) = (self.partition.clone(), Position::of_number(chunk.next));
+        let boundary = self.whole_at.is_none();
+        Polled::Rows(SourceBatch { partition, rows: chunk.rows, next, boundary })
+    }
+
+    /// Says that the snapshot is whole, once, if everything before `next` has been given.
+    fn whole(&mut self, next: u64) -> Option<Polled> {
+        let at = self.whole_at.take_if(|at| *at <= next)?;
+        Some(Polled::Whole(self.partition.clone(), Position::of_number(at)))
+    }
+
+    /// Nothing more is visible, and nothing more will be if this is the `last` of it. What is
+    /// missing at the end of a snapshot was removed by retention.
+    fn at_mark(&mut self, last: bool) -> Polled {
+        if let Some(whole) = self.whole(u64::MAX) {
+            return whole;
+        }
+        self.ended = last;
+        if last { Polled::End(self.partition.clone()) } else { Polled::Idle }
+    }
+}
+
+/// A saved position, if it can be one of this partition.
+fn saved(partition: &Partition, saved: &Position, mark: &Mark) -> Result<u64, Fault> {
+    let offset = saved.as_number().ok_or_else(|| {
+        let bytes = saved.0.len();
+        Fault::never(format!("position of \"{}\" is no offset: {bytes} bytes", partition.name))
+    })?;
+    if offset > mark.next_base {
+        return Err(lost(partition, offset, &format!("it ends at {}", mark.next_base)));
+    }
+    Ok(offset)
 }
 
 fn lost(partition: &Partition, offset: u64, has: &str) -> Fault {
@@ -191,10 +229,40 @@ fn lost(partition: &Partition, offset: u64, has: &str) -> Fault {
     )
 }
 
+impl Twofold for TopicSource {
+    fn turn(&mut self) -> &mut Turn {
+        &mut self.turn
+    }
+
+    fn poll_live(&mut self, budget: PollBudget) -> Polled {
+        for _ in 0..self.open.len() {
+            let live = &mut self.open[self.next];
+            if let Some(chunk) = live.reading.take() {
+                return live.batch(chunk);
+            }
+            self.next = (self.next + 1) % self.open.len();
+            match self.read(self.next, budget) {
+                Ok(Polled::Idle) => {}
+                Ok(polled) => return polled,
+                Err(fault) => return Polled::Fault(fault),
+            }
+        }
+        Polled::Idle
+    }
+
+    fn poll_again(&mut self, budget: PollBudget) -> Polled {
+        match self.read_again(budget) {
+            Ok(Some(batch)) => Polled::Rows(batch),
+            Ok(None) => self.rereads.end(),
+            Err(fault) => Polled::Fault(fault),
+        }
+    }
+}
+
 impl Source for TopicSource {
     fn describe(&self) -> Description {
         let (name, bounded) = (self.setup.describe(), self.setup.until.is_some());
-        Description { name, replay: Replay::Exact, bounded }
+        Description { name, replay: Replay::Exact, bounded, snapshot: self.setup.snapshot }
     }
 
     fn discover(&mut self, _now: Moment) -> Result<Option<Vec<Partition>>, Fault> {
@@ -204,31 +272,31 @@ impl Source for TopicSource {
     }
 
     fn open(&mut self, partition: &Partition, start: &Start) -> Result<(), Fault> {
-        let reading = self.reading(partition, start)?;
-        self.reader.passed(partition.ordinal, reading.next);
-        self.open.push(reading);
+        let live = self.live(partition, start)?;
+        self.reader.passed(partition.ordinal, live.reading.next);
+        self.open.push(live);
         Ok(())
     }
 
+    fn reread(&mut self, request: &Reread, saved: Option<&Position>) -> Result<(), Fault> {
+        let whole = |live: &Live| RereadPart {
+            ordinal: live.partition.ordinal,
+            next: Position::of_number(0),
+            upto: Position::of_number(live.reading.given()),
+        };
+        self.rereads.begin(request, saved, || self.open.iter().map(whole).collect())
+    }
+
     fn poll(&mut self, budget: PollBudget, _now: Moment) -> Polled {
-        for _ in 0..self.open.len() {
-            if let Some(batch) = self.ready.pop_front() {
-                return Polled::Rows(batch);
-            }
-            self.turn = (self.turn + 1) % self.open.len();
-            match self.read(self.turn, budget) {
-                Ok(true) => return Polled::End(self.open[self.turn].partition.clone()),
-                Ok(false) => {}
-                Err(fault) => return Polled::Fault(fault),
-            }
-        }
-        self.ready.pop_front().map_or(Polled::Idle, Polled::Rows)
+        self.poll_in_turn(budget)
     }
 
     /// What is acknowledged is saved, so no later generation begins before it.
     fn acknowledge(&mut self, positions: &[(Partition, Position)]) {
         for (partition, position) in positions {
-            if let Some(offset) = position.as_number() {
+            // Not an extra partition: it is read again from what is left.
+            let live = self.open.iter().any(|live| live.partition == *partition);
+            if let (true, Some(offset)) = (live, position.as_number()) {
                 self.reader.passed(partition.ordinal, offset);
             }
         }
@@ -236,7 +304,7 @@ impl Source for TopicSource {
 
     fn close(&mut self) {
         self.open.clear();
-        self.ready.clear();
+        self.rereads = Rereads::new();
     }
 }
 

@@ -20,7 +20,7 @@ use self::logs::Logs;
 use self::readers::Readers;
 use super::bundle::Bundle;
 use super::disk::Disk;
-use super::layout::SinkKey;
+use super::layout::{self, SinkKey, space};
 use super::restore::Saved;
 use crate::batch::buffer::Buffer;
 use crate::clock::Moment;
@@ -30,7 +30,7 @@ use crate::error::Fatal;
 use crate::outbox::log::{LogOptions, Mark};
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
 use crate::sink::{Unit, UnitPolicy};
-use crate::state::backend::StateBackend;
+use crate::state::backend::{StateBackend, StateBatch};
 
 pub use self::readers::TopicReader;
 
@@ -212,6 +212,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Opens the logs where the checkpoint left them and takes over what is undelivered.
     pub(crate) fn open(setup: WriterSetup, saved: &Saved) -> Result<Self, Fatal> {
+        setup.topics.readers.begin();
         let (disk, retention) = (setup.disk.clone(), setup.retention.clone());
         let logs = Logs::open(disk, setup.log_options, retention, saved)?;
         setup.topics.set(saved.topics.iter().map(|(key, mark)| (key.clone(), *mark)));
@@ -278,4 +279,14 @@ impl Machine for Writer {
 /// Units that an earlier generation planned for `sink` and did not see delivered.
 pub(crate) fn planned_units(saved: &Saved, sink: &SinkKey) -> Vec<PlannedUnit> {
     Deliveries::planned(saved, sink)
+}
+
+/// Plans what an earlier generation left without a unit, into `batch` and into `saved`.
+pub(crate) fn plan_rest(saved: &mut Saved, batch: &mut StateBatch) {
+    for (sink, unit) in Deliveries::plan_rest(saved) {
+        let mut key = sink.encode();
+        key.extend_from_slice(&unit.lower.to_be_bytes());
+        batch.put(&space::UNIT.into(), key, layout::encode_unit(&unit));
+        saved.units.entry(sink).or_default().insert(unit.lower, unit);
+    }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::checkpoint::restore::LoadQueues;
 use crate::epoch::cut::Cut;
 use crate::graph::JobPlan;
+use crate::operator::ask::Desks;
 use crate::runtime::queue::SourceQueue;
 
 /// A numbered command.
@@ -35,4 +36,5 @@ pub(crate) struct JobSeat {
     pub(crate) open: (u64, i64),
     pub(crate) sources: BTreeMap<Arc<str>, Arc<SourceQueue>>,
     pub(crate) loads: LoadQueues,
+    pub(crate) desks: Desks,
 }

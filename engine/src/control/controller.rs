@@ -34,6 +34,7 @@ use crate::limit::{
     CLOCK_BACK_MS, CLOCK_JUMP_MS, EPOCHS_INFLIGHT_MAX, OUTBOX_BYTES_MAX, OUTBOX_UNITS_MAX,
 };
 use crate::random::Random;
+use crate::runtime::pump::RereadCount;
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
 use crate::state::backend::StateBackend;
 
@@ -75,6 +76,7 @@ pub(crate) struct ControllerSetup {
     pub(crate) status: Arc<Mutex<Status>>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) emitted: Arc<AtomicU64>,
+    pub(crate) rereads: RereadCount,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) backend: Arc<dyn StateBackend>,
     pub(crate) saved: Saved,
@@ -102,6 +104,8 @@ pub(crate) struct Controller {
     faults: Vec<String>,
     stopping: bool,
     finished: bool,
+    /// The epoch that was closed when every source had ended.
+    last_cut: Option<u64>,
     /// Jobs left out.
     quarantined: Vec<Quarantined>,
     /// Groups being cancelled: name, and who waits.
@@ -124,6 +128,7 @@ impl Controller {
             faults: Vec::new(),
             stopping: false,
             finished: false,
+            last_cut: None,
             quarantined: Vec::new(),
             cancels: Vec::new(),
         }
@@ -351,12 +356,25 @@ impl Controller {
         }
     }
 
-    /// Sources at their end are closed once more, so that their last watermark takes effect.
+    /// Sources at their end are closed once more, so that their last watermark takes effect. What
+    /// that close asks to be read again is still input: only a close that asks nothing is the last.
     fn finish_ended(&mut self, now: Moment) {
-        let ended = !self.groups.is_empty() && self.groups.iter().all(RunningGroup::has_ended);
-        if self.setup.epoch.stop_at_end && ended && !self.stopping {
-            self.stop(now);
+        if !self.setup.epoch.stop_at_end || self.stopping || !self.has_ended() {
+            self.last_cut = None;
+            return;
         }
+        match self.last_cut {
+            None => self.last_cut = Some(self.close_now(CloseRequest::default(), now)),
+            Some(cut) if self.groups.iter().all(|group| group.complete >= cut) => self.stop(now),
+            Some(_) => {}
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        // The requests first: one that is finished has left its end in the queue.
+        let rereads = self.setup.rereads.load(Ordering::Acquire);
+        let ended = !self.groups.is_empty() && self.groups.iter().all(RunningGroup::has_ended);
+        rereads == 0 && ended
     }
 
     fn publish(&self, now: Moment) {

@@ -151,7 +151,7 @@ pub(crate) fn check(plans: &[Arc<JobPlan>], running: &[Arc<str>]) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::plan::StatefulSpec;
+    use crate::graph::plan::{Asks, StatefulSpec};
     use crate::graph::{JobBuilder, Route};
 
     fn plan(name: &str, imports: &[&str]) -> Arc<JobPlan> {
@@ -179,7 +179,13 @@ mod tests {
         for uid in uids {
             let make: crate::operator::stateful::StatefulFactory =
                 Arc::new(|| unreachable!("never built"));
-            let spec = StatefulSpec { what: "keyed", make, outputs: 0, delay_ms: 0 };
+            let spec = StatefulSpec {
+                what: "keyed",
+                make,
+                outputs: 0,
+                delay_ms: 0,
+                asks: Asks::default(),
+            };
             job.stateful(uid, &[(&rows, Route::Local)], spec);
         }
         Arc::new(job.build().expect("a good plan"))

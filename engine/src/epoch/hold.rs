@@ -20,6 +20,8 @@ pub enum HoldReason {
     Source,
     /// An imported stream may still deliver.
     Link,
+    /// A table is being made.
+    Ddl,
 }
 
 impl HoldReason {
@@ -30,6 +32,7 @@ impl HoldReason {
             Self::Pending => "pending",
             Self::Source => "source",
             Self::Link => "link",
+            Self::Ddl => "ddl",
         }
     }
 }
@@ -95,6 +98,13 @@ impl Hold {
     /// The capability of output `port`.
     pub(crate) fn port(&self, port: usize) -> &Capability<u64> {
         &self.capabilities[port]
+    }
+
+    /// From now on it is held for another reason.
+    pub(crate) fn because(&self, reason: HoldReason) {
+        if let Some(row) = self.table.lock().rows.get_mut(&self.id) {
+            row.reason = reason;
+        }
     }
 
     /// Moves all ports on to `epoch`.

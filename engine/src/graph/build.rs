@@ -15,7 +15,7 @@ pub struct JobBuilder {
     imports_from: Vec<Arc<str>>,
 }
 
-/// The three ports of a source.
+/// The ports of a source.
 #[derive(Debug, Clone)]
 pub struct SourceEdges {
     /// Decoded rows.
@@ -24,6 +24,11 @@ pub struct SourceEdges {
     pub dead: Edge,
     /// Rows too far in the future, same schema.
     pub future: Edge,
+    /// Rows that were asked for once more; schema of the decoder.
+    pub reread: Edge,
+    /// Ends of what was read again; schema of
+    /// [`reread_end_schema`](crate::operator::decode::reread_end_schema).
+    pub reread_ends: Edge,
 }
 
 impl JobBuilder {
@@ -36,7 +41,13 @@ impl JobBuilder {
     pub fn source(&mut self, uid: &str, spec: SourceSpec) -> SourceEdges {
         let node = self.push(uid, NodeKind::Source(spec), Vec::new());
         let port = |port| edge(node, port, 0, vec![node]);
-        SourceEdges { rows: port(0), dead: port(1), future: port(2) }
+        SourceEdges {
+            rows: port(0),
+            dead: port(1),
+            future: port(2),
+            reread: port(3),
+            reread_ends: port(4),
+        }
     }
 
     /// Reads the stream that `job` exports as `export`; `delay_ms` is the delay declared there.

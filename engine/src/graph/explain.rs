@@ -46,6 +46,7 @@ fn what(node: &Node) -> String {
 fn route_text(route: &Route) -> String {
     match route {
         Route::Local => String::new(),
+        Route::All => " by broadcast".to_owned(),
         Route::Key(columns) => format!(" by key {columns:?}"),
     }
 }

@@ -33,7 +33,8 @@ pub struct Node {
 
 /// What a node does.
 pub enum NodeKind {
-    /// Reads partitions and decodes. Ports: rows, dead letters, rows too far in the future.
+    /// Reads partitions and decodes. Ports: rows, dead letters, rows too far in the future, rows
+    /// read again, ends of what was read again.
     Source(SourceSpec),
     /// Reads an exported stream of another job of this process. Port: its rows.
     Import {
@@ -60,6 +61,17 @@ pub struct StatefulSpec {
     pub outputs: usize,
     /// Milliseconds that the event time of emitted rows may lie behind the watermark (10.4).
     pub delay_ms: i64,
+    /// What it may ask of the outside.
+    pub asks: Asks,
+}
+
+/// What a stateful operator may ask of the outside while it closes an epoch.
+#[derive(Clone, Default)]
+pub struct Asks {
+    /// The sink that makes tables: `Close::ensure_table`.
+    pub tables: Option<Arc<dyn SinkFactory>>,
+    /// The source that reads again, by job and uid: `Close::reread`.
+    pub reread: Option<(Arc<str>, Arc<str>)>,
 }
 
 /// A source node.
@@ -78,7 +90,12 @@ pub struct SourceSpec {
     pub future_hold_ms: i64,
     /// Milliseconds ahead of the stamp beyond which a row goes to port `future`.
     pub future_skew_ms: i64,
+    /// Which rows a request to read again is about; `None`: the source is never asked.
+    pub reread: Option<RereadFilter>,
 }
+
+/// Whether a decoded row is what the [`Reread`](crate::source::reread::Reread) of this name wants.
+pub type RereadFilter = fn(Row<'_>, &str) -> bool;
 
 /// A sink node.
 pub struct CollectSpec {
@@ -166,12 +183,14 @@ pub enum Changes {
 pub enum Route {
     /// They stay where they are.
     Local,
-    /// To the worker that owns the key made of these columns.
+    /// To the worker that owns the key made of these columns; of no columns: all to one worker.
     Key(Vec<usize>),
+    /// Each row to every worker.
+    All,
 }
 
 impl Route {
-    /// Appends the key bytes of `row`; nothing for [`Route::Local`].
+    /// Appends the key bytes of `row`; nothing without a key.
     pub fn write_key(&self, row: Row<'_>, out: &mut Vec<u8>) {
         let Self::Key(columns) = self else { return };
         for &column in columns {

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use timely::dataflow::operators::Capability;
 use timely::scheduling::Activator;
 
+use super::ask::Desks;
 use super::link::LinkTable;
 use crate::batch::buffer::Budget;
 use crate::checkpoint::restore::LoadQueues;
@@ -50,6 +51,8 @@ pub(crate) struct JobContext {
     pub(crate) sources: BTreeMap<Arc<str>, Arc<SourceQueue>>,
     /// Queues filled by the restore loader, by operator uid; none on a fresh start.
     pub(crate) loads: LoadQueues,
+    /// Where operators ask and are answered.
+    pub(crate) desks: Desks,
 }
 
 /// Names an operator in holds and messages.

@@ -19,16 +19,18 @@ use timely::progress::operate::FrontierInterest;
 use super::context::JobContext;
 use super::source::{CutPosition, Feed, FeedStream};
 use super::{PieceStream, RowStream, TimeStream};
-use crate::batch::Batch;
 use crate::batch::build::{BatchBuilder, RAW_VALUE, Stamp};
+use crate::batch::order::Order;
 use crate::batch::row::Row;
 use crate::batch::schema::{Kind, Schema};
+use crate::batch::{Batch, NO_TIME};
 use crate::checkpoint::piece::{Piece, PositionRecord};
 use crate::codec::{Decoded, Decoder};
 use crate::counter::Counters;
-use crate::graph::plan::SourceSpec;
+use crate::graph::plan::{RereadFilter, SourceSpec};
 use crate::limit::DEAD_LETTER_BYTES_MAX;
 use crate::runtime::current;
+use crate::source::reread::Reread;
 use crate::source::{Partition, Position};
 use crate::time::watermark::{MAX, MIN, WatermarkRow};
 
@@ -40,6 +42,16 @@ pub const DEAD_REASON: usize = 1;
 pub const DEAD_PARTITION: usize = 2;
 /// Column of a dead letter: position in the partition.
 pub const DEAD_POSITION: usize = 3;
+
+/// Column of the end of a re-reading: its name.
+pub const REREAD_NAME: usize = 0;
+/// Column of the end of a re-reading: the number of its request.
+pub const REREAD_NUMBER: usize = 1;
+
+/// Schema of the ends of what was read again.
+pub fn reread_end_schema() -> Arc<Schema> {
+    Schema::new("reread_end", &[("name", Kind::Slice), ("number", Kind::Int)])
+}
 
 /// Schema of dead letters and of rows too far in the future.
 pub fn dead_schema() -> Arc<Schema> {
@@ -76,11 +88,13 @@ pub(crate) fn decode<'s>(
     let (rows_out, rows) = builder.new_output::<Rows>();
     let (dead_out, dead) = builder.new_output::<Rows>();
     let (future_out, future) = builder.new_output::<Rows>();
+    let (reread_out, reread) = builder.new_output::<Rows>();
+    let (ends_out, ends) = builder.new_output::<Rows>();
     let (times_out, times) = builder.new_output::<Vec<WatermarkRow>>();
     let (pieces_out, pieces) = builder.new_output::<Vec<Piece>>();
     type Out<C> = OutputBuilder<u64, CapacityContainerBuilder<C>>;
     let mut row_ports: Vec<Out<Rows>> =
-        [rows_out, dead_out, future_out].into_iter().map(OutputBuilder::from).collect();
+        [rows_out, dead_out, future_out, reread_out, ends_out].map(OutputBuilder::from).into();
     let mut times_port = Out::<Vec<WatermarkRow>>::from(times_out);
     let mut pieces_port = Out::<Vec<Piece>>::from(pieces_out);
     builder.set_notify_for(0, FrontierInterest::Never);
@@ -98,21 +112,29 @@ pub(crate) fn decode<'s>(
                         (capability.retain(port), row_ports[port].activate());
                     output.session(&retained).give_iterator(batches.drain(..).map(Arc::new));
                 }
-                let retained = capability.retain(3);
+                let retained = capability.retain(PORTS);
                 times_port.activate().session(&retained).give_iterator(made.times.into_iter());
-                let retained = capability.retain(4);
+                let retained = capability.retain(PORTS + 1);
                 pieces_port.activate().session(&retained).give_iterator(made.pieces.into_iter());
             });
         }
     });
     let times = if context.worker.peers == 1 { times } else { times.broadcast() };
-    DecodedStreams { ports: vec![rows, dead, future], times, pieces }
+    DecodedStreams { ports: vec![rows, dead, future, reread, ends], times, pieces }
 }
+
+/// Ports with rows.
+const PORTS: usize = 5;
+const PORT_ROWS: usize = 0;
+const PORT_DEAD: usize = 1;
+const PORT_FUTURE: usize = 2;
+const PORT_REREAD: usize = 3;
+const PORT_ENDS: usize = 4;
 
 /// What one activation makes, by port.
 #[derive(Default)]
 struct Made {
-    rows: [Vec<Batch>; 3],
+    rows: [Vec<Batch>; PORTS],
     times: Vec<WatermarkRow>,
     pieces: Vec<Piece>,
 }
@@ -136,8 +158,11 @@ struct DecodeStage {
     idle_timeout_ms: i64,
     future_hold_ms: i64,
     future_skew_ms: i64,
+    reread: Option<RereadFilter>,
     dead: Arc<Schema>,
     clocks: BTreeMap<Partition, PartitionClock>,
+    /// The last cut held time back.
+    time_held: bool,
     counters: Counters,
 }
 
@@ -153,8 +178,10 @@ impl DecodeStage {
             idle_timeout_ms: spec.idle_timeout_ms,
             future_hold_ms: spec.future_hold_ms,
             future_skew_ms: spec.future_skew_ms,
+            reread: spec.reread,
             dead: dead_schema(),
             clocks: BTreeMap::new(),
+            time_held: false,
         }
     }
 
@@ -163,8 +190,15 @@ impl DecodeStage {
         let stamp = self.context.worker.epochs.borrow().stamp(epoch);
         match feed {
             Feed::Opened(partition, saved) => self.open(partition, saved, stamp),
-            Feed::Rows(partition, batch) => self.rows(&partition, &batch, stamp, made),
-            Feed::Cut(partitions) => self.cut(partitions, stamp, made),
+            Feed::Rows(partition, batch) => match Reread::of(&partition) {
+                None => self.rows(&partition, &batch, stamp, made),
+                Some(request) => made.rows[PORT_REREAD].extend(self.read_again(&request, &batch)),
+            },
+            Feed::Reread(request) => made.rows[PORT_ENDS].push(end_of(&request)),
+            Feed::Cut(cut) => {
+                self.hold_time(cut.undiscovered, made);
+                self.cut(cut.partitions, stamp, made);
+            }
         }
     }
 
@@ -191,7 +225,7 @@ impl DecodeStage {
         let Decoded { rows, dead, .. } = decoded;
         if !dead.is_empty() {
             let letters = dead.iter().map(|dead| (input.row(dead.row), dead.reason));
-            made.rows[1].extend(dead_letters(&self.dead, input, partition, letters));
+            made.rows[PORT_DEAD].extend(dead_letters(&self.dead, input, partition, letters));
             for letter in &dead {
                 self.counters.add_labelled("dirty", ("reason", letter.reason), 1);
             }
@@ -200,13 +234,27 @@ impl DecodeStage {
         let Some(mut batch) = rows.finish(budget.as_ref()) else { return };
         let early = self.stamp_rows(partition, &mut batch, stamp);
         if early.is_empty() {
-            made.rows[0].push(batch);
+            made.rows[PORT_ROWS].push(batch);
             return;
         }
         self.counters.add("future", early.len() as u64);
         let letters = early.iter().map(|row| (raw_row(input, batch.row(*row)), "future"));
-        made.rows[2].extend(dead_letters(&self.dead, input, partition, letters));
-        made.rows[0].extend(batch.without(&early));
+        made.rows[PORT_FUTURE].extend(dead_letters(&self.dead, input, partition, letters));
+        made.rows[PORT_ROWS].extend(batch.without(&early));
+    }
+
+    /// What of `input` the request is about. Nothing is counted and nothing is dead here: all this
+    /// was read before.
+    fn read_again(&mut self, request: &Reread, input: &Batch) -> Option<Batch> {
+        let wanted = self.reread.expect("only a source with a filter is asked to read again");
+        let rows = BatchBuilder::over(self.decoder.schema(), input);
+        let mut uncounted = Counters::new(self.context.job.clone());
+        let mut decoded = Decoded { rows, dead: Vec::new(), counters: &mut uncounted };
+        self.decoder.decode(input, &mut decoded);
+        let batch = decoded.rows.finish(input.body.budget().as_ref())?;
+        let unwanted = |row: &Row<'_>| !wanted(*row, &request.name);
+        let skip: Vec<usize> = batch.rows().filter(unwanted).map(|row| row.index()).collect();
+        if skip.is_empty() { Some(batch) } else { batch.without(&skip) }
     }
 
     /// Sets peak and `behind` of each row and moves the partition's watermark; returns the rows
@@ -235,12 +283,33 @@ impl DecodeStage {
         early
     }
 
+    /// Until this worker knows its partitions, time stands still for all: one that has not spoken
+    /// holds it back, and it must not matter who is asked first.
+    fn hold_time(&mut self, undiscovered: bool, made: &mut Made) {
+        if undiscovered || std::mem::take(&mut self.time_held) {
+            let worker = u32::try_from(self.context.worker.index).expect("at most 1024 workers");
+            made.times.push(WatermarkRow {
+                source: self.source_id,
+                partition: u32::MAX - worker,
+                watermark: MIN,
+                idle: !undiscovered,
+            });
+        }
+        self.time_held = undiscovered;
+    }
+
     fn cut(&mut self, partitions: Vec<CutPosition>, stamp: i64, made: &mut Made) {
         let mut records = Vec::with_capacity(partitions.len());
         for cut in partitions {
             let clock = self.clocks.get_mut(&cut.partition).expect("opened before the cut");
             if std::mem::take(&mut clock.active) {
                 clock.active_at_ms = stamp;
+            }
+            // What is read again says nothing about time.
+            if Reread::of(&cut.partition).is_some() {
+                let position = cut.position.map(|at| clock.record(cut.partition, at, true));
+                records.extend(position);
+                continue;
             }
             let silent = stamp.saturating_sub(clock.active_at_ms);
             let idle = self.idle_timeout_ms > 0 && silent >= self.idle_timeout_ms && !cut.ended;
@@ -262,6 +331,17 @@ impl DecodeStage {
         let counts = self.counters.take();
         (!counts.is_empty()).then_some(Piece::Counters(counts))
     }
+}
+
+fn end_of(request: &Reread) -> Batch {
+    let mut builder = BatchBuilder::new(&reread_end_schema());
+    builder.begin();
+    let name = builder.append(request.name.as_bytes());
+    builder.slice(REREAD_NAME, name);
+    builder.int(REREAD_NUMBER, Some(i64::from(request.number)));
+    let order = Order { peak: 0, partition: 0, position: 0 };
+    builder.end(Stamp { time: NO_TIME, order, behind: None });
+    builder.finish(None).expect("one row")
 }
 
 impl PartitionClock {

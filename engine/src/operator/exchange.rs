@@ -86,9 +86,13 @@ fn receive<'s>(uid: &str, stream: RoutedStream<'s>) -> RowStream<'s> {
 }
 
 /// Gathers the rows of `batch` per target worker, in order.
-fn split_batch(batch: &Batch, route: &Route, peers: usize, mut give: impl FnMut(Routed)) {
+fn split_batch(batch: &Arc<Batch>, route: &Route, peers: usize, mut give: impl FnMut(Routed)) {
     let budget = batch.body.budget();
     let mut targets: Vec<Option<BatchBuilder>> = (0..peers).map(|_| None).collect();
+    if *route == Route::All {
+        let copy = |target: usize| Routed { target: target as u64, batch: batch.clone() };
+        return (0..peers).map(copy).for_each(give);
+    }
     let mut key = Vec::new();
     for row in batch.rows() {
         key.clear();
@@ -109,13 +113,26 @@ mod tests {
     use crate::batch::build::{RAW_VALUE, RawBuilder, raw_schema};
 
     #[test]
+    fn a_broadcast_row_reaches_every_worker_once() {
+        let mut builder = RawBuilder::new(&raw_schema(), 0);
+        builder.push(0, None, Some(b"x"));
+        let batch = Arc::new(builder.finish().expect("a row"));
+        let mut targets = Vec::new();
+        split_batch(&batch, &Route::All, 3, |routed| {
+            assert!(Arc::ptr_eq(&routed.batch, &batch));
+            targets.push(routed.target);
+        });
+        assert_eq!(targets, [0, 1, 2]);
+    }
+
+    #[test]
     fn rows_of_a_key_stay_together_and_in_order() {
         let mut builder = RawBuilder::new(&raw_schema(), 0);
         for position in 0..1000_u64 {
             let key = format!("mid_{}", position % 37);
             builder.push(position, Some(key.as_bytes()), Some(&position.to_be_bytes()));
         }
-        let batch = builder.finish().expect("rows");
+        let batch = Arc::new(builder.finish().expect("rows"));
         let mut seen = vec![None; 37];
         let mut rows = 0;
         split_batch(&batch, &Route::Key(vec![0]), 3, |routed| {

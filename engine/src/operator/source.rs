@@ -4,7 +4,7 @@
 //! *emitted* (not of what was polled) and moves on; rows and cut travel in one channel, so whoever
 //! reads it sees exactly the rows before the cut, before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +20,7 @@ use crate::checkpoint::piece::PositionRecord;
 use crate::epoch::hold::{Hold, HoldReason};
 use crate::limit::OPERATOR_BUDGET;
 use crate::runtime::queue::{SourceItem, SourceQueue};
+use crate::source::reread::Reread;
 use crate::source::{Partition, Position};
 
 /// What the source operator tells the decoder next to it, in order.
@@ -29,8 +30,19 @@ pub(crate) enum Feed {
     Opened(Partition, Option<PositionRecord>),
     /// Records of one partition.
     Rows(Partition, Arc<Batch>),
-    /// The epoch ends here; positions of all partitions of this worker.
-    Cut(Vec<CutPosition>),
+    /// What was to be read again has been: the extra partition is gone.
+    Reread(Reread),
+    /// The epoch ends here.
+    Cut(SourceCut),
+}
+
+/// A source of one worker at a cut.
+#[derive(Clone)]
+pub(crate) struct SourceCut {
+    /// All partitions of this worker that are known here.
+    pub(crate) partitions: Vec<CutPosition>,
+    /// Whether there may be others, which have said nothing yet.
+    pub(crate) undiscovered: bool,
 }
 
 /// A partition at a cut.
@@ -60,10 +72,11 @@ pub(crate) fn source<'s>(
     let open_epoch = context.open_epoch;
     let waiting = {
         let (worker, job) = (context.worker.clone(), context.job.clone());
-        let cut = operator.cut_epoch.clone();
+        let (cut, divisible) = (operator.cut_epoch.clone(), operator.divisible.clone());
         move || {
             let cut_due = worker.epochs.borrow().cut_from(&job, cut.get()).is_some();
-            cut_due || (queue.has_items() && !worker.budget.is_closed())
+            let may_take = !divisible.get() || !worker.budget.is_closed();
+            (cut_due && divisible.get()) || (queue.has_items() && may_take)
         }
     };
     context.wake(activator, waiting);
@@ -88,27 +101,46 @@ struct SourceOperator {
     partitions: BTreeMap<Partition, CutPosition>,
     /// The next cut to look for is at or after this epoch.
     cut_epoch: Rc<std::cell::Cell<u64>>,
-    at_boundary: bool,
+    /// Partitions in the middle of what no cut may divide.
+    undivided: BTreeSet<Partition>,
+    /// The source has not said yet where its partitions are.
+    undiscovered: bool,
+    /// Whether a cut is allowed now; for whoever wakes this operator.
+    divisible: Rc<std::cell::Cell<bool>>,
 }
 
 impl SourceOperator {
     fn new(context: Rc<JobContext>, queue: Arc<SourceQueue>) -> Self {
+        let divisible = Rc::new(std::cell::Cell::new(!queue.snapshot));
         Self {
             context,
+            undiscovered: true,
             queue,
             partitions: BTreeMap::new(),
             cut_epoch: Rc::default(),
-            at_boundary: true,
+            undivided: BTreeSet::new(),
+            divisible,
         }
+    }
+
+    fn at_boundary(&self) -> bool {
+        // A partition not yet known may begin with a snapshot.
+        self.undivided.is_empty() && !(self.queue.snapshot && self.undiscovered)
     }
 
     /// Takes a share of the queue, then cuts if ordered to; true if there is more to do.
     fn run(&mut self, hold: &mut Hold, give: &mut dyn FnMut(&Hold, Feed)) -> bool {
+        let again = self.take_and_cut(hold, give);
+        self.divisible.set(self.at_boundary());
+        again
+    }
+
+    fn take_and_cut(&mut self, hold: &mut Hold, give: &mut dyn FnMut(&Hold, Feed)) -> bool {
         let cut = self.due_cut();
         let mut taken = 0;
         // At a cut the batch in hand is finished up to the next boundary, and no more.
-        while taken < OPERATOR_BUDGET && (cut.is_none() || !self.at_boundary) {
-            if self.at_boundary && self.context.worker.budget.is_closed() {
+        while taken < OPERATOR_BUDGET && (cut.is_none() || !self.at_boundary()) {
+            if self.at_boundary() && self.context.worker.budget.is_closed() {
                 return false;
             }
             let Some(item) = self.queue.take() else { break };
@@ -116,7 +148,7 @@ impl SourceOperator {
             self.take(item, hold, give);
         }
         match cut {
-            Some((epoch, next)) if self.at_boundary => self.cut(epoch, next, hold, give),
+            Some((epoch, next)) if self.at_boundary() => self.cut(epoch, next, hold, give),
             _ => {}
         }
         taken == OPERATOR_BUDGET
@@ -131,6 +163,9 @@ impl SourceOperator {
         match item {
             SourceItem::Opened(partition, saved) => {
                 let position = saved.as_ref().map(|record| record.position.clone());
+                if position.is_none() && self.queue.snapshot && Reread::of(&partition).is_none() {
+                    self.undivided.insert(partition.clone());
+                }
                 let cut = CutPosition { partition: partition.clone(), position, ended: false };
                 self.partitions.insert(partition.clone(), cut);
                 give(hold, Feed::Opened(partition, saved));
@@ -138,21 +173,42 @@ impl SourceOperator {
             SourceItem::Rows(batch) => {
                 let entry = self.partitions.get_mut(&batch.partition);
                 entry.expect("opened before its rows").position = Some(batch.next);
-                self.at_boundary = batch.boundary;
-                let emitted = &self.context.worker.emitted;
-                emitted.fetch_add(batch.rows.len() as u64, Ordering::Relaxed);
+                if !batch.boundary {
+                    self.undivided.insert(batch.partition.clone());
+                } else if !self.undivided.is_empty() {
+                    self.undivided.remove(&batch.partition);
+                }
+                if Reread::of(&batch.partition).is_none() {
+                    let emitted = &self.context.worker.emitted;
+                    emitted.fetch_add(batch.rows.len() as u64, Ordering::Relaxed);
+                }
                 let rows = batch.rows.counted(&self.context.worker.budget);
                 give(hold, Feed::Rows(batch.partition, Arc::new(rows)));
             }
+            SourceItem::Replaced(partition) => drop(self.partitions.remove(&partition)),
+            SourceItem::Discovered => self.undiscovered = false,
+            SourceItem::Whole(partition, position) => {
+                let entry = self.partitions.get_mut(&partition);
+                entry.expect("opened before it is whole").position = Some(position);
+                self.undivided.remove(&partition);
+            }
             SourceItem::End(partition) => {
-                self.partitions.get_mut(&partition).expect("opened before its end").ended = true;
+                let entry = self.partitions.get_mut(&partition).expect("opened before its end");
+                entry.ended = true;
+                if let Some(request) = Reread::of(&partition) {
+                    entry.position = Some(request.end());
+                    give(hold, Feed::Reread(request));
+                }
             }
         }
     }
 
     fn cut(&mut self, epoch: u64, next: u64, hold: &mut Hold, give: &mut dyn FnMut(&Hold, Feed)) {
         hold.downgrade(epoch);
-        give(hold, Feed::Cut(self.partitions.values().cloned().collect()));
+        let partitions = self.partitions.values().cloned().collect();
+        give(hold, Feed::Cut(SourceCut { partitions, undiscovered: self.undiscovered }));
+        // An extra partition is gone for good once its end is in a checkpoint.
+        self.partitions.retain(|partition, at| !(at.ended && Reread::of(partition).is_some()));
         hold.downgrade(next);
         self.cut_epoch.set(next);
     }

@@ -17,6 +17,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::frontier::MutableAntichain;
 
+use super::ask::{Asked, TableAnswer, TableDesk};
 use super::context::{JobContext, OperatorName};
 use super::{PieceStream, RowStream, TimeStream};
 use crate::batch::Batch;
@@ -30,17 +31,25 @@ use crate::checkpoint::restore::{LoadItem, LoadQueue};
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
 use crate::runtime::current;
+use crate::source::reread::Reread;
 use crate::time::watermark::{WatermarkTable, minus};
 
 /// Key group of entries that every worker loads.
 pub const SHARED_GROUP: u16 = u16::MAX;
 /// Key of the operator's own watermark in its state.
 const CLOCK_KEY: &[u8] = b"\0clock";
+/// Before a name in the keys of the requests to read again; the value is the last one's number.
+const REREAD_KEY: &[u8] = b"\0reread/";
 
 /// What an operator with state does. MUST be deterministic in its rows and the context.
 pub trait Stateful {
     /// Ends an epoch: takes the rows, emits, and reports every changed entry.
     fn close(&mut self, close: &mut Close<'_>);
+    /// The answer to [`Asked::ensure_table`] of this close; the epoch ends when all are there.
+    fn table_answered(&mut self, close: &mut Close<'_>, id: u64, answer: TableAnswer) {
+        let _ = (close, id, answer);
+        unreachable!("an operator that asks for tables takes the answers");
+    }
     /// Takes back an entry that an earlier close reported.
     fn load(&mut self, group: u16, key: &[u8], value: &[u8]);
     /// Number of entries kept, for gauges.
@@ -54,6 +63,8 @@ pub type StatefulFactory = Arc<dyn Fn() -> Box<dyn Stateful> + Send + Sync>;
 pub struct Close<'a> {
     /// The epoch.
     pub epoch: u64,
+    /// Index of this worker: what all workers know is written down by worker 0.
+    pub worker: usize,
     /// Its processing time, milliseconds.
     pub stamp_ms: i64,
     /// Watermark at the close before this one, less the declared delays upstream.
@@ -70,6 +81,8 @@ pub struct Close<'a> {
     pub deltas: &'a mut Vec<Delta>,
     /// Counters of the job.
     pub counters: &'a mut Counters,
+    /// Questions to the outside, for operators whose plan declares them.
+    pub asked: &'a mut Asked,
 }
 
 /// Rows of one epoch and their order.
@@ -186,6 +199,10 @@ pub(crate) fn stateful<'s>(
     if let Some(load) = harness.load.clone() {
         context.wake(activator, move || load.has_items());
     }
+    if let Some(desk) = harness.desk.clone() {
+        let activator = scope.activator_for(builder.operator_info().address);
+        context.wake(activator, move || desk.has_answers());
+    }
     builder.build(move |capabilities| {
         if harness.load.is_some() {
             harness.loading = Some(harness.hold(HoldReason::Loading, capabilities));
@@ -203,8 +220,7 @@ pub(crate) fn stateful<'s>(
                 harness.pending(*capability.time(), retain).times.append(rows);
             });
             harness.load();
-            while let Some((mut pending, hold)) = harness.next_closed(frontiers) {
-                let pieces = harness.close(&mut pending, *hold.port(0).time());
+            while let Some((pieces, hold)) = harness.next_ended(frontiers) {
                 for (port, batch) in harness.output.take() {
                     row_outputs[port].activate().session(hold.port(port)).give(Arc::new(batch));
                 }
@@ -223,6 +239,18 @@ struct Pending {
     hold: Option<Hold>,
 }
 
+/// An epoch between its close and its end: there may be answers to wait for.
+struct Closing {
+    pending: Pending,
+    hold: Hold,
+    epoch: u64,
+    before: i64,
+    watermark: i64,
+    deltas: Vec<Delta>,
+    /// Answers that are not there yet.
+    waiting: usize,
+}
+
 struct Harness {
     context: Rc<JobContext>,
     name: OperatorName,
@@ -234,6 +262,8 @@ struct Harness {
     counters: Counters,
     load: Option<Arc<LoadQueue>>,
     loading: Option<Hold>,
+    desk: Option<Arc<TableDesk>>,
+    closing: Option<Closing>,
 }
 
 impl Harness {
@@ -255,6 +285,8 @@ impl Harness {
             counters: Counters::new(context.job.clone()),
             load: context.loads.get(uid),
             loading: None,
+            desk: context.desks.tables.get(uid).cloned(),
+            closing: None,
         }
     }
 
@@ -280,7 +312,7 @@ impl Harness {
 
     /// Takes restored entries; releases the hold of epoch 0 at the end mark.
     fn load(&mut self) {
-        let Some(queue) = &self.load else { return };
+        let Some(queue) = self.load.clone() else { return };
         if self.loading.is_none() {
             return;
         }
@@ -288,11 +320,7 @@ impl Harness {
             match item {
                 LoadItem::Entries(entries) => {
                     for (group, key, value) in entries {
-                        if group == SHARED_GROUP && key == CLOCK_KEY {
-                            self.table.restore(decode_clock(&value));
-                        } else {
-                            self.logic.load(group, &key, &value);
-                        }
+                        self.load_entry(group, &key, &value);
                     }
                 }
                 LoadItem::End => {
@@ -300,6 +328,28 @@ impl Harness {
                     return;
                 }
             }
+        }
+    }
+
+    fn load_entry(&mut self, group: u16, key: &[u8], value: &[u8]) {
+        match key.strip_prefix(REREAD_KEY) {
+            _ if group != SHARED_GROUP => self.logic.load(group, key, value),
+            Some(name) => self.ask_again(name, value),
+            None if key == CLOCK_KEY => self.table.restore(decode_clock(value)),
+            None => self.logic.load(group, key, value),
+        }
+    }
+
+    /// Sends a request of an earlier generation: unless the source has begun with it, nobody else
+    /// remembers it.
+    fn ask_again(&self, name: &[u8], number: &[u8]) {
+        let name = std::str::from_utf8(name).expect("written by reread_delta");
+        let number = u32::from_be_bytes(number.try_into().expect("written by reread_delta"));
+        // An operator that was changed may not ask any more.
+        if self.context.desks.rereads.contains_key(&self.name.uid) {
+            let mut asked = Asked::default();
+            asked.reread(Reread { name: name.into(), number });
+            asked.send(&self.name.uid, &self.context.desks);
         }
     }
 
@@ -315,26 +365,63 @@ impl Harness {
         Some((pending, hold))
     }
 
-    fn close(&mut self, pending: &mut Pending, epoch: u64) -> Vec<Piece> {
-        current::enter(&self.name.job, &self.name.uid, epoch);
-        let before = self.table.current();
-        let watermark = self.close_time(pending);
-        pending.rows.sort();
-        let mut deltas = Vec::new();
-        let mut close = Close {
-            epoch,
-            stamp_ms: self.context.worker.epochs.borrow().stamp(epoch),
-            before: minus(before, self.delay_ms),
-            watermark: minus(watermark, self.delay_ms),
-            delay_ms: self.delay_ms,
-            rows: &pending.rows,
-            output: &mut self.output,
-            deltas: &mut deltas,
-            counters: &mut self.counters,
+    /// The next epoch that has ended: what goes to the checkpoint, and its hold.
+    fn next_ended(&mut self, frontiers: &[MutableAntichain<u64>]) -> Option<(Vec<Piece>, Hold)> {
+        let mut closing = match self.closing.take() {
+            Some(closing) => closing,
+            None => {
+                let (pending, hold) = self.next_closed(frontiers)?;
+                self.close(pending, hold)
+            }
         };
-        self.logic.close(&mut close);
-        if watermark != before && self.context.worker.index == 0 {
-            deltas.push(clock_delta(watermark));
+        while let Some((id, answer)) = self.desk.as_ref().and_then(|desk| desk.take()) {
+            closing.waiting -= 1;
+            self.act(&mut closing, |logic, close| logic.table_answered(close, id, answer));
+        }
+        if closing.waiting > 0 {
+            closing.hold.because(HoldReason::Ddl);
+            self.closing = Some(closing);
+            return None;
+        }
+        Some((self.end(&mut closing), closing.hold))
+    }
+
+    fn close(&mut self, mut pending: Pending, hold: Hold) -> Closing {
+        let before = self.table.current();
+        let watermark = self.close_time(&mut pending);
+        pending.rows.sort();
+        let epoch = *hold.port(0).time();
+        let mut closing =
+            Closing { pending, hold, epoch, before, watermark, deltas: Vec::new(), waiting: 0 };
+        self.act(&mut closing, |logic, close| logic.close(close));
+        closing
+    }
+
+    fn act(&mut self, closing: &mut Closing, act: impl FnOnce(&mut dyn Stateful, &mut Close<'_>)) {
+        current::enter(&self.name.job, &self.name.uid, closing.epoch);
+        let mut asked = Asked::of(&self.name.uid, &self.context.desks);
+        let mut close = Close {
+            epoch: closing.epoch,
+            worker: self.context.worker.index,
+            stamp_ms: self.context.worker.epochs.borrow().stamp(closing.epoch),
+            before: minus(closing.before, self.delay_ms),
+            watermark: minus(closing.watermark, self.delay_ms),
+            delay_ms: self.delay_ms,
+            rows: &closing.pending.rows,
+            output: &mut self.output,
+            deltas: &mut closing.deltas,
+            counters: &mut self.counters,
+            asked: &mut asked,
+        };
+        act(self.logic.as_mut(), &mut close);
+        closing.deltas.extend(asked.rereads().iter().map(reread_delta));
+        closing.waiting += asked.send(&self.name.uid, &self.context.desks);
+    }
+
+    fn end(&mut self, closing: &mut Closing) -> Vec<Piece> {
+        let mut deltas = std::mem::take(&mut closing.deltas);
+        if closing.watermark != closing.before && self.context.worker.index == 0 {
+            deltas.push(clock_delta(closing.watermark));
         }
         let mut pieces = Vec::new();
         if !deltas.is_empty() {
@@ -356,6 +443,11 @@ impl Harness {
         pending.times.drain(..).for_each(|row| self.table.set(row));
         self.table.advance()
     }
+}
+
+fn reread_delta(request: &Reread) -> Delta {
+    let key = [REREAD_KEY, request.name.as_bytes()].concat();
+    Delta { group: SHARED_GROUP, key, value: Some(request.number.to_be_bytes().to_vec()) }
 }
 
 fn clock_delta(watermark: i64) -> Delta {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use super::pump::RereadCount;
 use super::step::{Inbox, Machine, Waker};
 use super::worker::WorkerSeat;
 use crate::batch::buffer::Budget;
@@ -14,7 +15,9 @@ use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::{self, space};
 use crate::checkpoint::reserve::{self, Reserve};
 use crate::checkpoint::restore::Saved;
-use crate::checkpoint::writer::{Retention, TopicMarks, Writer, WriterGauges, WriterSetup};
+use crate::checkpoint::writer::{
+    Retention, TopicMarks, Writer, WriterGauges, WriterSetup, plan_rest,
+};
 use crate::control::controller::{Controller, ControllerSetup, EpochSettings, WorkerPort};
 use crate::control::handle::Handle;
 use crate::control::status::Status;
@@ -129,6 +132,7 @@ impl Process {
         };
 
         let emitted = Arc::<AtomicU64>::default();
+        let rereads = RereadCount::default();
         let (mut seats, mut ports) = (Vec::new(), Vec::new());
         for _ in 0..settings.workers {
             let (waker, holds) = (Waker::default(), HoldTable::default());
@@ -181,6 +185,7 @@ impl Process {
             status: handle.status.clone(),
             budget,
             emitted: emitted.clone(),
+            rereads,
             disk,
             backend,
             saved,
@@ -230,5 +235,6 @@ fn begin_generation(
     }
     saved.generation += 1;
     put("generation", saved.generation);
+    plan_rest(saved, &mut batch);
     backend.commit(batch, Durability::Synced).map_err(Fatal::disk)
 }

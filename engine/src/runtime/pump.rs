@@ -1,7 +1,8 @@
 //! A source's own machine: discovers partitions, polls, fills the workers' queues.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::queue::{SourceItem, SourceQueue};
 use super::step::{Inbox, Machine, Step, Waker};
@@ -11,6 +12,7 @@ use crate::control::event::{ControlEvent, FaultReport};
 use crate::error::{Fatal, Fault, Retry};
 use crate::hash::hash_bytes;
 use crate::limit::{BATCH_BYTES_TARGET, BATCH_ROWS_TARGET};
+use crate::source::reread::Reread;
 use crate::source::{Partition, PollBudget, Polled, Position, Source, Start};
 
 /// How often a source is asked for new partitions.
@@ -25,6 +27,8 @@ const RETRY_MS: (u64, u64) = (100, 10_000);
 pub(crate) enum PumpOrder {
     /// Delivered up to here.
     Acknowledge(Vec<(Partition, Position)>),
+    /// Read again what has passed.
+    Reread(Reread),
     /// Read no further.
     Stop,
 }
@@ -39,8 +43,12 @@ pub(crate) struct PumpSetup {
     pub(crate) queues: Vec<Arc<SourceQueue>>,
     pub(crate) events: Inbox<ControlEvent>,
     pub(crate) orders: Inbox<PumpOrder>,
+    pub(crate) rereads: RereadCount,
     pub(crate) waker: Waker,
 }
+
+/// Requests to read again that no source has finished yet: the input does not end before.
+pub(crate) type RereadCount = Arc<AtomicU64>;
 
 /// The machine.
 pub(crate) struct Pump {
@@ -54,6 +62,10 @@ pub(crate) struct Pump {
     retry_ms: u64,
     retry_at: u64,
     reported_end: bool,
+    /// The last request to read again, by its name.
+    rereads: BTreeMap<Arc<str>, Reread>,
+    /// Requests that wait until the partitions are known.
+    ordered: VecDeque<Reread>,
 }
 
 impl Pump {
@@ -64,6 +76,8 @@ impl Pump {
                 .into_iter()
                 .map(|record| (record.partition.name.clone(), record))
                 .collect(),
+            rereads: BTreeMap::new(),
+            ordered: VecDeque::new(),
             setup,
             source,
             open: BTreeMap::new(),
@@ -76,10 +90,16 @@ impl Pump {
         }
     }
 
-    /// Partitions spread evenly over workers, from a place that depends on the source.
+    /// Partitions spread evenly over workers, from a place that depends on the source. An extra one
+    /// goes where the one it replaces was, so that the positions of both, which have one key in the
+    /// checkpoint, come in order.
     fn worker_of(&self, partition: &Partition) -> usize {
         let first = hash_bytes(self.setup.uid.as_bytes()) % self.setup.queues.len() as u64;
-        let turn = (first + u64::from(partition.ordinal)) % self.setup.queues.len() as u64;
+        let number = match Reread::of(partition) {
+            Some(request) => hash_bytes(request.name.as_bytes()) >> 32,
+            None => u64::from(partition.ordinal),
+        };
+        let turn = (first + number) % self.setup.queues.len() as u64;
         usize::try_from(turn).expect("below the number of workers")
     }
 
@@ -92,6 +112,10 @@ impl Pump {
                 self.open(partition)?;
             }
         }
+        if !self.discovered {
+            self.resume_rereads()?;
+            self.setup.queues.iter().for_each(|queue| queue.push(SourceItem::Discovered));
+        }
         self.discovered = true;
         self.discover_at = now.tick_after_ms(DISCOVER_EVERY_MS);
         Ok(true)
@@ -100,7 +124,8 @@ impl Pump {
     /// A partition that has a saved position and is gone: what it held would be lost in silence.
     fn check_saved(&self, partitions: &[Partition]) -> Result<(), Fault> {
         let is_there = |name: &Arc<str>| partitions.iter().any(|found| found.name == *name);
-        match self.saved.keys().find(|name| !is_there(name)) {
+        let own = self.saved.values().filter(|saved| Reread::of(&saved.partition).is_none());
+        match own.map(|saved| &saved.partition.name).find(|name| !is_there(name)) {
             Some(gone) if !self.discovered => Err(Fault::never(format!(
                 "partition \"{gone}\" has a saved position, but {} no longer has it",
                 self.source.describe().name
@@ -119,10 +144,64 @@ impl Pump {
             None => self.setup.start.clone(),
         };
         self.source.open(&partition, &start)?;
+        self.opened(partition, saved);
+        Ok(())
+    }
+
+    fn opened(&mut self, partition: Partition, saved: Option<PositionRecord>) {
         let worker = self.worker_of(&partition);
         self.setup.queues[worker].push(SourceItem::Opened(partition.clone(), saved));
         self.open.insert(partition, worker);
+    }
+
+    /// What an earlier generation was reading again goes on where its checkpoint left it.
+    fn resume_rereads(&mut self) -> Result<(), Fault> {
+        let saved: Vec<_> = self.saved.values().cloned().collect();
+        for record in saved {
+            let Some(request) = Reread::of(&record.partition) else { continue };
+            // Resumed already, before a fault with a later one.
+            if self.rereads.contains_key(&request.name) {
+                continue;
+            }
+            if !Reread::is_end(&record.position) {
+                self.source.reread(&request, Some(&record.position))?;
+                self.setup.rereads.fetch_add(1, Ordering::AcqRel);
+                self.opened(record.partition.clone(), Some(record));
+            }
+            self.rereads.insert(request.name.clone(), request);
+        }
         Ok(())
+    }
+
+    /// Takes the requests that came meanwhile. One that was asked for again after a restart is
+    /// under way or finished already.
+    fn reread(&mut self) -> Result<(), Fault> {
+        while let Some(request) = self.ordered.front().cloned() {
+            let before = self.rereads.get(&request.name).cloned();
+            if before.as_ref().is_some_and(|before| before.number >= request.number) {
+                self.setup.rereads.fetch_sub(1, Ordering::AcqRel);
+                self.ordered.pop_front();
+                continue;
+            }
+            self.source.reread(&request, None)?;
+            self.ordered.pop_front();
+            if let Some(before) = before {
+                self.replace(&before.partition());
+            }
+            self.opened(request.partition(), None);
+            self.rereads.insert(request.name.clone(), request);
+            self.reported_end = false;
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, partition: &Partition) {
+        if self.ended.remove(partition) {
+            self.open.remove(partition);
+        } else if let Some(worker) = self.open.remove(partition) {
+            self.setup.queues[worker].push(SourceItem::Replaced(partition.clone()));
+            self.setup.rereads.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     fn poll(&mut self, now: Moment) -> Result<Step, Fault> {
@@ -136,8 +215,16 @@ impl Pump {
                 self.setup.queues[worker].push(SourceItem::Rows(batch));
                 Ok(Step::Busy)
             }
+            Polled::Whole(partition, position) => {
+                self.setup.queues[self.open[&partition]]
+                    .push(SourceItem::Whole(partition, position));
+                Ok(Step::Busy)
+            }
             Polled::End(partition) => {
                 self.setup.queues[self.open[&partition]].push(SourceItem::End(partition.clone()));
+                if Reread::of(&partition).is_some() {
+                    self.setup.rereads.fetch_sub(1, Ordering::AcqRel);
+                }
                 self.ended.insert(partition);
                 Ok(Step::Busy)
             }
@@ -178,6 +265,7 @@ impl Pump {
                 return Ok(Step::IdleUntil(now.tick_after_ms(IDLE_POLL_MS)));
             }
         }
+        self.reread()?;
         let step = self.poll(now)?;
         self.retry_ms = RETRY_MS.0;
         self.report_end();
@@ -197,7 +285,11 @@ impl Machine for Pump {
     fn step(&mut self, now: Moment) -> Result<Step, Fatal> {
         for order in self.setup.orders.drain() {
             match order {
-                PumpOrder::Acknowledge(positions) => self.source.acknowledge(&positions),
+                PumpOrder::Acknowledge(mut positions) => {
+                    positions.retain(|(partition, _)| Reread::of(partition).is_none());
+                    self.source.acknowledge(&positions);
+                }
+                PumpOrder::Reread(request) => self.ordered.push_back(request),
                 PumpOrder::Stop => {
                     self.source.close();
                     return Ok(Step::Done);

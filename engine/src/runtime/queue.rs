@@ -5,17 +5,23 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::step::Waker;
 use crate::checkpoint::piece::PositionRecord;
-use crate::source::{Partition, SourceBatch};
+use crate::source::{Partition, Position, SourceBatch};
 
 /// What the pump hands over, in order.
 #[derive(Debug)]
 pub(crate) enum SourceItem {
     /// A partition begins; with what a checkpoint says of it.
     Opened(Partition, Option<PositionRecord>),
+    /// All partitions there are at the start have been opened, on this worker or another.
+    Discovered,
+    /// The snapshot at the beginning of a partition is whole.
+    Whole(Partition, Position),
     /// Records.
     Rows(SourceBatch),
     /// Nothing will follow in this partition.
     End(Partition),
+    /// Another partition takes the place of this extra one, which was not finished.
+    Replaced(Partition),
 }
 
 #[derive(Debug, Default)]
@@ -29,13 +35,15 @@ struct Queued {
 pub(crate) struct SourceQueue {
     inner: Mutex<Queued>,
     bytes_max: u64,
+    /// Partitions without saved position begin with a snapshot.
+    pub(crate) snapshot: bool,
     worker: Waker,
     pump: Waker,
 }
 
 impl SourceQueue {
-    pub(crate) fn new(bytes_max: u64, worker: Waker, pump: Waker) -> Self {
-        Self { inner: Mutex::default(), bytes_max, worker, pump }
+    pub(crate) fn new(bytes_max: u64, snapshot: bool, worker: Waker, pump: Waker) -> Self {
+        Self { inner: Mutex::default(), bytes_max, snapshot, worker, pump }
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -75,6 +83,10 @@ impl SourceQueue {
 fn size_of_item(item: &SourceItem) -> u64 {
     match item {
         SourceItem::Rows(batch) => batch.rows.bytes() as u64,
-        SourceItem::Opened(..) | SourceItem::End(_) => 0,
+        SourceItem::Opened(..)
+        | SourceItem::Discovered
+        | SourceItem::Whole(..)
+        | SourceItem::Replaced(_)
+        | SourceItem::End(_) => 0,
     }
 }

@@ -129,6 +129,7 @@ impl WorkerLoop {
             open_epoch: epoch,
             sources: seat.sources,
             loads: seat.loads,
+            desks: seat.desks,
         });
         let dataflow = install(worker, &context, &seat.plan);
         self.dataflows.insert(seat.plan.name.clone(), dataflow);

@@ -1,4 +1,5 @@
-//! Simulation S1: the whole process on one naked worker in the test's thread.
+//! Simulation: the whole process stepped by a seed. S1 has one naked worker in the test's thread, S2
+//! several that take turns ([`Simulation::with_workers`]).
 //!
 //! A seed decides which machine steps next, how much time passes, what the outside answers, and
 //! when the process dies. A crash drops the worker and every machine, applies the crash models of
@@ -9,11 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use timely::WorkerConfig;
-use timely::communication::Allocator;
-use timely::communication::allocator::Thread;
-use timely::worker::Worker;
-
+use super::crew::Crew;
 use super::disk::SimDisk;
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::topic_dir;
@@ -59,6 +56,10 @@ pub struct Simulation {
     pub disk: SimDisk,
     /// Likewise.
     pub backend: MemoryBackend,
+    /// Workers by generation, over and over.
+    workers: Vec<usize>,
+    /// Whether workers exchange bytes.
+    binary: bool,
     random: Random,
     now: Moment,
     seed: u64,
@@ -144,6 +145,8 @@ impl Simulation {
             options: SubmitOptions::default(),
             disk: SimDisk::new(),
             backend: MemoryBackend::new(),
+            workers: vec![1],
+            binary: false,
             random: Random::new(seed),
             now: Moment { wall_ms: start_ms, tick_us: 1 },
             seed,
@@ -154,6 +157,15 @@ impl Simulation {
             unrecorded: 0,
             act: None,
         }
+    }
+
+    /// S2: so many workers in the first generation, the second and so on, over and over. They
+    /// exchange bytes if `binary`, else pointers.
+    #[must_use]
+    pub fn with_workers(mut self, workers: &[usize], binary: bool) -> Self {
+        self.workers = workers.to_vec();
+        self.binary = binary;
+        self
     }
 
     /// Calls `act` after `steps` steps of the next generation.
@@ -227,6 +239,7 @@ impl Simulation {
         self.generations += 1;
         let mut settings = self.settings.clone();
         settings.seed = self.random.next_u64();
+        settings.workers = self.workers[self.generations as usize % self.workers.len()];
         if let Some(doom) = doom.cloned() {
             settings.crash_points = CrashPoints::new(move |point| doom.passed(point));
         }
@@ -237,10 +250,8 @@ impl Simulation {
             Ok(process) => process,
             Err(fatal) => return Ended::Fatal(fatal),
         };
-        let Process { mut seats, mut machines, births, handle, .. } = process;
-        let allocator = Allocator::Thread(Thread::default());
-        let mut worker = Worker::new(WorkerConfig::default(), allocator, None);
-        let mut seat = seats.remove(0).sit(&worker);
+        let Process { seats, mut machines, births, handle, .. } = process;
+        let mut crew = Crew::new(seats, self.binary);
         let plans = make(&topics, disk);
         let reply = handle.submit(plans, self.options.clone()).expect("nothing else asks");
         for step in 0..STEPS_MAX {
@@ -255,9 +266,9 @@ impl Simulation {
             }
             self.pass_time();
             machines.extend(births.drain());
-            let pick = self.random.index(machines.len() + 1);
-            if pick == machines.len() {
-                if let Err(fatal) = seat.step(&mut worker, None) {
+            let pick = self.random.index(machines.len() + crew.len());
+            if let Some(worker) = pick.checked_sub(machines.len()) {
+                if let Err(fatal) = crew.step(worker) {
                     return Ended::Fatal(fatal);
                 }
             } else {

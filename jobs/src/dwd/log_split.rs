@@ -15,7 +15,7 @@ use engine::batch::row::Row;
 use engine::codec::{Encoder, Verbatim};
 use engine::counter::Counters;
 use engine::error::JobError;
-use engine::graph::plan::StatefulSpec;
+use engine::graph::plan::{Asks, StatefulSpec};
 use engine::graph::{Edge, JobBuilder, JobPlan, Route};
 use engine::operator::keyed::{Codec, Keyed, KeyedLogic, Slot};
 use engine::operator::stateful::Output;
@@ -62,6 +62,7 @@ pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobEr
             },
             outputs: TOPICS.len(),
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     let (dead, future) = (dead_topic(NAME), future_topic(NAME));

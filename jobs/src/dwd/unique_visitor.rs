@@ -14,7 +14,7 @@ use engine::batch::schema::Schema;
 use engine::codec::Verbatim;
 use engine::counter::Counters;
 use engine::error::JobError;
-use engine::graph::plan::StatefulSpec;
+use engine::graph::plan::{Asks, StatefulSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::operator::keyed::Slot;
 use engine::operator::ordered::{Event, Ordered, OrderedContext, OrderedLogic};
@@ -60,6 +60,7 @@ pub fn plan(
             }),
             outputs: 2,
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     let mut topics = JobTopics::new();

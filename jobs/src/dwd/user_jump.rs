@@ -17,7 +17,7 @@ use engine::batch::stored;
 use engine::codec::Verbatim;
 use engine::counter::Counters;
 use engine::error::JobError;
-use engine::graph::plan::StatefulSpec;
+use engine::graph::plan::{Asks, StatefulSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::operator::keyed::{Codec, Slot};
 use engine::operator::ordered::{Event, Ordered, OrderedContext, OrderedLogic};
@@ -62,6 +62,7 @@ pub fn plan(
             outputs: 2,
             // A jump is known `within` after its own time.
             delay_ms: within_ms,
+            asks: Asks::default(),
         },
     );
     let mut topics = JobTopics::new();

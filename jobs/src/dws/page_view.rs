@@ -13,7 +13,7 @@ use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
 use engine::counter::Counters;
 use engine::error::JobError;
-use engine::graph::plan::StatefulSpec;
+use engine::graph::plan::{Asks, StatefulSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::operator::keyed::{Codec, Slot};
 use engine::operator::ordered::{Event, Ordered, OrderedContext, OrderedLogic};
@@ -69,6 +69,7 @@ pub fn plan(
             }),
             outputs: 2,
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     let windows = Tumbling { size_ms: settings.window_ms, lateness_ms: settings.lateness_ms };

@@ -6,7 +6,7 @@ use connectors::format::json::{JsonKind, JsonMember, JsonRow};
 use engine::batch::build::BatchBuilder;
 use engine::batch::schema::{Kind, Schema};
 use engine::codec::Encoder;
-use engine::graph::plan::{Feed, SinkTarget, StatefulSpec};
+use engine::graph::plan::{Asks, Feed, SinkTarget, StatefulSpec};
 use engine::graph::{Edge, JobBuilder, Route};
 use engine::operator::keyed::Codec;
 use engine::operator::window::{
@@ -118,6 +118,7 @@ pub(crate) fn window<A: Aggregate + Clone + Send + Sync + 'static>(
             make: Arc::new(move || Box::new(WindowPartial::new(first.clone(), windows))),
             outputs: 2,
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     let total = job.stateful(
@@ -128,6 +129,7 @@ pub(crate) fn window<A: Aggregate + Clone + Send + Sync + 'static>(
             make: Arc::new(move || Box::new(WindowFinal::new(second.clone(), windows))),
             outputs: 1,
             delay_ms: 0,
+            asks: Asks::default(),
         },
     );
     let (table, target, zone) = table;

@@ -31,12 +31,13 @@ pub fn plan(source: GeneratorSourceFactory, target: SinkTarget) -> Result<JobPla
     let spec = SourceSpec {
         factory: Arc::new(source),
         start: Start::Earliest,
-        decoder: Arc::new(|| Box::new(AsRead { schema: raw_schema() })),
+        decoder: Arc::new(|| Box::new(AsRead::new())),
         // Its rows have no time: what a record says of time is read by the warehouse.
         bound_ms: 0,
         idle_timeout_ms: 0,
         future_hold_ms: i64::MAX,
         future_skew_ms: i64::MAX,
+        reread: None,
     };
     let records = job.source("records", spec);
     let encoder = Arc::new(Verbatim { key: RAW_KEY, value: RAW_VALUE });
@@ -45,8 +46,14 @@ pub fn plan(source: GeneratorSourceFactory, target: SinkTarget) -> Result<JobPla
 }
 
 /// The decoder of records that go on as they were read.
-struct AsRead {
+pub(super) struct AsRead {
     schema: Arc<Schema>,
+}
+
+impl AsRead {
+    pub(super) fn new() -> Self {
+        Self { schema: raw_schema() }
+    }
 }
 
 impl Decoder for AsRead {

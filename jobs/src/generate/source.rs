@@ -1,7 +1,7 @@
-//! The generator as a source of the engine: one partition whose position is the number of the record
+//! A generator as a source of the engine: one partition whose position is the number of the record
 //! that comes next.
 //!
-//! A record is a pure function of settings and number, so reading again from a position gives the
+//! It may be any that is [`Numbered`]: of app logs, or of the shop's changes. A record is a pure function of settings and number, so reading again from a position gives the
 //! same bytes and nothing has to be kept. With other settings the position means other records: who
 //! starts the job again MUST give the settings it began with.
 
@@ -16,14 +16,15 @@ use engine::source::{
     SourceFactory, Start,
 };
 
-use super::{Cursor, Generator};
+use super::Generator;
+use super::numbered::Numbered;
 
 /// When records are given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// As fast as they are taken.
     Unpaced,
-    /// At the wall-clock instant of their arrival ([`Generator::arrival_ms`]).
+    /// At the wall-clock instant of their arrival ([`Numbered::arrival_ms`]).
     Arrival {
         /// Records whose arrival lies further back than this many milliseconds when the source
         /// begins are passed over: nobody made them while nothing was running.
@@ -33,24 +34,28 @@ pub enum Pace {
     Silent,
 }
 
+/// Makes sources of the generator of app logs.
+pub type GeneratorSourceFactory = NumberedSourceFactory<Generator>;
+
 /// Makes sources of one generator.
 #[derive(Clone, Debug)]
-pub struct GeneratorSourceFactory {
+pub struct NumberedSourceFactory<G> {
     /// The records.
-    pub generator: Generator,
+    pub generator: G,
     /// When they come.
     pub pace: Pace,
 }
 
-impl SourceFactory for GeneratorSourceFactory {
+impl<G: Numbered> SourceFactory for NumberedSourceFactory<G> {
     fn describe(&self) -> String {
-        format!("generator with seed {}", self.generator.settings().seed)
+        self.generator.describe()
     }
 
     fn create(&self) -> Result<Box<dyn Source>, Fault> {
-        let source = GeneratorSource {
+        let source = NumberedSource {
             setup: self.clone(),
             open: None,
+            key: Vec::new(),
             line: Vec::new(),
             schema: raw_schema(),
         };
@@ -58,63 +63,69 @@ impl SourceFactory for GeneratorSourceFactory {
     }
 }
 
-struct GeneratorSource {
-    setup: GeneratorSourceFactory,
-    open: Option<Reading>,
-    /// The record under construction.
+struct NumberedSource<G: Numbered> {
+    setup: NumberedSourceFactory<G>,
+    open: Option<Reading<G>>,
+    /// Key and value of the record under construction.
+    key: Vec<u8>,
     line: Vec<u8>,
     schema: Arc<Schema>,
 }
 
-struct Reading {
+struct Reading<G: Numbered> {
     partition: Partition,
-    cursor: Cursor,
+    cursor: G::Cursor,
     /// Whether what lies too far back has been passed over.
     caught_up: bool,
     ended: bool,
 }
 
-impl GeneratorSource {
+impl<G: Numbered> NumberedSource<G> {
     /// Whether the next record may be given out now.
-    fn is_due(&self, reading: &Reading, now: Moment) -> bool {
+    fn is_due(&self, reading: &Reading<G>, now: Moment) -> bool {
         match self.setup.pace {
             Pace::Unpaced => true,
             Pace::Silent => false,
             Pace::Arrival { .. } => {
-                self.setup.generator.arrival_ms(reading.cursor.number()) <= now.wall_ms
+                let number = G::number(&reading.cursor);
+                // Between those that must not be passed over and the others lies the catching up.
+                let stops = !reading.caught_up && number >= self.setup.generator.kept();
+                !stops && self.setup.generator.arrival_ms(number) <= now.wall_ms
             }
         }
     }
 
-    fn pass_over(&self, reading: &mut Reading, now: Moment) {
+    fn pass_over(&self, reading: &mut Reading<G>, now: Moment) {
+        let number = G::number(&reading.cursor);
         if let Pace::Arrival { catch_up_ms } = self.setup.pace
+            && number >= self.setup.generator.kept()
             && !std::mem::replace(&mut reading.caught_up, true)
         {
-            let number = reading.cursor.number();
             let first = first_from(&self.setup.generator, number, now.wall_ms - catch_up_ms);
             reading.cursor = self.setup.generator.open(first);
         }
     }
 
-    fn fill(&mut self, reading: &mut Reading, budget: PollBudget, now: Moment) -> Polled {
+    fn fill(&mut self, reading: &mut Reading<G>, budget: PollBudget, now: Moment) -> Polled {
         self.pass_over(reading, now);
         let mut builder = RawBuilder::new(&self.schema, reading.partition.ordinal);
         while builder.len() < budget.rows
             && builder.bytes() < budget.bytes
             && self.is_due(reading, now)
         {
+            self.key.clear();
             self.line.clear();
-            let Some(record) = reading.cursor.next(&mut self.line) else {
+            let number = G::number(&reading.cursor);
+            let Some(keyed) = G::next(&mut reading.cursor, &mut self.key, &mut self.line) else {
                 reading.ended = builder.is_empty();
                 break;
             };
-            let key = record.key.and_then(|range| self.line.get(range));
-            builder.push(record.number, key, Some(&self.line));
+            builder.push(number, keyed.then_some(&self.key[..]), Some(&self.line));
         }
         let partition = reading.partition.clone();
         match builder.finish() {
             Some(rows) => {
-                let next = Position::of_number(reading.cursor.number());
+                let next = Position::of_number(G::number(&reading.cursor));
                 Polled::Rows(SourceBatch { partition, rows, next, boundary: true })
             }
             None if reading.ended => Polled::End(partition),
@@ -124,7 +135,7 @@ impl GeneratorSource {
 }
 
 /// The first record from number `from` on that arrives at `at_ms` or later.
-fn first_from(generator: &Generator, from: u64, at_ms: i64) -> u64 {
+fn first_from(generator: &impl Numbered, from: u64, at_ms: i64) -> u64 {
     let early = |number: u64| generator.arrival_ms(number) < at_ms;
     // Invariant: all before `low` are early; `high` is not, once the first loop has ended.
     let (mut low, mut step) = (from, 1);
@@ -140,14 +151,14 @@ fn first_from(generator: &Generator, from: u64, at_ms: i64) -> u64 {
     low
 }
 
-impl Source for GeneratorSource {
+impl<G: Numbered> Source for NumberedSource<G> {
     fn describe(&self) -> Description {
-        let bounded = self.setup.generator.settings().records.is_some();
-        Description { name: self.setup.describe(), replay: Replay::Exact, bounded }
+        let bounded = self.setup.generator.records().is_some();
+        Description { name: self.setup.describe(), replay: Replay::Exact, bounded, snapshot: false }
     }
 
     fn discover(&mut self, _now: Moment) -> Result<Option<Vec<Partition>>, Fault> {
-        Ok(Some(vec![Partition { name: "generator/0".into(), ordinal: 0 }]))
+        Ok(Some(vec![Partition { name: G::PARTITION.into(), ordinal: 0 }]))
     }
 
     fn open(&mut self, partition: &Partition, start: &Start) -> Result<(), Fault> {

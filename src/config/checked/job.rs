@@ -7,12 +7,15 @@ use super::place::{TopicPlace, TopicTarget, retention};
 use crate::config::fault::Place;
 use crate::config::later::LATER_JOBS;
 use crate::config::nearest::hint;
-use crate::config::raw::RawJob;
+use crate::config::raw::{Raw, RawJob};
 
-/// Whether a job writes a table instead of topics.
-fn has_table(job: Job) -> bool {
-    matches!(job, Job::Traffic | Job::PageView)
+/// Whether a job has topics that it can do without: its results, beside side outputs.
+fn has_topics(job: Job) -> bool {
+    matches!(job, Job::LogSplit | Job::UniqueVisitor | Job::UserJump)
 }
+
+/// Sections that make the dimensions run where no list says which jobs do.
+const OF_DIMENSIONS: [&str; 2] = ["source.ods_db", "source.table_process"];
 
 /// A job that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,16 +28,24 @@ pub(crate) struct JobChoice {
     pub(crate) retention_bytes: Option<u64>,
 }
 
-/// Judges the list. In the order of [`Job::ALL`]: each job after those it reads.
-pub(super) fn check(
-    raw: &[(Place, RawJob)],
-    topics: &TopicTarget,
-    judge: &mut Judge<'_>,
-) -> Vec<JobChoice> {
-    if raw.is_empty() {
-        let chosen = |job| JobChoice { job, publish: true, retention_bytes: None };
-        return Job::ALL.map(chosen).into();
+impl JobChoice {
+    /// A job as it runs unless something else is said.
+    pub(super) fn of(job: Job) -> Self {
+        Self { job, publish: true, retention_bytes: None }
     }
+}
+
+/// Judges the list. In the order of [`Job::ALL`]: each job after those it reads.
+pub(super) fn check(raw: &Raw, topics: &TopicTarget, judge: &mut Judge<'_>) -> Vec<JobChoice> {
+    if !raw.jobs.is_empty() {
+        return listed(&raw.jobs, topics, judge);
+    }
+    let dimensions = OF_DIMENSIONS.iter().any(|section| raw.sections.contains(*section));
+    let runs = |job: &Job| dimensions || Job::LOGS.contains(job);
+    Job::ALL.into_iter().filter(runs).map(JobChoice::of).collect()
+}
+
+fn listed(raw: &[(Place, RawJob)], topics: &TopicTarget, judge: &mut Judge<'_>) -> Vec<JobChoice> {
     let mut listed: Vec<JobChoice> = Vec::new();
     for (place, raw) in raw {
         let publish = judge.flag(raw.publish.as_ref(), true);
@@ -42,12 +53,17 @@ pub(super) fn check(
         if listed.iter().any(|choice| choice.job == job) {
             judge.fault_at(place, format!("job \"{}\" is listed twice", job.name()));
         }
-        if let (Some(given), true, false) = (&raw.publish, has_table(job), publish) {
-            judge.fault(given, ": a job that writes a table is of no use without it");
+        if let (Some(given), false, false) = (&raw.publish, has_topics(job), publish) {
+            judge.fault(given, ": only a job with topics of its own can do without them");
         }
         let embedded = matches!(topics.place, TopicPlace::Embedded { .. });
         let retention_bytes = retention(raw.retention_bytes.as_ref(), embedded, judge);
         listed.push(JobChoice { job, publish, retention_bytes });
+    }
+    let has = |job| listed.iter().any(|choice| choice.job == job);
+    if has(Job::Dimensions) && !has(Job::OdsDb) {
+        // Its changes come in process and in no other way.
+        listed.push(JobChoice::of(Job::OdsDb));
     }
     listed.sort_by_key(|choice| choice.job);
     listed

@@ -59,6 +59,14 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Text, or a whole number as text.
+    pub(super) fn text_or_number(&mut self, given: Option<&Given>) -> Option<String> {
+        match given.map(|given| &given.value) {
+            Some(Value::Integer(number)) => Some(number.to_string()),
+            Some(Value::Text(_) | Value::Bool(_) | Value::Other(_)) | None => self.text(given),
+        }
+    }
+
     /// Milliseconds of a duration.
     pub(super) fn duration(
         &mut self,

@@ -1,21 +1,25 @@
 //! Where records come from and where they go, as values.
 
-use std::collections::BTreeMap;
+mod address;
+mod mysql;
+mod source;
+
 use std::fmt;
 use std::path::PathBuf;
 
-use connectors::kafka::config::{KafkaConfig, OnLostPosition};
+use connectors::kafka::config::KafkaConfig;
+use connectors::mysql::config::MysqlTableConfig;
 use engine::source::Start;
 
+use self::address::{Address, Connector, address};
 use super::judge::Judge;
-use super::switch::start;
 use crate::config::duration::size_text;
-use crate::config::raw::{Given, OdsLog, Switch, Topics};
+use crate::config::raw::{Given, Topics};
+
+pub(super) use self::source::{config_source, db_source, log_source};
 
 /// Kafka's limit on the name of a topic; ours too, because the name is a directory.
 const TOPIC_NAME_MAX: usize = 249;
-/// The property whose value may also be `embedded`.
-const SERVERS: &str = "bootstrap.servers";
 /// Partitions of a new topic unless told otherwise.
 const PARTITIONS: i64 = 4;
 /// Bytes kept of each partition unless told otherwise: a day of a few hundred records a second.
@@ -45,6 +49,18 @@ pub(crate) enum SourcePlace {
         /// Where it is.
         path: PathBuf,
     },
+    /// A table of a MySQL or MariaDB server: its snapshot, then its changes.
+    Mysql(MysqlTableConfig),
+}
+
+impl SourcePlace {
+    /// Reads from the beginning where no position is saved.
+    pub(super) fn begin_at_the_start(&mut self) {
+        match self {
+            Self::Embedded { start, .. } | Self::Kafka { start, .. } => *start = Start::Earliest,
+            Self::File { .. } | Self::Mysql(_) => {}
+        }
+    }
 }
 
 /// Where topics are written.
@@ -70,57 +86,6 @@ pub(crate) struct TopicTarget {
     pub(crate) retention_bytes: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Connector {
-    Embedded,
-    Kafka,
-    File,
-}
-
-/// Judges `[source.ods_log]`.
-pub(super) fn source(raw: &OdsLog, switch: &Switch, judge: &mut Judge<'_>) -> SourcePlace {
-    let words =
-        [("embedded", Connector::Embedded), ("kafka", Connector::Kafka), ("file", Connector::File)];
-    let chosen = judge.choice(raw.connector.as_ref(), &words, &[]);
-    let topic = topic_name(raw.topic.as_ref(), "ods_log", judge);
-    let start = start(
-        switch.source_start.as_ref(),
-        raw.scan_startup_mode.as_ref(),
-        raw.scan_startup_timestamp_millis.as_ref(),
-        judge,
-    );
-    let address = address(chosen, raw.connector.as_ref(), &raw.properties, judge);
-    let lost_words = [
-        ("stop", OnLostPosition::Stop),
-        ("earliest", OnLostPosition::Earliest),
-        ("latest", OnLostPosition::Latest),
-    ];
-    let on_lost_position = judge.choice(raw.on_lost_position.as_ref(), &lost_words, &[]);
-    if let (Some(given), false) = (&raw.on_lost_position, matches!(address, Address::Kafka(_))) {
-        judge.fault(given, ": only connector \"kafka\" loses positions");
-    }
-    match address {
-        Address::Kafka(mut config) => {
-            config.topics = vec![topic];
-            config.on_lost_position = on_lost_position;
-            SourcePlace::Kafka { config, start }
-        }
-        Address::File => file(raw, judge),
-        Address::Embedded => SourcePlace::Embedded { topic, start },
-    }
-}
-
-fn file(raw: &OdsLog, judge: &mut Judge<'_>) -> SourcePlace {
-    let path = judge.text(raw.path.as_ref());
-    if let (Some(connector), None) = (&raw.connector, &raw.path) {
-        judge.fault(connector, " needs path");
-    }
-    if let Some(topic) = &raw.topic {
-        judge.fault(topic, ": a file has no topic");
-    }
-    SourcePlace::File { path: path.unwrap_or_default().into() }
-}
-
 /// Judges `[topics]`.
 pub(super) fn topics(raw: &Topics, judge: &mut Judge<'_>) -> TopicTarget {
     let words = [("embedded", Connector::Embedded), ("kafka", Connector::Kafka)];
@@ -141,7 +106,7 @@ pub(super) fn topics(raw: &Topics, judge: &mut Judge<'_>) -> TopicTarget {
             }
             TopicPlace::Kafka(config)
         }
-        Address::Embedded | Address::File => {
+        Address::Embedded | Address::File | Address::Mysql => {
             let of_kafka =
                 [&raw.topic_replication, &raw.transactional_id_prefix, &raw.progress_topic];
             for given in of_kafka.into_iter().flatten() {
@@ -174,71 +139,6 @@ pub(super) fn retention(
     Some(bytes)
 }
 
-/// A connector with all it needs to find its system.
-enum Address {
-    Embedded,
-    Kafka(KafkaConfig),
-    File,
-}
-
-/// What connector and properties mean together: Kafka at the address `embedded` is the embedded
-/// log. A cluster without an address is a fault, and taken for the embedded log.
-fn address(
-    chosen: Connector,
-    given: Option<&Given>,
-    raw: &BTreeMap<String, Given>,
-    judge: &mut Judge<'_>,
-) -> Address {
-    let mut properties: BTreeMap<String, String> = BTreeMap::new();
-    for (name, given) in raw {
-        properties.extend(judge.text(Some(given)).map(|text| (name.clone(), text)));
-    }
-    let servers = properties.remove(SERVERS);
-    match (chosen, raw.values().next(), given) {
-        (Connector::Embedded, ..) if servers.as_deref() == Some("embedded") => Address::Embedded,
-        (Connector::Embedded | Connector::File, Some(property), _) => {
-            judge.fault(property, ": only connector \"kafka\" takes properties");
-            Address::Embedded
-        }
-        (Connector::Embedded, None, _) => Address::Embedded,
-        (Connector::File, None, _) => Address::File,
-        (Connector::Kafka, _, given) => {
-            kafka(servers, properties, given.expect("Kafka is no default"), raw, judge)
-        }
-    }
-}
-
-fn kafka(
-    servers: Option<String>,
-    properties: BTreeMap<String, String>,
-    connector: &Given,
-    raw: &BTreeMap<String, Given>,
-    judge: &mut Judge<'_>,
-) -> Address {
-    let servers = match servers.as_deref() {
-        Some("embedded") => return Address::Embedded,
-        Some(servers) => servers,
-        None => {
-            // One that is given but cannot be read has a fault of its own.
-            if !raw.contains_key(SERVERS) {
-                judge.fault(connector, " needs properties.bootstrap.servers");
-            }
-            return Address::Embedded;
-        }
-    };
-    match KafkaConfig::new(servers, properties) {
-        Ok(config) => Address::Kafka(config),
-        Err(fault) => {
-            // The connector quotes the property it does not take.
-            let text = fault.to_string();
-            let blamed = raw.iter().find(|(name, _)| text.contains(&format!("\"{name}\"")));
-            let place = blamed.map_or(&connector.place, |(_, given)| &given.place);
-            judge.fault_at(place, text);
-            Address::Embedded
-        }
-    }
-}
-
 /// A name that Kafka and the file system take.
 fn topic_name(given: Option<&Given>, default: &str, judge: &mut Judge<'_>) -> String {
     let Some(name) = judge.text(given) else { return default.to_owned() };
@@ -265,6 +165,10 @@ impl fmt::Display for SourcePlace {
                 write!(f, "kafka topic \"{topic}\" at {servers}, from {}", start_text(start))
             }
             Self::File { path } => write!(f, "file {}", path.display()),
+            Self::Mysql(config) => {
+                let MysqlTableConfig { host, port, user, database, table, .. } = config;
+                write!(f, "mysql table {database}.{table} at {host}:{port} as {user}")
+            }
         }
     }
 }

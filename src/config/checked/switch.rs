@@ -3,10 +3,11 @@
 use connectors::format::app_log::{ActionTs, ErrForm, FlatClash, Shape, SplitOptions};
 use engine::source::Start;
 use jobs::Settings;
+use jobs::settings::{Deletes, DimSettings};
 
 use super::judge::Judge;
 use crate::config::duration::duration_text;
-use crate::config::raw::{Given, Switch};
+use crate::config::raw::{Given, Switch, Watershed};
 
 const SECOND: i64 = 1000;
 const HOUR: i64 = 3600 * SECOND;
@@ -21,7 +22,12 @@ enum StartWord {
 }
 
 /// Judges the section. The zone is put in by the caller.
-pub(super) fn check(raw: &Switch, time_zone: String, judge: &mut Judge<'_>) -> Settings {
+pub(super) fn check(
+    raw: &Switch,
+    watershed: &Watershed,
+    time_zone: String,
+    judge: &mut Judge<'_>,
+) -> Settings {
     only_default(raw, judge);
     let settings = Settings {
         time_zone,
@@ -38,6 +44,7 @@ pub(super) fn check(raw: &Switch, time_zone: String, judge: &mut Judge<'_>) -> S
         ),
         window_ms: judge.duration(raw.dws_window.as_ref(), 10 * SECOND, SECOND..=DAY),
         lateness_ms: judge.duration(raw.dws_lateness.as_ref(), 0, 0..=DAY),
+        dim: dimensions(raw, watershed, judge),
     };
     combinations(raw, &settings, judge);
     settings
@@ -72,8 +79,46 @@ fn split(raw: &Switch, judge: &mut Judge<'_>) -> SplitOptions {
     }
 }
 
+fn dimensions(raw: &Switch, watershed: &Watershed, judge: &mut Judge<'_>) -> DimSettings {
+    let deletes =
+        [("delete", Deletes::Delete), ("ignore", Deletes::Ignore), ("upsert", Deletes::Upsert)];
+    let default = DimSettings::default();
+    let database = judge.text(watershed.database.as_ref()).unwrap_or(default.database);
+    if let (Some(given), true) = (&watershed.database, database.is_empty()) {
+        judge.fault(given, ": a database has a name");
+    }
+    DimSettings {
+        database,
+        delete: judge.choice(raw.dim_delete.as_ref(), &deletes, &[]),
+        backfill: judge.choice(raw.dim_backfill.as_ref(), &[("on", true), ("off", false)], &[]),
+        shared_sink: judge.choice(
+            raw.dim_shared_sink.as_ref(),
+            &[("off", false), ("on", true)],
+            &[],
+        ),
+        schema: schema(raw.dim_schema.as_ref(), judge),
+    }
+}
+
+/// `none`, or a name that is the same at every store.
+fn schema(given: Option<&Given>, judge: &mut Judge<'_>) -> Option<String> {
+    let name = judge.text(given).filter(|name| name != "none")?;
+    let mut letters = name.chars();
+    let good = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic())
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    if let (Some(given), false) = (given, good) {
+        let message = " is no name of a schema: a letter, then letters, digits and '_'";
+        judge.fault(given, message);
+    }
+    Some(name)
+}
+
 /// Switches of which only the default is built.
 fn only_default(raw: &Switch, judge: &mut Judge<'_>) {
+    let update = raw.dim_config_update.as_ref();
+    judge.choice(update, &[("alter_add", ())], &["recreate", "ignore"]);
+    judge.choice(raw.dim_config_late.as_ref(), &[("hold", ())], &["drop"]);
+    judge.choice(raw.dim_backfill_reconcile.as_ref(), &[("off", ())], &["on"]);
     judge.choice(raw.dws_cur_date.as_ref(), &[("window", ())], &["wall_clock"]);
     judge.choice(raw.time_advance_when_idle.as_ref(), &[("off", ())], &["wall_clock"]);
     let Some(ttl) = &raw.is_new_ttl else { return };
@@ -105,26 +150,51 @@ fn combinations(raw: &Switch, settings: &Settings, judge: &mut Judge<'_>) {
     }
 }
 
-/// Judges where a source begins: `source.start`, and over it the startup mode of the source.
+/// What `source.start` says, for sources without a startup mode of their own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begin<'a> {
+    word: StartWord,
+    given: Option<&'a Given>,
+}
+
+impl<'a> Begin<'a> {
+    /// Judges the switch.
+    pub(super) fn of(raw: &'a Switch, judge: &mut Judge<'_>) -> Self {
+        use StartWord::{Earliest, Latest, Timestamp};
+        let words = [("earliest", Earliest), ("latest", Latest), ("timestamp", Timestamp)];
+        // Positions are in checkpoints; what a group has committed is not read.
+        let later = ["group-else-earliest", "group"];
+        let given = raw.source_start.as_ref();
+        Self { word: judge.choice(given, &words, &later), given }
+    }
+
+    /// The same for a source that is read, the default for one that is not.
+    pub(super) fn if_read(self, read: bool) -> Self {
+        if read { self } else { Self { word: StartWord::Earliest, given: None } }
+    }
+}
+
+/// Judges where the source of this section begins: its startup mode, else what the switch says.
 pub(super) fn start(
-    switch: Option<&Given>,
-    mode: Option<&Given>,
-    millis: Option<&Given>,
+    section: &str,
+    begin: Begin<'_>,
+    (mode, millis): (Option<&Given>, Option<&Given>),
     judge: &mut Judge<'_>,
 ) -> Start {
     use StartWord::{Earliest, Latest, Timestamp};
-    let switch_words = [("earliest", Earliest), ("latest", Latest), ("timestamp", Timestamp)];
-    let mode_words =
+    let words =
         [("earliest-offset", Earliest), ("latest-offset", Latest), ("timestamp", Timestamp)];
-    // Positions are in checkpoints; what a group has committed is not read.
-    let fallback = judge.choice(switch, &switch_words, &["group-else-earliest", "group"]);
     let later = ["group-offsets", "specific-offsets"];
-    let chosen = mode.map(|mode| judge.choice(Some(mode), &mode_words, &later));
-    let (word, given) = chosen.map_or((fallback, switch), |word| (word, mode));
+    let chosen = mode.map(|mode| judge.choice(Some(mode), &words, &later));
+    let word = chosen.unwrap_or(begin.word);
     let time = judge.integer(millis, 0, 0..=i64::MAX);
-    match (word == Timestamp, given, millis) {
-        (true, Some(given), None) => judge.fault(given, " needs scan.startup.timestamp-millis"),
-        (false, _, Some(millis)) => {
+    match (word == Timestamp, mode, begin.given, millis) {
+        (true, Some(mode), _, None) => judge.fault(mode, " needs scan.startup.timestamp-millis"),
+        (true, None, Some(switch), None) => {
+            let needs = format!(" needs scan.startup.timestamp-millis in [{section}]");
+            judge.fault(switch, needs);
+        }
+        (false, _, _, Some(millis)) => {
             judge.fault(millis, " says nothing unless the mode is timestamp");
         }
         _ => {}

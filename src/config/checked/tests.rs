@@ -2,6 +2,7 @@
 
 use connectors::kafka::config::OnLostPosition;
 use jobs::Job;
+use jobs::settings::Deletes;
 
 use super::*;
 
@@ -20,21 +21,25 @@ fn good(text: &str) -> Checked {
     read(text).unwrap_or_else(|faults| panic!("{text}: {faults:?}"))
 }
 
+/// The jobs are another thing: where a file is named, it says whether there is a shop database.
 #[test]
 fn nothing_said_is_the_embedded_preset() {
     let mut preset = good(crate::config::PRESET);
+    let every = Job::ALL.map(JobChoice::of);
+    assert_eq!(std::mem::take(&mut preset.jobs), every);
     preset.workers = 2;
     let mut empty = good("");
+    let logs = Job::LOGS.map(JobChoice::of);
+    assert_eq!(std::mem::take(&mut empty.jobs), logs);
     empty.workers = 2;
     assert_eq!(format!("{preset:?}"), format!("{empty:?}"));
     assert_eq!(empty.data, PathBuf::from("./watershed-data"));
     assert_eq!(empty.settings.time_zone, "Asia/Shanghai");
     assert_eq!(empty.ods_log.to_string(), "embedded topic \"ods_log\", from the earliest record");
+    assert_eq!(empty.ods_db.to_string(), "embedded topic \"ods_db\", from the earliest record");
     assert_eq!(empty.topics.to_string(), "embedded, 4 partitions, 2GiB kept of each");
     assert_eq!(empty.engine.epoch_interval_ms, 1000);
     assert_eq!(empty.settings.idle_timeout_ms, 30_000);
-    let all = Job::ALL.map(|job| JobChoice { job, publish: true, retention_bytes: None });
-    assert_eq!(empty.jobs, all);
 }
 
 /// The shipped files are good, and say what they say they say.
@@ -44,7 +49,17 @@ fn shipped_files_are_good() {
     assert!(matches!(kafka.topics.place, TopicPlace::Kafka(_)), "{:?}", kafka.topics);
     let example = include_str!("../../../config/example.toml");
     let jobs: Vec<_> = good(example).jobs.iter().map(|c| (c.job, c.publish)).collect();
-    assert_eq!(jobs, [(Job::LogSplit, true), (Job::UniqueVisitor, false)]);
+    let expected = [
+        (Job::OdsDb, true),
+        (Job::Dimensions, true),
+        (Job::LogSplit, true),
+        (Job::UniqueVisitor, false),
+    ];
+    assert_eq!(jobs, expected);
+    let dimensions = include_str!("../../../config/dimensions.toml");
+    let checked = read_with(dimensions, &[("MYSQL_PASSWORD", "hush")]).expect("good");
+    let jobs: Vec<_> = checked.jobs.iter().map(|choice| choice.job).collect();
+    assert_eq!(jobs, [Job::OdsDb, Job::Dimensions]);
     for section in crate::config::raw::SECTIONS {
         for key in section.keys {
             assert!(example.contains(key.name), "{} is not in config/example.toml", key.name);
@@ -137,8 +152,30 @@ fn values_are_judged() {
         ),
         (
             "[store.dim]\nconnector = \"phoenix\"",
-            "f:1: section [store.dim] is not available yet: it belongs to the dimension jobs",
+            "f:2: store.dim.connector = \"phoenix\" is not available yet; what is: embedded",
         ),
+        (
+            "[switch]\ndim.delete = \"keep\"",
+            "f:2: switch.dim.delete = \"keep\" is none of its values: delete, ignore, upsert",
+        ),
+        (
+            "[switch]\ndim.config_update = \"recreate\"",
+            "f:2: switch.dim.config_update = \"recreate\" is not available yet; what is: alter_add",
+        ),
+        (
+            "[switch]\ndim.config_late = \"drop\"",
+            "f:2: switch.dim.config_late = \"drop\" is not available yet; what is: hold",
+        ),
+        (
+            "[switch]\ndim.backfill_reconcile = \"on\"",
+            "f:2: switch.dim.backfill_reconcile = \"on\" is not available yet; what is: off",
+        ),
+        (
+            "[switch]\ndim.schema = \"a-b\"",
+            "f:2: switch.dim.schema = \"a-b\" is no name of a schema: a letter, then letters, \
+             digits and '_'",
+        ),
+        ("[watershed]\ndatabase = \"\"", "f:2: watershed.database = \"\": a database has a name"),
         (
             "[watershed]\ndata = \"${NOT_SET}/x\"",
             "f:2: watershed.data = \"${NOT_SET}/x\": environment variable NOT_SET is not set",
@@ -186,6 +223,16 @@ fn combinations_are_judged() {
              scan.startup.timestamp-millis",
         ),
         (
+            "[switch]\nsource.start = \"timestamp\"",
+            "f:2: switch.source.start = \"timestamp\" needs scan.startup.timestamp-millis in \
+             [source.ods_log]",
+        ),
+        (
+            "[switch]\nsource.start = \"group\"\n[[job]]\nname = \"unique_visitor\"",
+            "f:2: switch.source.start = \"group\" is not available yet; what is: earliest, latest, \
+             timestamp",
+        ),
+        (
             "[source.ods_log]\nscan.startup.timestamp-millis = 5",
             "f:2: source.ods_log.scan.startup.timestamp-millis = 5 says nothing unless the mode is \
              timestamp",
@@ -215,14 +262,47 @@ fn combinations_are_judged() {
             "[topics]\nsink.transactional-id-prefix = \"x\"",
             "f:2: topics.sink.transactional-id-prefix = \"x\": only connector \"kafka\" takes it",
         ),
+        (
+            "[source.ods_log]\npath = \"x\"",
+            "f:2: source.ods_log.path = \"x\": only connector \"file\" takes it",
+        ),
+        (
+            "[source.ods_db]\nconnector = \"file\"\npath = \"x\"\n\
+             scan.startup.mode = \"latest-offset\"",
+            "f:4: source.ods_db.scan.startup.mode = \"latest-offset\": a file is read from its \
+             beginning",
+        ),
+        (
+            "[source.ods_db]\nconnector = \"mysql\"",
+            "f:2: source.ods_db.connector = \"mysql\" is not available yet; what is: embedded, \
+             kafka, file",
+        ),
+        (
+            "[source.table_process]\nhostname = \"db\"",
+            "f:2: source.table_process.hostname = \"db\": only connector \"mysql\" takes it",
+        ),
+        (
+            "[source.table_process]\nscan.startup.mode = \"latest-offset\"",
+            "f:2: source.table_process.scan.startup.mode = \"latest-offset\" is not available yet; \
+             what is: initial, earliest-offset",
+        ),
+        (
+            "[source.table_process]\nhostnam = \"db\"",
+            "f:2: unknown key \"hostnam\" in [source.table_process]; did you mean \"hostname\"?",
+        ),
         ("[[job]]\npublish = true", "f:1: [[job]] needs a name"),
         (
             "[[job]]\nname = \"log_spilt\"",
             "f:2: job.name = \"log_spilt\" is no job; did you mean \"log_split\"?",
         ),
         (
-            "[[job]]\nname = \"dimensions\"",
-            "f:2: job.name = \"dimensions\" is not available yet: it belongs to the dimension jobs",
+            "[[job]]\nname = \"cart_add\"",
+            "f:2: job.name = \"cart_add\" is not available yet: it belongs to the fact jobs on the \
+             business database",
+        ),
+        (
+            "[[job]]\nname = \"dimensions\"\npublish = false",
+            "f:3: job.publish = false: only a job with topics of its own can do without them",
         ),
         (
             "[[job]]\nname = \"log_split\"\n[[job]]\nname = \"log_split\"",
@@ -230,7 +310,7 @@ fn combinations_are_judged() {
         ),
         (
             "[[job]]\nname = \"dws_traffic_page_view_window\"\npublish = false",
-            "f:3: job.publish = false: a job that writes a table is of no use without it",
+            "f:3: job.publish = false: only a job with topics of its own can do without them",
         ),
         (
             "[[job]]\nname = \"log_split\"\npublish = \"no\"",
@@ -240,6 +320,69 @@ fn combinations_are_judged() {
     for (text, expected) in cases {
         assert_eq!(read(text).expect_err(text), [expected], "{text}");
     }
+}
+
+/// Faults of a table are told where the option is; values of the connector stand in no other place.
+#[test]
+fn a_mysql_table_is_judged_by_its_connector() {
+    let table = |more: &str| {
+        let base = "[source.table_process]\nconnector = \"mysql\"\n";
+        let given = "hostname = \"db\"\nusername = \"u\"\n";
+        format!("{base}{}{more}", if more.starts_with('!') { "" } else { given }).replace('!', "")
+    };
+    let cases = [
+        ("port = 70000", "f:5: cannot use \"70000\" for mysql option \"port\" (allowed are"),
+        ("server-id = 0", "f:5: cannot use \"0\" for mysql option \"server-id\""),
+        ("connect.timeout = \"soon\"", "f:5: cannot use \"soon\" for mysql option"),
+        ("table-name = \"a,b\"", "f:5: cannot use \"a,b\" for mysql option \"table-name\""),
+        ("on-lost-position = \"latest\"", "f:5: cannot use \"latest\" for mysql option"),
+        ("topic = \"t\"", "f:5: source.table_process.topic = \"t\": a table has no topic"),
+        ("password = \"hush\"", "f:5: source.table_process.password: a secret does not stand in"),
+        ("properties.a = \"b\"", "f:5: source.table_process.properties.a = \"b\": only connector"),
+        ("!username = \"u\"", "f:2: source.table_process.connector = \"mysql\" needs hostname"),
+        ("!hostname = \"\"\nusername = \"u\"", "f:3: cannot read a mysql table: hostname is empty"),
+    ];
+    for (more, expected) in cases {
+        let faults = read(&table(more)).expect_err(more);
+        assert!(faults.len() == 1 && faults[0].starts_with(expected), "{more}: {faults:?}");
+    }
+    let whole = table(
+        "password = \"${SECRET}\"\nport = 3307\nserver-id = \"5400-5404\"\n\
+         on-lost-position = \"snapshot\"\n",
+    );
+    let checked = read_with(&whole, &[("SECRET", "hush")]).expect("good");
+    assert!(!format!("{checked:?}").contains("hush"), "{checked:?}");
+    let place = checked.table_process.to_string();
+    assert_eq!(place, "mysql table gmall_config.table_process at db:3307 as u");
+    let SourcePlace::Mysql(config) = checked.table_process else { panic!("a table") };
+    assert_eq!((config.password.as_str(), config.server_id), ("hush", Some(5400)));
+}
+
+#[test]
+fn a_source_of_the_shop_makes_the_dimensions_run() {
+    let jobs = |checked: &Checked| checked.jobs.iter().map(|choice| choice.job).collect::<Vec<_>>();
+    for text in ["[source.ods_db]\n", "[source.table_process]\ntopic = \"t\"\n"] {
+        assert_eq!(jobs(&good(text)), Job::ALL, "{text}");
+    }
+    let variable = ("WATERSHED__SOURCE__ODS_DB__TOPIC", "t");
+    assert_eq!(jobs(&read_with("", &[variable]).expect("good")), Job::ALL);
+    let listed = good("[source.ods_db]\n[[job]]\nname = \"log_split\"\n");
+    assert_eq!(jobs(&listed), [Job::LogSplit]);
+    let read: Vec<_> = listed.sources_read().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(read, ["ods_log"]);
+    let alone = good("[[job]]\nname = \"dimensions\"\n");
+    assert_eq!(jobs(&alone), [Job::OdsDb, Job::Dimensions], "its changes come along");
+}
+
+#[test]
+fn switches_of_dimensions_reach_the_jobs() {
+    let text = "[watershed]\ndatabase = \"gmall\"\n[switch]\ndim.delete = \"ignore\"\n\
+                dim.backfill = \"off\"\ndim.shared_sink = \"on\"\n\
+                dim.schema = \"GMALL2022_REALTIME\"\n";
+    let dim = good(text).settings.dim;
+    assert_eq!((dim.database.as_str(), dim.delete), ("gmall", Deletes::Ignore));
+    assert_eq!((dim.backfill, dim.shared_sink), (false, true));
+    assert_eq!(dim.schema.as_deref(), Some("GMALL2022_REALTIME"));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! the next member if there is one, else from the end of the one before. A run of members that go
 //! is cut as one, for otherwise the comma before the run would stay.
 
-use super::scan::Span;
+use crate::format::json_scan::Span;
 
 /// Where a member or element stands among its neighbours.
 #[derive(Clone, Copy, Debug)]

@@ -15,9 +15,9 @@ use engine::batch::schema::{Kind, Schema};
 use engine::batch::{Batch, Slice};
 use engine::codec::{Dead, Decoded, Decoder};
 
-use super::scan::Span;
-use super::text::{Part, Text};
 use super::{AppLog, AppLogParser, IsNew};
+use crate::format::json_scan::Span;
+use crate::format::json_scan::text::{Part, Text};
 
 /// Column: `common.mid`. Slice, never null.
 pub const KEY: usize = 0;
@@ -127,12 +127,7 @@ const fn is_new_number(is_new: IsNew) -> Option<i64> {
 
 /// The place of the whole record in its row: a raw row begins with its value.
 pub(super) fn whole(log: &AppLog<'_>) -> Slice {
-    place(Span { start: 0, end: log.value().len() })
-}
-
-fn place(span: Span) -> Slice {
-    let narrow = |length| u32::try_from(length).expect("a record has at most 16 MiB");
-    Slice { start: narrow(span.start), length: narrow(span.len()) }
+    Span { start: 0, end: log.value().len() }.in_row()
 }
 
 /// Sets slice columns of the row under construction from members of its record.
@@ -144,10 +139,9 @@ pub(super) struct Taker<'t, 'a> {
 impl Taker<'_, '_> {
     /// A text: where it stands, or its decoded form added.
     pub(super) fn text(&mut self, column: usize, text: Option<Text>) {
-        let Some(text) = text else { return self.rows.slice(column, Slice::NULL) };
-        match text.in_value() {
-            Some(span) => self.rows.slice(column, place(span)),
-            None => self.fixed(column, text.read(self.log.value, self.log.arena).as_bytes()),
+        match text {
+            Some(text) => text.set(column, self.rows, self.log.arena),
+            None => self.rows.slice(column, Slice::NULL),
         }
     }
 

@@ -9,9 +9,9 @@
 
 use super::members::{Member, members};
 use super::name::Name;
-use super::scan::Span;
 use super::split::{Kind, Object};
 use super::{Element, FlatClash, Split};
+use crate::format::json_scan::Span;
 
 /// Appends the flat record of an element.
 pub(super) fn write(split: &Split<'_>, kind: Kind, element: Element, out: &mut Vec<u8>) {

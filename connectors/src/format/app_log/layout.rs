@@ -29,7 +29,7 @@
 //! ```
 
 use super::record::{AppLog, IsNew, Main};
-use super::scan::Span;
+use crate::format::json_scan::Span;
 
 const MAIN: u8 = 0b11;
 const HAS_ERR: u8 = 1 << 2;

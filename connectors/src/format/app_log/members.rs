@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use super::name::Name;
-use super::scan::{Quoted, Scanner, Span};
-use super::text::{str_of, unescape};
+use crate::format::json_scan::text::{str_of, unescape};
+use crate::format::json_scan::{Quoted, Scanner, Span};
 
 /// One member of an object.
 #[derive(Clone, Copy)]

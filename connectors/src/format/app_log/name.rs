@@ -3,8 +3,8 @@
 //! One list for all levels: which name counts at which level is said by whoever matches on it. An
 //! escape in a name is decoded first (`"m\u0069d"` is `mid`).
 
-use super::scan::{Quoted, Span};
-use super::text::{str_of, unescape};
+use crate::format::json_scan::Quoted;
+use crate::format::json_scan::member::named;
 
 /// A known member name, or any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,20 +34,7 @@ impl Name {
     /// Which name stands in `value` at `quoted`.
     #[inline]
     pub(super) fn of(quoted: Quoted, value: &str) -> Self {
-        if quoted.escaped {
-            return Self::of_escaped(quoted.inner, value);
-        }
-        Self::of_bytes(quoted.inner.of(value.as_bytes()))
-    }
-
-    /// A name in the record is short and an escape in it is rare: the allocation does no harm.
-    #[cold]
-    fn of_escaped(inner: Span, value: &str) -> Self {
-        let mut decoded = String::new();
-        if !unescape(str_of(value, inner), &mut decoded) {
-            return Self::Other;
-        }
-        Self::of_bytes(decoded.as_bytes())
+        named(quoted, value, Self::of_bytes)
     }
 
     #[inline]

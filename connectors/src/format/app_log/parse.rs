@@ -11,9 +11,9 @@ use super::cut::Places;
 use super::name::Name;
 use super::reading::{Common, List, Page, Reading};
 use super::record::{AppLog, IsNew, Main};
-use super::scan::{Malformed, Scanner, Span};
-use super::text::{Part, Text, str_of};
 use super::{Dirty, Element};
+use crate::format::json_scan::text::{Part, Text};
+use crate::format::json_scan::{Malformed, Scanner, Span};
 
 /// Reads values, one at a time. Keep one per worker: it holds the buffers.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ struct Walk<'w> {
 impl Walk<'_> {
     fn record(&mut self, reading: &mut Reading) -> Result<(), Malformed> {
         self.scanner.skip_space();
-        if !self.at_object()? {
+        if !self.scanner.at_object()? {
             return Err(Malformed);
         }
         self.scanner.enter()?;
@@ -98,8 +98,8 @@ impl Walk<'_> {
             Name::Common => reading.common = self.common()?,
             Name::Page => reading.page = self.page()?,
             Name::Start => reading.start = self.object()?,
-            Name::Err => reading.err = self.not_null()?,
-            Name::Ts => reading.ts = self.integer()?,
+            Name::Err => reading.err = self.scanner.not_null()?,
+            Name::Ts => reading.ts = self.scanner.integer()?,
             Name::Displays => self.list(&mut reading.displays)?,
             Name::Actions => self.list(&mut reading.actions)?,
             _ => self.scanner.skip()?,
@@ -108,7 +108,7 @@ impl Walk<'_> {
     }
 
     fn common(&mut self) -> Result<Option<Common>, Malformed> {
-        if !self.at_object()? {
+        if !self.scanner.at_object()? {
             self.scanner.skip()?;
             return Ok(None);
         }
@@ -133,7 +133,7 @@ impl Walk<'_> {
     }
 
     fn page(&mut self) -> Result<Option<Page>, Malformed> {
-        if !self.at_object()? {
+        if !self.scanner.at_object()? {
             self.scanner.skip()?;
             return Ok(None);
         }
@@ -144,12 +144,13 @@ impl Walk<'_> {
         while let Some(name) = self.scanner.next_name(first)? {
             first = false;
             match Name::of(name, self.scanner.value()) {
-                Name::PageId => page.page_id = self.text()?,
+                Name::PageId => page.page_id = self.scanner.text(self.arena)?,
                 Name::LastPageId => page.last_page_id = self.part_or_number()?,
-                Name::Item => page.item = self.text()?,
-                Name::ItemType => page.item_type = self.text()?,
+                Name::Item => page.item = self.scanner.text(self.arena)?,
+                Name::ItemType => page.item_type = self.scanner.text(self.arena)?,
                 Name::DuringTime => {
-                    page.during_time = self.integer()?.map(|(during_time, _token)| during_time);
+                    page.during_time =
+                        self.scanner.integer()?.map(|(during_time, _token)| during_time);
                 }
                 _ => self.scanner.skip()?,
             }
@@ -173,7 +174,7 @@ impl Walk<'_> {
             if let Some(place) = list.bad.last_mut() {
                 place.followed_by(start);
             }
-            let good = self.at_object()?;
+            let good = self.scanner.at_object()?;
             if good {
                 list.elements.push(self.element()?);
             } else {
@@ -206,42 +207,23 @@ impl Walk<'_> {
         Ok(element)
     }
 
-    fn at_object(&self) -> Result<bool, Malformed> {
-        Ok(self.scanner.peek()? == b'{')
-    }
-
     fn object(&mut self) -> Result<Option<Span>, Malformed> {
-        let object = self.at_object()?;
+        let object = self.scanner.at_object()?;
         Ok(Some(self.scanner.skip_spanned()?).filter(|_span| object))
-    }
-
-    fn not_null(&mut self) -> Result<Option<Span>, Malformed> {
-        let null = self.scanner.peek()? == b'n';
-        Ok(Some(self.scanner.skip_spanned()?).filter(|_span| !null))
-    }
-
-    #[inline]
-    fn text(&mut self) -> Result<Option<Text>, Malformed> {
-        if self.scanner.peek()? != b'"' {
-            self.scanner.skip()?;
-            return Ok(None);
-        }
-        let quoted = self.scanner.string()?;
-        Ok(Text::of(quoted, self.scanner.value(), self.arena))
     }
 
     #[inline]
     fn text_or_number(&mut self) -> Result<Option<Text>, Malformed> {
         match self.scanner.peek()? {
             b'-' | b'0'..=b'9' => Ok(Some(Text::verbatim(self.scanner.number()?.span))),
-            _ => self.text(),
+            _ => self.scanner.text(self.arena),
         }
     }
 
     #[inline]
     fn part(&mut self) -> Result<Option<Part>, Malformed> {
         if self.scanner.peek()? != b'"' {
-            return Ok(self.not_null()?.map(Part::Json));
+            return Ok(self.scanner.not_null()?.map(Part::Json));
         }
         let quoted = self.scanner.string()?;
         let text = Text::of(quoted, self.scanner.value(), self.arena);
@@ -254,20 +236,6 @@ impl Walk<'_> {
             b'-' | b'0'..=b'9' => Ok(self.text_or_number()?.map(Part::Text)),
             _ => self.part(),
         }
-    }
-
-    /// A number written as an integer and within `i64`, with its token.
-    fn integer(&mut self) -> Result<Option<(i64, Span)>, Malformed> {
-        if !matches!(self.scanner.peek()?, b'-' | b'0'..=b'9') {
-            self.scanner.skip()?;
-            return Ok(None);
-        }
-        let number = self.scanner.number()?;
-        let digits = str_of(self.scanner.value(), number.span);
-        if !number.whole || digits == "-0" {
-            return Ok(None);
-        }
-        Ok(digits.parse().ok().map(|integer| (integer, number.span)))
     }
 
     fn is_new(&mut self, common: &mut Common) -> Result<(), Malformed> {

@@ -8,8 +8,8 @@ use super::Element;
 use super::cut::{Place, cut};
 use super::name::Name;
 use super::record::{IsNew, Main};
-use super::scan::Span;
-use super::text::{Part, Text};
+use crate::format::json_scan::Span;
+use crate::format::json_scan::text::{Part, Text};
 
 /// All that was found in the value; the last of equal names.
 #[derive(Debug, Default)]

@@ -5,9 +5,9 @@
 //! absent here, but stays in the record.
 
 use super::reading::{Common, Page, Reading};
-use super::scan::Span;
-use super::text::Text;
 use super::{Element, layout};
+use crate::format::json_scan::Span;
+use crate::format::json_scan::text::Text;
 
 /// What `common.is_new` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

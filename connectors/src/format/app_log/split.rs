@@ -21,8 +21,8 @@ use super::flat;
 use super::members::members;
 use super::name::Name;
 use super::record::Main;
-use super::scan::Span;
 use super::{Element, Layout};
+use crate::format::json_scan::Span;
 
 /// How display and action records are laid out (`log_split.shape`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -37,6 +37,8 @@ pub(super) enum Question {
     Resolve(Vec<String>, Vec<(Place, Start)>),
     /// Which offsets are there; with the position of each, which comes back with the answer.
     Ranges(Vec<String>, Vec<(Place, Option<u64>)>),
+    /// The same, to know where snapshots end.
+    Sizes(Vec<String>, Vec<(Place, Option<u64>)>),
 }
 
 /// The answer to the question of the same kind.
@@ -48,6 +50,8 @@ pub(super) enum Answer {
     Resolved(Result<Vec<(Place, Offset)>, Fault>),
     /// For each partition asked about.
     Ranges(Result<Vec<Range>, Fault>),
+    /// For each partition asked about.
+    Sizes(Result<Vec<Range>, Fault>),
 }
 
 /// A topic.
@@ -123,10 +127,17 @@ impl Asker {
                     .map(|(place, start)| Ok((*place, self.resolve(&topics, *place, start)?)))
                     .collect(),
             ),
-            Question::Ranges(topics, places) => Answer::Ranges(
-                places.into_iter().map(|(place, next)| self.range(&topics, place, next)).collect(),
-            ),
+            Question::Ranges(topics, places) => Answer::Ranges(self.ranges(&topics, places)),
+            Question::Sizes(topics, places) => Answer::Sizes(self.ranges(&topics, places)),
         }
+    }
+
+    fn ranges(
+        &self,
+        topics: &[String],
+        places: Vec<(Place, Option<u64>)>,
+    ) -> Result<Vec<Range>, Fault> {
+        places.into_iter().map(|(place, next)| self.range(topics, place, next)).collect()
     }
 
     fn list(&self, topic: &str) -> Result<Listed, Fault> {

@@ -8,6 +8,7 @@ use engine::source::{Partition, Position, SourceBatch, Start};
 use rdkafka::topic_partition_list::Offset;
 
 use super::inquiry::{Place, Range};
+use super::stretch::Stretch;
 
 /// Topics of one source at most, and partitions of a topic: an ordinal holds both numbers.
 const PARTITIONS_BITS: u32 = 20;
@@ -19,6 +20,13 @@ pub(super) fn partition(name: &str, topic: usize, number: usize) -> Partition {
     Partition { name: Arc::from(format!("{name}/{number}")), ordinal }
 }
 
+/// The place of the partition with this ordinal, in a source of so many topics.
+pub(super) fn place(ordinal: u32, topics: usize) -> Option<Place> {
+    let topic = usize::try_from(ordinal >> PARTITIONS_BITS).ok().filter(|topic| *topic < topics)?;
+    let number = i32::try_from(ordinal & ((1 << PARTITIONS_BITS) - 1)).ok()?;
+    Some(Place { topic, number })
+}
+
 /// How far an open partition is on its way to the consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
@@ -26,6 +34,12 @@ enum Stage {
     Unresolved(Start),
     /// It is being asked for.
     Resolving(Start),
+    /// Its first offset is known; where its snapshot ends has to be asked for.
+    Unsized,
+    /// It is being asked for.
+    Sizing,
+    /// Its snapshot is being read, up to this offset.
+    Snapshot(u64),
     /// Its first offset is known.
     Assignable,
     /// The consumer reads it.
@@ -38,6 +52,8 @@ pub(super) struct Slot {
     pub(super) place: Place,
     pub(super) partition: Partition,
     stage: Stage,
+    /// Whether it begins with a snapshot that is not whole yet.
+    begins_with_snapshot: bool,
     /// Whether the consumer has it, perhaps at a former offset.
     pub(super) assigned: bool,
     /// Where the consumer is to begin.
@@ -49,8 +65,14 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// A partition that is to be read from `start`.
-    pub(super) fn new(place: Place, partition: Partition, start: &Start) -> Result<Self, Fault> {
+    /// A partition that is to be read from `start`; without saved position it begins with a
+    /// snapshot if `snapshots` says so.
+    pub(super) fn new(
+        place: Place,
+        partition: Partition,
+        start: &Start,
+        snapshots: bool,
+    ) -> Result<Self, Fault> {
         let next = match start {
             Start::At(position) => match position.as_number() {
                 Some(next) if i64::try_from(next).is_ok() => Some(next),
@@ -62,6 +84,7 @@ impl Slot {
             place,
             partition,
             stage: Stage::Assignable,
+            begins_with_snapshot: snapshots && !matches!(start, Start::At(_)),
             assigned: false,
             begin: Offset::Beginning,
             next,
@@ -75,12 +98,28 @@ impl Slot {
     fn restart(&mut self, start: &Start) {
         self.stage = match start {
             Start::Latest | Start::Timestamp(_) => Stage::Unresolved(start.clone()),
-            Start::Earliest | Start::At(_) => Stage::Assignable,
+            Start::Earliest | Start::At(_) => self.resolved(),
         };
         self.begin = match self.next {
             Some(next) => Offset::Offset(i64::try_from(next).expect("checked when it came")),
             None => Offset::Beginning,
         };
+    }
+
+    /// What comes once the first offset is known.
+    fn resolved(&self) -> Stage {
+        if self.begins_with_snapshot { Stage::Unsized } else { Stage::Assignable }
+    }
+
+    /// Whether it is known where it begins.
+    pub(super) fn is_resolved(&self) -> bool {
+        !matches!(self.stage, Stage::Unresolved(_) | Stage::Resolving(_))
+    }
+
+    /// What is left of its snapshot, while that is being read.
+    pub(super) fn snapshot(&self) -> Option<Stretch> {
+        let Stage::Snapshot(upto) = self.stage else { return None };
+        Some(Stretch { place: self.place, next: self.next.unwrap_or(0), upto })
     }
 
     /// Decides after the broker refused some offset: goes on where it was if the topic has that
@@ -229,9 +268,69 @@ impl Slots {
     /// Says where a partition begins.
     pub(super) fn begin_at(&mut self, place: Place, offset: Offset) {
         if let Some(slot) = self.slot(place) {
-            slot.stage = Stage::Assignable;
+            slot.stage = slot.resolved();
             slot.begin = offset;
             slot.next = offset.to_raw().and_then(|offset| u64::try_from(offset).ok());
+        }
+    }
+
+    /// All open partitions.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Slot> {
+        self.topics.iter().flatten().flatten()
+    }
+
+    /// The position of a partition, 0 if nothing was read of it; `None` while it is not known where
+    /// it begins.
+    pub(super) fn stands_at(&self, place: Place) -> Option<u64> {
+        match self.all().find(|slot| slot.place == place) {
+            Some(slot) if !slot.is_resolved() => None,
+            slot => Some(slot.and_then(|slot| slot.next).unwrap_or(0)),
+        }
+    }
+
+    /// The partitions the end of whose snapshot has to be asked for, once.
+    pub(super) fn take_unsized(&mut self) -> Vec<(Place, Option<u64>)> {
+        let slots = self.topics.iter_mut().flatten().flatten();
+        let slots = slots.filter(|slot| slot.stage == Stage::Unsized);
+        slots
+            .map(|slot| {
+                slot.stage = Stage::Sizing;
+                (slot.place, slot.next)
+            })
+            .collect()
+    }
+
+    /// Has the question of [`Slots::take_unsized`] asked once more.
+    pub(super) fn size_again(&mut self) {
+        for slot in self.topics.iter_mut().flatten().flatten() {
+            if slot.stage == Stage::Sizing {
+                slot.stage = Stage::Unsized;
+            }
+        }
+    }
+
+    /// Says what a partition holds: up to there it is a snapshot.
+    pub(super) fn sized(&mut self, range: &Range) {
+        let slot = self.slot(range.place).filter(|slot| slot.stage == Stage::Sizing);
+        if let Some(slot) = slot {
+            let next = slot.next.unwrap_or(range.low);
+            slot.stage = Stage::Snapshot(range.high.max(next));
+            slot.next = Some(next);
+        }
+    }
+
+    /// A partition whose snapshot is being read.
+    pub(super) fn in_snapshot(&mut self) -> Option<&mut Slot> {
+        let mut slots = self.topics.iter_mut().flatten().flatten();
+        slots.find(|slot| matches!(slot.stage, Stage::Snapshot(_)))
+    }
+
+    /// The snapshot of a partition is whole: the consumer goes on behind it.
+    pub(super) fn whole(&mut self, place: Place) {
+        let Some(slot) = self.slot(place) else { return };
+        if let Stage::Snapshot(upto) = slot.stage {
+            (slot.begins_with_snapshot, slot.next) = (false, Some(upto));
+            slot.restart(&Start::Earliest);
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use engine::batch::build::{RAW_KEY, RAW_VALUE};
+use engine::source::reread::RereadPosition;
 
 use super::super::read::tests::Topic;
 use super::*;
@@ -16,6 +17,7 @@ struct Fixture {
     marks: Arc<Mutex<BTreeMap<u32, Mark>>>,
     until: Arc<AtomicBool>,
     partitions: u32,
+    snapshot: bool,
 }
 
 impl Fixture {
@@ -25,6 +27,7 @@ impl Fixture {
             marks: Arc::default(),
             until: Arc::default(),
             partitions,
+            snapshot: false,
         }
     }
 
@@ -40,6 +43,7 @@ impl Fixture {
             disk: Arc::new(self.topic.disk.clone()),
             marks: TopicMarks::default(),
             until: Some(self.until.clone()),
+            snapshot: self.snapshot,
         };
         let marks = self.marks.clone();
         let visible = move |partition| marks.lock().unwrap().get(&partition).copied();
@@ -65,6 +69,10 @@ fn drain(source: &mut TopicSource, budget: PollBudget) -> Vec<String> {
         match source.poll(budget, Moment::default()) {
             Polled::Rows(batch) => seen.push(line(&batch)),
             Polled::End(partition) => seen.push(format!("end {}", partition.name)),
+            Polled::Whole(partition, at) => {
+                let at = at.as_number().expect("an offset");
+                seen.push(format!("whole {}@{at}", partition.name));
+            }
             Polled::Idle => return seen,
             Polled::Fault(fault) => {
                 seen.push(fault.to_string());
@@ -75,7 +83,9 @@ fn drain(source: &mut TopicSource, budget: PollBudget) -> Vec<String> {
 }
 
 fn line(batch: &SourceBatch) -> String {
-    assert!(batch.boundary);
+    if Reread::of(&batch.partition).is_some() {
+        return line_again(batch);
+    }
     let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
     let values = batch.rows.rows().map(|row| {
         let order = row.order();
@@ -85,7 +95,25 @@ fn line(batch: &SourceBatch) -> String {
     });
     let values: Vec<String> = values.collect();
     let next = batch.next.as_number().expect("an offset");
-    format!("{}@{next}: {}", batch.partition.name, values.join(" "))
+    let line = format!("{}@{next}: {}", batch.partition.name, values.join(" "));
+    if batch.boundary { line } else { format!("({line})") }
+}
+
+/// `again <offset>.. <numbers>`: keys without their `k`.
+fn line_again(batch: &SourceBatch) -> String {
+    assert!(batch.boundary);
+    let at = RereadPosition::decode(&batch.next).expect("a position of a re-reading");
+    let at: Vec<_> = at.parts.iter().map(|part| part.next.as_number().unwrap()).collect();
+    let rows: Vec<String> = batch
+        .rows
+        .rows()
+        .map(|row| {
+            assert_eq!(row.order().partition, batch.partition.ordinal);
+            let key = std::str::from_utf8(row.bytes(RAW_KEY).unwrap()).unwrap();
+            format!("{}#{}", key.trim_start_matches('k'), row.order().position)
+        })
+        .collect();
+    format!("again {at:?}: {}", rows.join(" "))
 }
 
 #[test]
@@ -196,4 +224,175 @@ fn damage_stops_the_job() {
     fixture.topic.disk.flip_bit("topic/t/0/00000000000000000000.log", 70);
     let seen = drain(&mut fixture.opened(&Start::Earliest), BUDGET);
     assert!(seen[0].contains("checksum"), "{seen:?}");
+}
+
+fn request(name: &str, number: u32) -> Reread {
+    Reread { name: name.into(), number }
+}
+
+const END: &str = "end backfill/t";
+
+#[test]
+fn all_partitions_are_read_again_up_to_where_they_stand() {
+    let mut fixture = Fixture::new(3);
+    fixture.append(0, &[1, 2, 3]);
+    fixture.append(0, &[4]);
+    fixture.append(2, &[5, 6]);
+    let mut source = fixture.opened(&Start::Earliest);
+    drain(&mut source, BUDGET);
+    source.reread(&request("t", 1), None).unwrap();
+    // What comes later is live only.
+    fixture.append(1, &[7]);
+    let expected = [
+        "again [3, 0, 0]: 0#0 1#1 2#2",
+        "t/1@1: v0",
+        "again [4, 0, 0]: 3#3",
+        "again [4, 0, 2]: 0#4 1#5",
+        END,
+    ];
+    assert_eq!(drain(&mut source, BUDGET), expected);
+    // Each part is cut by the budget, and numbers go on.
+    source.reread(&request("t", 2), None).unwrap();
+    let seen = drain(&mut source, PollBudget { rows: 2, ..BUDGET });
+    let expected = [
+        "again [2, 0, 0]: 0#0 1#1",
+        "again [3, 0, 0]: 2#2",
+        "again [4, 0, 0]: 3#3",
+        "again [4, 1, 0]: 0#4",
+        "again [4, 1, 2]: 0#5 1#6",
+        END,
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn records_that_wait_to_be_given_are_not_read_again() {
+    let mut fixture = Fixture::new(1);
+    fixture.append(0, &[1, 2, 3]);
+    let mut source = fixture.opened(&Start::Earliest);
+    let one = PollBudget { rows: 1, ..BUDGET };
+    assert!(matches!(source.poll(one, Moment::default()), Polled::Rows(_)));
+    source.reread(&request("t", 1), None).unwrap();
+    let seen = drain(&mut source, one);
+    assert_eq!(seen, ["t/0@2: v1", "t/0@3: -", "again [1]: 0#0", END]);
+}
+
+#[test]
+fn reading_again_goes_on_at_every_saved_position() {
+    let mut fixture = Fixture::new(2);
+    for partition in [0, 1, 0] {
+        fixture.append(partition, &[1, 2, 3]);
+    }
+    let one = PollBudget { rows: 1, ..BUDGET };
+    let mut source = fixture.opened(&Start::Earliest);
+    drain(&mut source, BUDGET);
+    source.reread(&request("t", 1), None).unwrap();
+    let (mut lines, mut positions) = (Vec::new(), Vec::new());
+    while let Polled::Rows(batch) = source.poll(one, Moment::default()) {
+        lines.push(line(&batch));
+        positions.push(batch.next);
+    }
+    assert_eq!(lines.len(), 9);
+    lines.push(END.to_owned());
+    for (index, saved) in positions.iter().enumerate() {
+        let mut source = fixture.opened(&Start::Latest);
+        source.reread(&request("t", 1), Some(saved)).unwrap();
+        assert_eq!(drain(&mut source, one), lines[index + 1..]);
+    }
+    for odd in [Position(vec![1]), Position::of_number(1)] {
+        let refused = fixture.opened(&Start::Latest).reread(&request("t", 1), Some(&odd));
+        assert!(refused.is_err());
+    }
+}
+
+#[test]
+fn a_topic_read_to_its_end_is_still_read_again() {
+    let mut fixture = Fixture::new(2);
+    fixture.append(1, &[1]);
+    fixture.until.store(true, Ordering::Release);
+    let mut source = fixture.opened(&Start::Earliest);
+    source.reread(&request("t", 1), None).unwrap();
+    // Nothing lay before: only the end comes.
+    let mut seen = drain(&mut source, BUDGET);
+    seen.sort();
+    assert_eq!(seen, [END, "end t/0", "end t/1", "t/1@1: v0"]);
+    source.reread(&request("t", 2), None).unwrap();
+    assert_eq!(drain(&mut source, BUDGET), ["again [0, 1]: 0#0", END]);
+}
+
+#[test]
+fn requests_are_read_one_after_the_other_and_replaced_by_name() {
+    let mut fixture = Fixture::new(1);
+    fixture.append(0, &[1, 2]);
+    let mut source = fixture.opened(&Start::Earliest);
+    drain(&mut source, BUDGET);
+    let one = PollBudget { rows: 1, ..BUDGET };
+    for (name, number) in [("t", 1), ("other", 1)] {
+        source.reread(&request(name, number), None).unwrap();
+    }
+    assert!(matches!(source.poll(one, Moment::default()), Polled::Rows(_)));
+    source.reread(&request("t", 2), None).unwrap();
+    let again = "again [2]: 0#0 1#1";
+    assert_eq!(drain(&mut source, BUDGET), [again, "end backfill/other", again, END]);
+}
+
+#[test]
+fn reading_again_begins_with_what_retention_left() {
+    let mut fixture = Fixture::new(1);
+    for _ in 0..5 {
+        fixture.append(0, &[1, 1]);
+    }
+    let mut source = fixture.opened(&Start::Earliest);
+    drain(&mut source, BUDGET);
+    source.reread(&request("t", 1), None).unwrap();
+    let Polled::Rows(first) = source.poll(BUDGET, Moment::default()) else { panic!("records") };
+    assert_eq!(line(&first), "again [2]: 0#0 1#1");
+    // Taken while it is being read, and while nobody reads it.
+    fixture.topic.remove_before(0, 6);
+    let rest = drain(&mut source, BUDGET);
+    assert!(!rest[0].contains("2#2"), "{rest:?}");
+    assert!(rest[0].starts_with("again ["), "{rest:?}");
+    assert_eq!(rest[rest.len() - 2..], ["again [10]: 8#8 9#9", END]);
+    let mut source = fixture.opened(&Start::Latest);
+    source.reread(&request("t", 1), Some(&first.next)).unwrap();
+    assert_eq!(drain(&mut source, BUDGET), rest);
+    // All of it may be gone.
+    let part = |next, upto| RereadPart {
+        ordinal: 0,
+        next: Position::of_number(next),
+        upto: Position::of_number(upto),
+    };
+    let gone = RereadPosition { number: 1, parts: vec![part(0, 2)] }.encode();
+    source.reread(&request("t", 1), Some(&gone)).unwrap();
+    assert_eq!(drain(&mut source, BUDGET), [END]);
+}
+
+#[test]
+fn a_snapshot_is_whole_where_the_topic_ended_when_it_was_opened() {
+    let mut fixture = Fixture::new(2);
+    fixture.snapshot = true;
+    fixture.append(0, &[10, 20, 30]);
+    let mut source = fixture.opened(&Start::Earliest);
+    assert!(source.describe().snapshot);
+    fixture.append(0, &[40]);
+    let mut seen = drain(&mut source, PollBudget { rows: 2, ..BUDGET });
+    seen.retain(|seen| !seen.contains("t/1"));
+    let expected = ["(t/0@2: v0 v1)", "(t/0@3: -)", "whole t/0@3", "t/0@4: v3"];
+    assert_eq!(seen, expected);
+    let only = |start: &Start, partition: &str| {
+        let mut source = fixture.opened(start);
+        let mut seen: Vec<_> = (0..4).flat_map(|_| drain(&mut source, BUDGET)).collect();
+        seen.retain(|seen| seen.contains(partition));
+        seen
+    };
+    // An empty one is whole at once, and so is what begins at the end.
+    assert_eq!(only(&Start::Earliest, "t/1"), ["whole t/1@0"]);
+    assert_eq!(only(&Start::Latest, "t/0"), ["whole t/0@4"]);
+    assert_eq!(only(&Start::Timestamp(30), "t/0"), ["(t/0@3: -)", "(t/0@4: v3)", "whole t/0@4"]);
+    assert_eq!(only(&Start::Timestamp(50), "t/0"), ["whole t/0@4"]);
+    // One that was whole before goes on as ever.
+    let mut resumed = fixture.source();
+    let partition = Partition { name: "t/0".into(), ordinal: 0 };
+    resumed.open(&partition, &Start::At(Position::of_number(3))).unwrap();
+    assert_eq!(drain(&mut resumed, BUDGET), ["t/0@4: v3"]);
 }

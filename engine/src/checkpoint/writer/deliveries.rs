@@ -79,6 +79,16 @@ impl Deliveries {
         units.map(|(unit, blocks)| planned(unit, blocks)).collect()
     }
 
+    /// Plans what complete epochs have left without a unit. The keys of its rows may belong to other
+    /// shards from now on, so it must be delivered before anything new is.
+    pub(super) fn plan_rest(saved: &Saved) -> Vec<(SinkKey, Unit)> {
+        let rest = |(key, shard): (SinkKey, Shard)| {
+            let upper = shard.gathered.last()?.epoch;
+            Some((key, unit_of(&shard.gathered, upper)))
+        };
+        Self::restore(saved).shards.into_iter().filter_map(rest).collect()
+    }
+
     pub(super) fn gather(&mut self, sink: &SinkKey, stamp_ms: i64, block: WaitingBlock) {
         let shard = self.shards.entry(sink.clone()).or_default();
         if shard.gathered.is_empty() {

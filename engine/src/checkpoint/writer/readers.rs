@@ -12,28 +12,42 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 type Positions = BTreeMap<u32, u64>;
 
-/// Readers, each with its topic and how far it has come in each partition.
+#[derive(Debug, Default)]
+struct Known {
+    /// The next reader's number.
+    next: u64,
+    readers: BTreeMap<u64, (Arc<str>, Positions)>,
+}
+
+/// Readers by number, each with its topic and how far it has come in each partition.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Readers {
-    readers: Arc<Mutex<Vec<(Arc<str>, Positions)>>>,
+    readers: Arc<Mutex<Known>>,
 }
 
 impl Readers {
     pub(super) fn add(&self, topic: &str) -> TopicReader {
-        let mut readers = self.lock();
-        readers.push((topic.into(), Positions::new()));
-        TopicReader { all: self.clone(), number: readers.len() - 1 }
+        let mut known = self.lock();
+        let number = known.next;
+        known.next += 1;
+        known.readers.insert(number, (topic.into(), Positions::new()));
+        TopicReader { all: self.clone(), number }
+    }
+
+    /// Forgets all: sources that were made before the process begins were only looked at.
+    pub(super) fn begin(&self) {
+        self.lock().readers.clear();
     }
 
     /// The number below which nobody reads; `u64::MAX` without readers.
     pub(super) fn floor(&self, topic: &str, partition: u32) -> u64 {
-        let readers = self.lock();
-        let of_topic = readers.iter().filter(|(read, _)| **read == *topic);
+        let known = self.lock();
+        let of_topic = known.readers.values().filter(|(read, _)| **read == *topic);
         let passed = of_topic.map(|(_, passed)| passed.get(&partition).copied().unwrap_or(0));
         passed.min().unwrap_or(u64::MAX)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Arc<str>, Positions)>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.readers.lock().expect("nothing panics under this lock")
     }
 }
@@ -42,17 +56,18 @@ impl Readers {
 #[derive(Debug)]
 pub struct TopicReader {
     all: Readers,
-    number: usize,
+    number: u64,
 }
 
 impl TopicReader {
     /// Nothing of this partition below `offset` is needed any more. What it says first may be any
     /// number, later ones grow.
     pub fn passed(&self, partition: u32, offset: u64) {
-        let mut readers = self.all.lock();
-        let (_, passed) = &mut readers[self.number];
-        let known = passed.entry(partition).or_default();
-        *known = offset.max(*known);
+        let mut known = self.all.lock();
+        if let Some((_, passed)) = known.readers.get_mut(&self.number) {
+            let before = passed.entry(partition).or_default();
+            *before = offset.max(*before);
+        }
     }
 }
 
@@ -63,6 +78,9 @@ mod tests {
     #[test]
     fn the_slowest_reader_counts_even_when_it_has_stopped() {
         let readers = Readers::default();
+        let looked_at = readers.add("t");
+        readers.begin();
+        looked_at.passed(0, 3);
         assert_eq!(readers.floor("t", 0), u64::MAX);
         let (slow, quick) = (readers.add("t"), readers.add("t"));
         let other = readers.add("u");

@@ -16,6 +16,8 @@ pub(super) struct RunningSource {
     pub(super) job: Arc<str>,
     pub(super) uid: Arc<str>,
     pub(super) bounded: bool,
+    /// It begins at its first record: nothing was read by an earlier generation.
+    pub(super) fresh: bool,
     pub(super) ended: bool,
     pub(super) queues: Vec<Arc<SourceQueue>>,
     pub(super) orders: Inbox<PumpOrder>,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::groups::{RunningGroup, RunningSource};
-use super::{Controller, Order};
+use super::{Controller, Order, WorkerPort};
 use crate::checkpoint::layout::SinkKey;
 use crate::checkpoint::restore::{LoadQueues, Loader};
 use crate::checkpoint::writer::{self, GroupRecord, JobRecord, SinkRecord, WriterItem};
@@ -13,12 +13,15 @@ use crate::control::registry::RegisteredJob;
 use crate::error::{Fatal, JobError};
 use crate::graph::JobPlan;
 use crate::graph::plan::{NodeKind, SinkTarget, SourceSpec};
+use crate::operator::ask::{Desks, RereadDesk, TableDesk};
 use crate::outbox::dispatch::{DispatchSetup, Dispatcher};
 use crate::random::Random;
-use crate::runtime::pump::{Pump, PumpSetup};
+use crate::runtime::ddl::{DDL_SHARD, Ddl, DdlSetup};
+use crate::runtime::pump::{Pump, PumpSetup, RereadCount};
 use crate::runtime::queue::SourceQueue;
 use crate::runtime::step::{Inbox, Machine, Waker};
-use crate::sink::{SinkFactory, UnitPolicy};
+use crate::sink::{SinkFactory, SinkIdentity, UnitPolicy};
+use crate::source::Start;
 
 /// The parts of a job that live outside its dataflow.
 #[derive(Default)]
@@ -26,6 +29,30 @@ struct Parts {
     machines: Vec<Box<dyn Machine>>,
     sources: Vec<RunningSource>,
     waiting_sinks: Vec<(Arc<str>, Arc<str>)>,
+    /// By job and operator: where each worker asks for tables.
+    tables: BTreeMap<(Arc<str>, Arc<str>), Vec<Arc<TableDesk>>>,
+}
+
+impl Parts {
+    /// Where the operators of `plan` on this worker ask.
+    fn desks(&self, plan: &JobPlan, worker: usize, count: &RereadCount) -> Desks {
+        let own = self.tables.iter().filter(|((job, _), _)| *job == plan.name);
+        let tables = own.map(|((_, uid), desks)| (uid.clone(), desks[worker].clone())).collect();
+        let mut rereads = BTreeMap::new();
+        for node in &plan.nodes {
+            let NodeKind::Stateful(spec) = &node.kind else { continue };
+            let Some((job, uid)) = &spec.asks.reread else { continue };
+            let named = |source: &&RunningSource| source.job == *job && source.uid == *uid;
+            let source = self.sources.iter().find(named).expect("linked jobs are one group");
+            let desk = RereadDesk {
+                orders: source.orders.clone(),
+                count: count.clone(),
+                fresh: source.fresh,
+            };
+            rereads.insert(node.uid.clone(), desk);
+        }
+        Desks { tables, rereads }
+    }
 }
 
 impl Controller {
@@ -78,7 +105,15 @@ impl Controller {
                         }
                     }
                 }
-                NodeKind::Import { .. } | NodeKind::Export(_) | NodeKind::Stateful(_) => {}
+                NodeKind::Stateful(spec) => {
+                    if let Some(factory) = &spec.asks.tables {
+                        let ddl = self.make_ddl(job, &node.uid, factory.as_ref());
+                        let (desks, ddl) = ddl.map_err(refuse)?;
+                        parts.tables.insert((job.plan.name.clone(), node.uid.clone()), desks);
+                        parts.machines.push(Box::new(ddl));
+                    }
+                }
+                NodeKind::Import { .. } | NodeKind::Export(_) => {}
             }
         }
         Ok(())
@@ -91,7 +126,7 @@ impl Controller {
         spec: &SourceSpec,
     ) -> Result<RunningSource, crate::error::Fault> {
         let source = spec.factory.create()?;
-        let bounded = source.describe().bounded;
+        let about = source.describe();
         let waker = Waker::default();
         let queues: Vec<_> = self
             .setup
@@ -99,12 +134,14 @@ impl Controller {
             .iter()
             .map(|worker| {
                 let bytes = self.setup.source_queue_bytes;
-                Arc::new(SourceQueue::new(bytes, worker.waker.clone(), waker.clone()))
+                let wakers = (worker.waker.clone(), waker.clone());
+                Arc::new(SourceQueue::new(bytes, about.snapshot, wakers.0, wakers.1))
             })
             .collect();
         let op = job.ops[uid];
         let saved = self.setup.saved.positions.get(&(job.plan.name.clone(), op));
         let orders = Inbox::new(waker.clone());
+        let fresh = saved.is_none_or(Vec::is_empty) && spec.start == Start::Earliest;
         let setup = PumpSetup {
             job: job.plan.name.clone(),
             uid: uid.clone(),
@@ -113,12 +150,14 @@ impl Controller {
             queues: queues.clone(),
             events: self.setup.events.clone(),
             orders: orders.clone(),
+            rereads: self.setup.rereads.clone(),
             waker,
         };
         Ok(RunningSource {
             job: job.plan.name.clone(),
             uid: uid.clone(),
-            bounded,
+            bounded: about.bounded,
+            fresh,
             ended: false,
             queues,
             orders,
@@ -202,6 +241,29 @@ impl Controller {
         Ok(dispatchers)
     }
 
+    /// The machine that makes tables for one operator, and the operator's desk on each worker.
+    fn make_ddl(
+        &self,
+        job: &RegisteredJob,
+        uid: &Arc<str>,
+        factory: &dyn SinkFactory,
+    ) -> Result<(Vec<Arc<TableDesk>>, Ddl), crate::error::Fault> {
+        let waker = Waker::default();
+        let questions = Inbox::new(waker.clone());
+        let desk =
+            |worker: &WorkerPort| Arc::new(TableDesk::new(questions.clone(), worker.waker.clone()));
+        let desks = self.setup.workers.iter().map(desk).collect();
+        let identity = SinkIdentity {
+            family: self.setup.saved.family,
+            job: job.plan.name.clone(),
+            sink: uid.clone(),
+            shard: DDL_SHARD,
+        };
+        let events = self.setup.events.clone();
+        let setup = DdlSetup { identity, questions, events, waker };
+        Ok((desks, Ddl::new(setup, factory.create()?)))
+    }
+
     fn install(
         &mut self,
         name: Arc<str>,
@@ -210,7 +272,7 @@ impl Controller {
     ) -> Result<(), Fatal> {
         self.setup.writer.push(WriterItem::Group(group_record(&name, &jobs)));
         for job in &jobs {
-            self.install_job(job, &parts.sources)?;
+            self.install_job(job, &parts)?;
         }
         let mut group = RunningGroup::new(name, jobs, parts.sources, parts.waiting_sinks);
         group.complete = self.setup.saved.complete.get(&group.name).copied().unwrap_or(0);
@@ -220,7 +282,7 @@ impl Controller {
         Ok(())
     }
 
-    fn install_job(&mut self, job: &RegisteredJob, sources: &[RunningSource]) -> Result<(), Fatal> {
+    fn install_job(&mut self, job: &RegisteredJob, parts: &Parts) -> Result<(), Fatal> {
         let stateful: Vec<Arc<str>> = job
             .plan
             .nodes
@@ -246,8 +308,9 @@ impl Controller {
         }
         let open = (self.open, self.stamp_ms);
         let plan = job.plan.clone();
+        let count = self.setup.rereads.clone();
         self.order(|worker| {
-            let own = sources.iter().filter(|source| source.job == plan.name);
+            let own = parts.sources.iter().filter(|source| source.job == plan.name);
             let sources: BTreeMap<_, _> =
                 own.map(|source| (source.uid.clone(), source.queues[worker].clone())).collect();
             Order::Submit(JobSeat {
@@ -255,6 +318,7 @@ impl Controller {
                 open,
                 sources,
                 loads: loads[worker].clone(),
+                desks: parts.desks(&plan, worker, &count),
             })
         });
         Ok(())

@@ -3,24 +3,26 @@
 //! A text without an escape is a range of the value. One with escapes is decoded into the parser's
 //! arena and is a range of that. Which one it is must be remembered with the range: [`Text`].
 
-use super::scan::{Quoted, Span};
+use engine::batch::build::BatchBuilder;
+
+use super::{Quoted, Span};
 
 /// A text of the record, in the value or in the arena.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Text {
+pub(crate) struct Text {
     span: Span,
     decoded: bool,
 }
 
 impl Text {
     /// A text that reads as it is written.
-    pub(super) const fn verbatim(span: Span) -> Self {
+    pub(crate) const fn verbatim(span: Span) -> Self {
         Self { span, decoded: false }
     }
 
     /// The text of a JSON string; `None` when it has no text (a lone surrogate).
     #[inline]
-    pub(super) fn of(quoted: Quoted, value: &str, arena: &mut String) -> Option<Self> {
+    pub(crate) fn of(quoted: Quoted, value: &str, arena: &mut String) -> Option<Self> {
         if !quoted.escaped {
             return Some(Self::verbatim(quoted.inner));
         }
@@ -32,24 +34,36 @@ impl Text {
         Some(Self { span: Span { start, end: arena.len() }, decoded: true })
     }
 
-    pub(super) const fn is_empty(self) -> bool {
+    pub(crate) const fn is_empty(self) -> bool {
         self.span.is_empty()
     }
 
     /// Where the text stands in the value, unless its escapes had to be decoded.
-    pub(super) fn in_value(self) -> Option<Span> {
+    pub(crate) fn in_value(self) -> Option<Span> {
         (!self.decoded).then_some(self.span)
     }
 
     #[inline]
-    pub(super) fn read<'a>(self, value: &'a str, arena: &'a str) -> &'a str {
+    pub(crate) fn read<'a>(self, value: &'a str, arena: &'a str) -> &'a str {
         str_of(if self.decoded { arena } else { value }, self.span)
+    }
+}
+
+impl Text {
+    /// Sets slice column `column` of the row under construction, which lies over the record: to
+    /// where the text stands, or to its decoded form, which is added to the row.
+    pub(crate) fn set(self, column: usize, rows: &mut BatchBuilder, arena: &str) {
+        let slice = match self.in_value() {
+            Some(span) => span.in_row(),
+            None => rows.append(str_of(arena, self.span).as_bytes()),
+        };
+        rows.slice(column, slice);
     }
 }
 
 /// A member that tells rows apart by its value, whatever type it has; null is none.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// A text (or, where a number is as good, its digits).
     Text(Text),
     /// The JSON of anything else.
@@ -58,7 +72,7 @@ pub(super) enum Part {
 
 impl Part {
     /// The text, if it is one.
-    pub(super) const fn text(self) -> Option<Text> {
+    pub(crate) const fn text(self) -> Option<Text> {
         match self {
             Self::Text(text) => Some(text),
             Self::Json(_) => None,
@@ -68,13 +82,27 @@ impl Part {
 
 /// The part of `text` in `span`, both ends of which stand beside an ASCII character.
 #[inline]
-pub(super) fn str_of(text: &str, span: Span) -> &str {
+pub(crate) fn str_of(text: &str, span: Span) -> &str {
     text.get(span.start..span.end).expect("a span ends beside ASCII characters of its own text")
+}
+
+/// As [`unescape`], a lone surrogate being read as U+FFFD: for texts that must not be lost.
+pub(crate) fn unescape_lossy(inner: &str, out: &mut String) {
+    let mut rest = inner;
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        out.push_str(plain);
+        // A lone surrogate is `uXXXX`: five bytes.
+        let lone = || (char::REPLACEMENT_CHARACTER, escape.get(5..).unwrap_or_default());
+        let (decoded, after) = one_escape(escape).unwrap_or_else(lone);
+        out.push(decoded);
+        rest = after;
+    }
+    out.push_str(rest);
 }
 
 /// Appends what the inside of a JSON string decodes to. Says whether it does: a lone surrogate
 /// does not, and then `out` holds a part. `inner` must have passed the scanner.
-pub(super) fn unescape(inner: &str, out: &mut String) -> bool {
+pub(crate) fn unescape(inner: &str, out: &mut String) -> bool {
     let mut rest = inner;
     while let Some((plain, escape)) = rest.split_once('\\') {
         out.push_str(plain);
@@ -86,7 +114,8 @@ pub(super) fn unescape(inner: &str, out: &mut String) -> bool {
     true
 }
 
-/// The character of the escape that `escape` begins with, its backslash taken off, and what follows.
+/// The character of the escape that `escape` begins with, its backslash taken off, and what
+/// follows.
 fn one_escape(escape: &str) -> Option<(char, &str)> {
     let mut chars = escape.chars();
     let decoded = match chars.next()? {
@@ -150,6 +179,22 @@ mod tests {
             ("\\udc00\\udc00", None),
         ] {
             assert_eq!(unescaped(inner).as_deref(), decoded, "{inner}");
+        }
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_replaced_where_a_text_must_not_be_lost() {
+        for (inner, decoded) in [
+            ("a\\ud800", "a\u{fffd}"),
+            ("\\ud800x", "\u{fffd}x"),
+            ("\\ud800\\n", "\u{fffd}\n"),
+            ("\\ud800\\u0041", "\u{fffd}A"),
+            ("\\ud800\\ud83d\\ude00", "\u{fffd}😀"),
+            ("\\udc00\\udc00", "\u{fffd}\u{fffd}"),
+        ] {
+            let mut out = String::new();
+            unescape_lossy(inner, &mut out);
+            assert_eq!(out, decoded, "{inner}");
         }
     }
 

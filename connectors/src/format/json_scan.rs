@@ -1,5 +1,9 @@
 //! A checking scanner over the bytes of one JSON text, which tells where its parts stand.
 //!
+//! Shared by the formats that are JSON and hot ([`super::app_log`], [`super::maxwell`],
+//! [`super::debezium`]): each walks its own objects with it; [`text`] holds what becomes of
+//! strings.
+//!
 //! It builds nothing: the caller steps through the objects and arrays it cares for and skips the
 //! rest. Everything is checked on the way, so a text that was stepped through to its end is JSON by
 //! RFC 8259, no deeper than [`DEPTH_MAX`]. The one thing it does not check is UTF-8: it takes a
@@ -8,12 +12,17 @@
 //! Misuse: [`Scanner::string`], [`Scanner::enter`] and [`Scanner::number`] expect their first byte
 //! to have been looked at. Every step must be finished before the next, or positions are nonsense.
 
+pub(crate) mod member;
+pub(crate) mod text;
+
+use engine::batch::Slice;
+
 /// How deep objects and arrays may be nested; the record itself is the first level (warehouse 2.1).
 pub const DEPTH_MAX: usize = 64;
 
 /// The text is not JSON, or is nested too deeply. There is one answer to both.
 #[derive(Debug)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// A range of bytes: from `start`, inclusive, to `end`, exclusive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,6 +52,12 @@ impl Span {
         &value[self.start..self.end]
     }
 
+    /// The range as a slice of a raw row: its value begins with the row's first byte.
+    pub(crate) fn in_row(self) -> Slice {
+        let narrow = |length| u32::try_from(length).expect("a record has at most 16 MiB");
+        Slice { start: narrow(self.start), length: narrow(self.len()) }
+    }
+
     /// Whether `other` lies within this range.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
@@ -52,27 +67,27 @@ impl Span {
 
 /// A JSON string: what stands between its quotes, and whether an escape is among it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Quoted {
-    pub(super) inner: Span,
-    pub(super) escaped: bool,
+pub(crate) struct Quoted {
+    pub(crate) inner: Span,
+    pub(crate) escaped: bool,
 }
 
 impl Quoted {
     /// The string with its quotes.
-    pub(super) const fn token(self) -> Span {
+    pub(crate) const fn token(self) -> Span {
         Span { start: self.inner.start - 1, end: self.inner.end + 1 }
     }
 }
 
 /// A JSON number: where it stands, and whether it is written without fraction and exponent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Number {
-    pub(super) span: Span,
-    pub(super) whole: bool,
+pub(crate) struct Number {
+    pub(crate) span: Span,
+    pub(crate) whole: bool,
 }
 
 /// See the module.
-pub(super) struct Scanner<'v> {
+pub(crate) struct Scanner<'v> {
     value: &'v str,
     bytes: &'v [u8],
     at: usize,
@@ -80,27 +95,27 @@ pub(super) struct Scanner<'v> {
 }
 
 impl<'v> Scanner<'v> {
-    pub(super) const fn new(value: &'v str) -> Self {
+    pub(crate) const fn new(value: &'v str) -> Self {
         Self { value, bytes: value.as_bytes(), at: 0, depth: 0 }
     }
 
-    pub(super) const fn value(&self) -> &'v str {
+    pub(crate) const fn value(&self) -> &'v str {
         self.value
     }
 
     /// Index of the next byte.
-    pub(super) const fn at(&self) -> usize {
+    pub(crate) const fn at(&self) -> usize {
         self.at
     }
 
     /// The next byte, which stays the next.
     #[inline]
-    pub(super) fn peek(&self) -> Result<u8, Malformed> {
+    pub(crate) fn peek(&self) -> Result<u8, Malformed> {
         self.bytes.get(self.at).copied().ok_or(Malformed)
     }
 
     #[inline]
-    pub(super) fn skip_space(&mut self) {
+    pub(crate) fn skip_space(&mut self) {
         if self.bytes.get(self.at).is_some_and(|byte| *byte <= b' ') {
             self.skip_spaces();
         }
@@ -115,7 +130,7 @@ impl<'v> Scanner<'v> {
 
     /// Steps over the `{` or `[` that is next.
     #[inline]
-    pub(super) fn enter(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn enter(&mut self) -> Result<(), Malformed> {
         self.at += 1;
         self.depth += 1;
         if self.depth > DEPTH_MAX { Err(Malformed) } else { Ok(()) }
@@ -139,7 +154,7 @@ impl<'v> Scanner<'v> {
     /// The name of the next member of the object entered, its value being next; `None` after the
     /// last member, having left the object. `first` is said at the first call only.
     #[inline]
-    pub(super) fn next_name(&mut self, first: bool) -> Result<Option<Quoted>, Malformed> {
+    pub(crate) fn next_name(&mut self, first: bool) -> Result<Option<Quoted>, Malformed> {
         self.skip_space();
         match self.peek()? {
             b'}' => {
@@ -166,7 +181,7 @@ impl<'v> Scanner<'v> {
     /// Whether there is another element in the array entered, which then is next; after the last
     /// one the array is left. `first` is said at the first call only.
     #[inline]
-    pub(super) fn next_item(&mut self, first: bool) -> Result<bool, Malformed> {
+    pub(crate) fn next_item(&mut self, first: bool) -> Result<bool, Malformed> {
         self.skip_space();
         match self.peek()? {
             b']' => {
@@ -184,13 +199,13 @@ impl<'v> Scanner<'v> {
     }
 
     /// Nothing but white space may follow.
-    pub(super) fn finish(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn finish(&mut self) -> Result<(), Malformed> {
         self.skip_space();
         if self.at == self.bytes.len() { Ok(()) } else { Err(Malformed) }
     }
 
     /// Steps over the value that is next, whatever it is. Recursion is bounded by [`DEPTH_MAX`].
-    pub(super) fn skip(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
         match self.peek()? {
             b'"' => self.string().map(|_quoted| ()),
             b'-' | b'0'..=b'9' => self.number().map(|_number| ()),
@@ -205,7 +220,7 @@ impl<'v> Scanner<'v> {
 
     /// As [`Scanner::skip`], telling where the value stood.
     #[inline]
-    pub(super) fn skip_spanned(&mut self) -> Result<Span, Malformed> {
+    pub(crate) fn skip_spanned(&mut self) -> Result<Span, Malformed> {
         let start = self.at;
         self.skip()?;
         Ok(Span { start, end: self.at })
@@ -240,7 +255,7 @@ impl<'v> Scanner<'v> {
     }
 
     /// Steps over the number that is next.
-    pub(super) fn number(&mut self) -> Result<Number, Malformed> {
+    pub(crate) fn number(&mut self) -> Result<Number, Malformed> {
         let start = self.at;
         if self.peek()? == b'-' {
             self.at += 1;
@@ -278,7 +293,7 @@ impl<'v> Scanner<'v> {
 
     /// Steps over the string whose opening quote is next.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<Quoted, Malformed> {
+    pub(crate) fn string(&mut self) -> Result<Quoted, Malformed> {
         let start = self.at + 1;
         let mut escaped = false;
         self.at = start;

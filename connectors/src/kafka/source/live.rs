@@ -1,0 +1,130 @@
+//! The live partitions: what the first consumer holds, as batches.
+
+use std::time::Duration;
+
+use engine::batch::build::RawBuilder;
+use engine::source::{PollBudget, Polled};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message as _};
+
+use super::inquiry::Place;
+use super::{KafkaSource, Reader};
+use crate::kafka::watch::fault_of_error;
+use crate::reread::{Turn, Twofold};
+
+impl Twofold for KafkaSource {
+    fn turn(&mut self) -> &mut Turn {
+        &mut self.turn
+    }
+
+    fn poll_live(&mut self, budget: PollBudget) -> Polled {
+        if let Some(batch) = self.ready.pop_front() {
+            return Polled::Rows(batch);
+        }
+        self.take_answers();
+        if let Some(fault) = self.faults.pop_front() {
+            return Polled::Fault(fault);
+        }
+        if let Err(fault) = self.assign_opened() {
+            return Polled::Fault(fault);
+        }
+        if let Some(polled) = self.poll_snapshot(budget) {
+            return polled;
+        }
+        let Some(consumer) = self.client.as_ref().map(|client| client.consumer.clone()) else {
+            return Polled::Idle;
+        };
+        self.drain(&consumer, budget);
+        if let Some(batch) = self.ready.pop_front() {
+            return Polled::Rows(batch);
+        }
+        match self.faults.pop_front().or_else(|| self.watch.take()) {
+            Some(fault) => Polled::Fault(fault),
+            None => Polled::Idle,
+        }
+    }
+
+    fn poll_again(&mut self, budget: PollBudget) -> Polled {
+        self.begin_postponed();
+        // The second consumer reads one thing at a time, and no epoch ends before the snapshots.
+        if self.config.snapshot && self.slots.in_snapshot().is_some() {
+            return Polled::Idle;
+        }
+        self.read_again(budget).unwrap_or_else(Polled::Fault)
+    }
+}
+
+impl KafkaSource {
+    /// Moves what the consumer holds into batches, up to the budget.
+    fn drain(&mut self, consumer: &Reader, budget: PollBudget) {
+        let (mut rows, mut bytes) = (0, 0);
+        while rows < budget.rows && bytes < budget.bytes {
+            match consumer.poll(Duration::ZERO) {
+                None => break,
+                Some(Ok(message)) => {
+                    rows += 1;
+                    bytes += message.payload_len() + message.key_len();
+                    self.take_record(&message);
+                }
+                Some(Err(error)) => self.failed(&error),
+            }
+        }
+        for slot in self.slots.touched() {
+            self.ready.extend(slot.finish());
+        }
+    }
+
+    fn take_record(&mut self, message: &BorrowedMessage<'_>) {
+        let topic = match self.config.topics.as_slice() {
+            [_only] => Some(0),
+            topics => topics.iter().position(|topic| topic == message.topic()),
+        };
+        let Some(topic) = topic else { return };
+        let place = Place { topic, number: message.partition() };
+        let Ok(offset) = u64::try_from(message.offset()) else { return };
+        let Some(slot) = self.slots.touch(place) else { return };
+        // Left over from before the partition was assigned anew.
+        if slot.next.is_some_and(|next| offset < next) {
+            return;
+        }
+        let ordinal = slot.partition.ordinal;
+        let builder = slot.builder.get_or_insert_with(|| RawBuilder::new(&self.schema, ordinal));
+        builder.push(offset, message.key(), message.payload());
+        slot.next = Some(offset + 1);
+    }
+
+    fn failed(&mut self, error: &KafkaError) {
+        use RDKafkaErrorCode as Code;
+        match error.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => self.check_positions(),
+            // Discovery finds out whether the topic is gone for good.
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+                self.ask_partitions();
+            }
+            _ if is_told_elsewhere(error) => {}
+            _ => self.faults.push_back(fault_of_error(error, "read kafka")),
+        }
+    }
+}
+
+/// Whether an error that a consumer gives beside its records is told by the watch, with its reason,
+/// or found out by discovery, or does no harm.
+pub(super) fn is_told_elsewhere(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::AllBrokersDown
+                | Code::BrokerTransportFailure
+                | Code::Resolve
+                | Code::SSL
+                | Code::Authentication
+                | Code::TopicAuthorizationFailed
+                // Our group is never joined; a name the cluster does not allow us does no harm.
+                | Code::GroupAuthorizationFailed
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+        )
+    )
+}

@@ -1,0 +1,237 @@
+//! What the change of a config row means beside the rows in force (warehouse 4.5.6 and 5.2).
+//!
+//! [`Routes`] are the rows in force. [`Routes::decide`] changes nothing: it answers with effects,
+//! in the order in which they are to be carried out. Whoever carries them out MUST hold back what
+//! follows an [`Effect::Ensure`] until the sink has acknowledged it, MUST drop it if the sink
+//! refuses for good (the old route stays, as if the row had been rejected), and MUST
+//! [`Routes::apply`] the effects of one change before the next change is decided.
+//!
+//! | change | effects |
+//! |---|---|
+//! | a pair of tables that is not in force | ensure, put, back-fill |
+//! | more columns | ensure, put, back-fill |
+//! | fewer columns, or another order | put: the columns stay in the table, and nobody writes them |
+//! | other properties | ensure, put |
+//! | nothing | none |
+//! | another sink table | ensure and put the new route, remove the old one, back-fill |
+//! | another source table | as deleted and inserted |
+//! | another key or salt | reject, the route in force stays |
+//! | deleted | remove; the table and its rows stay |
+//! | refused by itself | reject, the route in force stays |
+//! | no dimension any more | remove, reject |
+//!
+//! A rejected row is forgotten: it does not come alive when what it ran into goes away.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use engine::sink::TableDefinition;
+
+use super::config::{Columns, ConfigRow, RouteKey};
+use super::rejected::{Reason, Rejected};
+
+/// The change of one config row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigChange {
+    /// A route that goes, whatever becomes of the row.
+    gone: Option<RouteKey>,
+    /// Where the row led before: goes once the row is in force.
+    former: Option<RouteKey>,
+    /// The row as it is now, unless it was deleted.
+    row: Option<Result<ConfigRow, Rejected>>,
+}
+
+impl ConfigChange {
+    /// A row that was read, inserted or updated; `before` is known for an update only. What
+    /// `before` says counts as far as it was in force.
+    pub fn put(before: Option<&Columns>, after: &Columns) -> Self {
+        let former = before.and_then(|before| RouteKey::read(before).ok());
+        let row = ConfigRow::read(after);
+        let leaves = former.as_ref().is_some_and(|former| leaves(former, after, &row));
+        let (gone, former) = if leaves { (former, None) } else { (None, former) };
+        Self { gone, former, row: Some(row) }
+    }
+
+    /// A row that was deleted. If it cannot be told what it was about, it was not in force, and its
+    /// deletion is rejected.
+    pub fn delete(before: &Columns) -> Self {
+        match RouteKey::read(before) {
+            Ok(key) => Self { gone: Some(key), former: None, row: None },
+            Err(rejected) => Self { gone: None, former: None, row: Some(Err(rejected)) },
+        }
+    }
+}
+
+/// Whether the row is about another source now, which is a deletion and an insertion, or about no
+/// dimension.
+fn leaves(former: &RouteKey, after: &Columns, row: &Result<ConfigRow, Rejected>) -> bool {
+    match row {
+        Ok(row) => row.source_table != former.source_table,
+        Err(Rejected { reason: Reason::NotADimension, .. }) => true,
+        Err(_) => {
+            RouteKey::read(after).is_ok_and(|after| after.source_table != former.source_table)
+        }
+    }
+}
+
+/// One thing to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Create the table or add the columns it lacks; everything that follows waits for it.
+    Ensure(TableDefinition),
+    /// Route by this row from now on, instead of the one with the same key if there is one.
+    Put(ConfigRow),
+    /// Stop routing.
+    Remove(RouteKey),
+    /// Read the source table again, for this route.
+    Backfill(RouteKey),
+    /// The row is refused; counted and put into the side output.
+    Reject(Rejected),
+}
+
+/// What decisions depend on beside the rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteRules {
+    /// Schema of all dimension tables (`dim.schema`).
+    pub schema: Option<String>,
+    /// Whether several sources may feed one table (`dim.shared_sink`).
+    pub shared_sink: bool,
+}
+
+/// The config rows in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Routes {
+    rules: RouteRules,
+    rows: BTreeMap<String, BTreeMap<String, ConfigRow>>,
+}
+
+impl Routes {
+    /// No rows yet.
+    pub fn new(rules: RouteRules) -> Self {
+        Self { rules, rows: BTreeMap::new() }
+    }
+
+    /// The routes of a source table, by name of the sink table; none if it is not configured.
+    pub fn of<'r>(&'r self, source_table: &str) -> impl Iterator<Item = &'r ConfigRow> + use<'r> {
+        self.rows.get(source_table).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// All routes, by source table and sink table.
+    pub fn all(&self) -> impl Iterator<Item = &ConfigRow> {
+        self.rows.values().flat_map(BTreeMap::values)
+    }
+
+    /// The route with this key.
+    pub fn get(&self, key: &RouteKey) -> Option<&ConfigRow> {
+        self.rows.get(&key.source_table)?.get(&key.sink_table)
+    }
+
+    /// What `change` means. See the module.
+    pub fn decide(&self, change: &ConfigChange) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut routes = Cow::Borrowed(self);
+        if let Some(gone) = change.gone.as_ref().filter(|gone| self.get(gone).is_some()) {
+            let remove = Effect::Remove(gone.clone());
+            routes.to_mut().apply(&remove);
+            effects.push(remove);
+        }
+        match &change.row {
+            Some(Ok(row)) => routes.decide_row(row, change.former.as_ref(), &mut effects),
+            Some(Err(rejected)) => effects.push(Effect::Reject(rejected.clone())),
+            None => {}
+        }
+        effects
+    }
+
+    fn decide_row(&self, row: &ConfigRow, former: Option<&RouteKey>, effects: &mut Vec<Effect>) {
+        let key = row.key();
+        let in_force = self.get(&key);
+        let rejected = match in_force {
+            Some(in_force) => differs_for_good(in_force, row),
+            None => self.taken(row),
+        };
+        if let Some(rejected) = rejected {
+            return effects.push(Effect::Reject(rejected));
+        }
+        let widened = in_force
+            .is_none_or(|route| row.columns.iter().any(|column| !route.columns.contains(column)));
+        let same_table = in_force
+            .is_some_and(|route| (&route.extend, &route.family) == (&row.extend, &row.family));
+        if widened || !same_table {
+            effects.push(Effect::Ensure(row.definition(self.rules.schema.as_deref())));
+        }
+        if in_force != Some(row) {
+            effects.push(Effect::Put(row.clone()));
+        }
+        if let Some(former) = former.filter(|former| **former != key && self.get(former).is_some())
+        {
+            effects.push(Effect::Remove(former.clone()));
+        }
+        if widened {
+            effects.push(Effect::Backfill(key));
+        }
+    }
+
+    /// Why the sink table of a new route cannot be had.
+    fn taken(&self, row: &ConfigRow) -> Option<Rejected> {
+        let other = |route: &&ConfigRow| {
+            route.sink_table == row.sink_table && route.source_table != row.source_table
+        };
+        self.all().filter(other).find_map(|route| {
+            let (source, sink) = (&route.source_table, &route.sink_table);
+            if !self.rules.shared_sink {
+                let text = format!("{sink} is fed by {source}, and dim.shared_sink is off");
+                return Some(Rejected::new(Reason::SinkTaken, text));
+            }
+            let with = format!("{sink} is fed by {source}, too, with");
+            key_difference(route, row)
+                .map(|keys| Rejected::new(Reason::SharedKeyDiffers, format!("{with} {keys}")))
+                .or_else(|| {
+                    let salt = salt_difference(route, row)?;
+                    Some(Rejected::new(Reason::SharedSaltDiffers, format!("{with} {salt}")))
+                })
+        })
+    }
+
+    /// Carries out what concerns the routes themselves.
+    pub fn apply(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Put(row) => {
+                let routes = self.rows.entry(row.source_table.clone()).or_default();
+                routes.insert(row.sink_table.clone(), row.clone());
+            }
+            Effect::Remove(key) => {
+                let Some(routes) = self.rows.get_mut(&key.source_table) else { return };
+                routes.remove(&key.sink_table);
+                if routes.is_empty() {
+                    self.rows.remove(&key.source_table);
+                }
+            }
+            Effect::Ensure(_) | Effect::Backfill(_) | Effect::Reject(_) => {}
+        }
+    }
+}
+
+/// Why a row cannot take the place of the one in force.
+fn differs_for_good(in_force: &ConfigRow, row: &ConfigRow) -> Option<Rejected> {
+    let has = format!("{} has", row.sink_table);
+    let key = key_difference(in_force, row)
+        .map(|keys| Rejected::new(Reason::KeyChanged, format!("{has} {keys}")));
+    key.or_else(|| {
+        let salt = salt_difference(in_force, row)?;
+        Some(Rejected::new(Reason::SaltChanged, format!("{has} {salt}")))
+    })
+}
+
+fn key_difference(is: &ConfigRow, should: &ConfigRow) -> Option<String> {
+    (is.folded_keys() != should.folded_keys())
+        .then(|| format!("key ({}), not ({})", is.keys.join(", "), should.keys.join(", ")))
+}
+
+fn salt_difference(is: &ConfigRow, should: &ConfigRow) -> Option<String> {
+    let (is, should) = (is.extend.salt_buckets(), should.extend.salt_buckets());
+    (is != should).then(|| format!("{is} salt buckets, not {should}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,465 @@
+//! Which change goes to which dimension tables: what stands at the gate.
+//!
+//! The tests of a record come in the order of warehouse 5.1, and up to `no_config` nothing of its row
+//! is read. A record may go to several sinks; each takes the columns it is configured for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use connectors::format::dimension::{DimensionOp, ROW_BYTES_MAX};
+use connectors::format::maxwell::ChangeKind;
+use connectors::format::maxwell::data::is_object_with_members;
+use connectors::format::maxwell::decoder::{
+    DATA, DATABASE, KIND, OLD, TABLE, VALUE, maxwell_schema,
+};
+use engine::batch::build::Stamp;
+use engine::batch::order::Order;
+use engine::batch::row::Row;
+use engine::batch::schema::Schema;
+use engine::batch::stored;
+use engine::hash::{Map, key_group};
+use engine::limit::GATE_PENDING_ROWS_MAX;
+use engine::operator::decode::{
+    DEAD_PARTITION, DEAD_POSITION, DEAD_REASON, DEAD_VALUE, dead_schema,
+};
+use engine::operator::gate::{GateContext, GateLogic};
+use engine::source::reread::Reread;
+
+use super::cells::Columns;
+use super::notice::{Notice, Route, push_text, take_text};
+use super::rows::{CHANGE, FILL, KEY, SINK, change_schema};
+use crate::settings::Deletes;
+
+/// Input of the gate: changes as they come.
+pub(super) const INPUT_LIVE: usize = 1;
+/// Input of the gate: changes read again.
+pub(super) const INPUT_REREAD: usize = 2;
+
+/// Port: rows for the tables.
+pub(super) const PORT_ROUTED: usize = 0;
+/// Port: records whose row has no key, with the reason.
+pub(super) const PORT_NULL_PK: usize = 1;
+/// Port: records whose table could not be made, with the reason.
+pub(super) const PORT_UNROUTED: usize = 2;
+
+/// How records are taken.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    /// The business database.
+    pub(super) database: String,
+    pub(super) deletes: Deletes,
+    /// A route that no configuration is needed for and no table is behind.
+    pub(super) dictionary: Route,
+}
+
+/// A route and what it picks.
+struct Line {
+    route: Route,
+    columns: Columns,
+}
+
+/// Rows that wait for their table.
+#[derive(Default)]
+struct Waiting {
+    rows: BTreeMap<Order, Vec<u8>>,
+}
+
+/// The logic.
+pub(super) struct Routing {
+    rules: Rules,
+    tables: Map<Box<[u8]>, Vec<Line>>,
+    /// By source and sink.
+    waiting: BTreeMap<(String, String), Waiting>,
+    waiting_rows: u64,
+    filled: Vec<(String, u32)>,
+    /// Records of this epoch by table that nobody asks for.
+    unconfigured: BTreeMap<Box<[u8]>, u64>,
+    routed: Arc<Schema>,
+    dead: Arc<Schema>,
+    changes: Arc<Schema>,
+}
+
+impl Routing {
+    /// Nothing configured but the dictionary.
+    pub(super) fn new(rules: Rules) -> Self {
+        let mut routing = Self {
+            tables: Map::default(),
+            waiting: BTreeMap::new(),
+            waiting_rows: 0,
+            filled: Vec::new(),
+            unconfigured: BTreeMap::new(),
+            routed: change_schema(),
+            dead: dead_schema(),
+            changes: maxwell_schema(),
+            rules,
+        };
+        routing.put(routing.rules.dictionary.clone());
+        routing
+    }
+
+    fn put(&mut self, route: Route) {
+        let lines = self.tables.entry(route.source.as_bytes().into()).or_default();
+        let columns = Columns::of(&route);
+        match lines.iter_mut().find(|line| line.route.sink == route.sink) {
+            Some(line) => *line = Line { route, columns },
+            None => lines.push(Line { route, columns }),
+        }
+    }
+
+    fn remove(&mut self, source: &str, sink: &str) {
+        if let Some(lines) = self.tables.get_mut(source.as_bytes()) {
+            lines.retain(|line| line.route.sink != sink);
+            if lines.is_empty() {
+                self.tables.remove(source.as_bytes());
+            }
+        }
+    }
+
+    /// Ends the wait for a sink: its rows, in order.
+    fn release(&mut self, source: &str, sink: &str, context: &mut GateContext<'_>) -> Vec<Vec<u8>> {
+        let at = (source.to_owned(), sink.to_owned());
+        let Some(waiting) = self.waiting.remove(&at) else { return Vec::new() };
+        self.waiting_rows -= waiting.rows.len() as u64;
+        context.save_config(wait_key(source, sink), None);
+        for order in waiting.rows.keys() {
+            context.save(key_group(source.as_bytes()), row_key(source, sink, *order), None);
+        }
+        waiting.rows.into_values().collect()
+    }
+
+    /// Routes what waited for `sink`, which is there now.
+    fn route_waiting(&mut self, source: &str, sink: &str, context: &mut GateContext<'_>) {
+        for stored in self.release(source, sink, context) {
+            let batch = stored::decode(&self.changes, &stored).expect("written by this operator");
+            let row = batch.row(0);
+            let Some(lines) = self.tables.get_mut(source.as_bytes()) else { continue };
+            let rules = &self.rules;
+            let lines = lines.iter_mut().filter(|line| line.route.sink == sink);
+            lines.for_each(|line| line.take(row, None, rules, (&self.routed, &self.dead), context));
+        }
+    }
+
+    fn give_up(&mut self, source: &str, sink: &str, context: &mut GateContext<'_>) {
+        let routed = |line: &Line| line.route.sink == sink;
+        let is_routed =
+            self.tables.get(source.as_bytes()).is_some_and(|lines| lines.iter().any(routed));
+        for stored in self.release(source, sink, context) {
+            // A route there was before has taken them already.
+            if is_routed {
+                continue;
+            }
+            let batch = stored::decode(&self.changes, &stored).expect("written by this operator");
+            refuse(batch.row(0), PORT_UNROUTED, "unrouted", &self.dead, context);
+        }
+    }
+
+    /// Keeps `row` for every sink of its table that is being made; true if there is one.
+    fn keep_waiting(&mut self, row: Row<'_>, context: &mut GateContext<'_>) -> bool {
+        let source = text(row, TABLE);
+        let mut waits = false;
+        for ((of, sink), waiting) in &mut self.waiting {
+            if of != source {
+                continue;
+            }
+            waits = true;
+            if self.waiting_rows >= GATE_PENDING_ROWS_MAX {
+                refuse(row, PORT_UNROUTED, "unrouted", &self.dead, context);
+                continue;
+            }
+            let mut bytes = Vec::new();
+            stored::encode(row, &mut bytes);
+            let key = row_key(of, sink, row.order());
+            context.save(key_group(of.as_bytes()), key, Some(bytes.clone()));
+            waiting.rows.insert(row.order(), bytes);
+            self.waiting_rows += 1;
+        }
+        waits
+    }
+
+    fn live(&mut self, row: Row<'_>, context: &mut GateContext<'_>) {
+        if let Some(reason) = self.refusal(row) {
+            return context.counters.add_labelled("dropped", ("reason", reason), 1);
+        }
+        let waits = !self.waiting.is_empty() && self.keep_waiting(row, context);
+        let table = row.bytes(TABLE).unwrap_or_default();
+        let Some(lines) = self.tables.get_mut(table) else {
+            if !waits {
+                self.count_unconfigured(table);
+            }
+            return;
+        };
+        if !is_object_with_members(row.bytes(DATA).unwrap_or_default()) {
+            return context.counters.add_labelled("dropped", ("reason", "empty_data"), 1);
+        }
+        if kind(row) == ChangeKind::Delete && self.rules.deletes == Deletes::Ignore {
+            return context.counters.add_labelled("dropped", ("reason", "delete_ignored"), 1);
+        }
+        let (rules, schemas) = (&self.rules, (&self.routed, &self.dead));
+        lines.iter_mut().for_each(|line| line.take(row, None, rules, schemas, context));
+    }
+
+    /// A record read again, for the routes that wait for it. It was counted when it first came.
+    fn again(&mut self, row: Row<'_>, context: &mut GateContext<'_>) {
+        let number = Reread::number_of(row.order().partition).expect("a row read again");
+        let ignored = kind(row) == ChangeKind::Delete && self.rules.deletes == Deletes::Ignore;
+        let empty = !is_object_with_members(row.bytes(DATA).unwrap_or_default());
+        if self.refusal(row).is_some() || ignored || empty {
+            return;
+        }
+        let Some(lines) = self.tables.get_mut(row.bytes(TABLE).unwrap_or_default()) else { return };
+        let (rules, schemas) = (&self.rules, (&self.routed, &self.dead));
+        // What an earlier request has finished in this epoch, a later one must not begin again: it
+        // would be left in the middle.
+        let source = text(row, TABLE);
+        let earlier = |filled: &&(String, u32)| filled.0 == source && filled.1 < number;
+        let earlier = self.filled.iter().filter(earlier).map(|(_, number)| *number).max();
+        let wanted = |line: &&mut Line| {
+            line.is_served_by(number) && !earlier.is_some_and(|earlier| line.is_served_by(earlier))
+        };
+        for line in lines.iter_mut().filter(wanted) {
+            context.counters.add("backfill_rows", 1);
+            line.take(row, Some(number), rules, schemas, context);
+        }
+    }
+
+    fn count_unconfigured(&mut self, table: &[u8]) {
+        match self.unconfigured.get_mut(table) {
+            Some(count) => *count += 1,
+            None => drop(self.unconfigured.insert(table.into(), 1)),
+        }
+    }
+
+    /// Why a record is dropped before its table is looked up.
+    fn refusal(&self, row: Row<'_>) -> Option<&'static str> {
+        if row.bytes(DATABASE) != Some(self.rules.database.as_bytes()) {
+            return Some("other_db");
+        }
+        match kind(row) {
+            ChangeKind::BootstrapMarker => Some("bootstrap_marker"),
+            ChangeKind::Ddl => Some("ddl"),
+            ChangeKind::Unknown => Some("unknown_type"),
+            ChangeKind::Insert | ChangeKind::Update | ChangeKind::Delete => None,
+        }
+    }
+}
+
+impl Line {
+    fn is_served_by(&self, number: u32) -> bool {
+        self.route.fill.is_some_and(|wanted| wanted <= number)
+    }
+
+    /// Sends what the record means for this sink.
+    fn take(
+        &mut self,
+        row: Row<'_>,
+        fill: Option<u32>,
+        rules: &Rules,
+        (routed, dead): (&Arc<Schema>, &Arc<Schema>),
+        context: &mut GateContext<'_>,
+    ) {
+        self.columns.read(row.bytes(DATA).unwrap_or_default());
+        let deletes = kind(row) == ChangeKind::Delete && rules.deletes == Deletes::Delete;
+        let fault = self.columns.key_fault();
+        let large = (self.columns.bytes() > ROW_BYTES_MAX).then_some("large_row");
+        if let Some(reason) = fault.or(large) {
+            if fill.is_none() {
+                refuse(row, PORT_NULL_PK, reason, dead, context);
+                match reason {
+                    "null_pk" => context.counters.add("null_pk", 1),
+                    _ => context.counters.add_labelled("refused_row", ("reason", reason), 1),
+                }
+            }
+            return;
+        }
+        let former = match kind(row) {
+            ChangeKind::Update => row.bytes(OLD).and_then(|old| self.columns.read_former_key(old)),
+            _ => None,
+        };
+        let (sink, columns) = (self.route.sink.as_str(), &self.columns);
+        let counts = fill.is_none() && sink != rules.dictionary.sink;
+        let to = To { sink, row, fill, routed };
+        if let Some(texts) = &former {
+            let (mut key, mut change) = (Vec::new(), Vec::new());
+            if columns.write_former(sink, texts, &mut key, &mut change) {
+                context.counters.add("dim_deletes", u64::from(counts));
+                to.emit(context, |out| out.extend(&key), |out| out.extend(&change));
+            }
+        }
+        let write_key = |out: &mut Vec<u8>| columns.write_key(out);
+        if deletes {
+            context.counters.add("dim_deletes", u64::from(counts));
+            return to.emit(context, write_key, |out| columns.write_deletion(sink, out));
+        }
+        // The row under its new key is what the record says, not what it was under the old one.
+        let op = if former.is_some() { DimensionOp::Replace } else { DimensionOp::Upsert };
+        context.counters.add("dim_upserts", u64::from(counts));
+        to.emit(context, write_key, |out| columns.write_row(sink, op, out));
+    }
+}
+
+/// Where a change goes, and what it comes from.
+struct To<'a> {
+    sink: &'a str,
+    row: Row<'a>,
+    fill: Option<u32>,
+    routed: &'a Arc<Schema>,
+}
+
+impl To<'_> {
+    fn emit(
+        &self,
+        context: &mut GateContext<'_>,
+        key: impl FnOnce(&mut Vec<u8>),
+        change: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let rows = context.output.row(PORT_ROUTED, self.routed);
+        rows.begin();
+        let sink = rows.append(self.sink.as_bytes());
+        rows.slice(SINK, sink);
+        let key = rows.append_with(key);
+        rows.slice(KEY, key);
+        let change = rows.append_with(change);
+        rows.slice(CHANGE, change);
+        rows.int(FILL, self.fill.map(i64::from));
+        rows.end(Stamp::of(self.row));
+    }
+}
+
+impl GateLogic for Routing {
+    fn config(&mut self, row: Row<'_>, context: &mut GateContext<'_>) {
+        let notice = Notice::read(row);
+        let mut bytes = Vec::new();
+        notice.encode(&mut bytes);
+        match notice {
+            Notice::Put(route) => {
+                let (source, sink) = (route.source.clone(), route.sink.clone());
+                context.save_config(route_key(&source, &sink), Some(bytes));
+                self.put(route);
+                self.route_waiting(&source, &sink, context);
+            }
+            Notice::Remove { source, sink } => {
+                context.save_config(route_key(&source, &sink), None);
+                self.remove(&source, &sink);
+                self.give_up(&source, &sink, context);
+            }
+            Notice::Waits { source, sink } => {
+                context.save_config(wait_key(&source, &sink), Some(bytes));
+                self.waiting.entry((source, sink)).or_default();
+            }
+            Notice::GivenUp { source, sink } => self.give_up(&source, &sink, context),
+            // Rows that it answers may be among those of this epoch.
+            Notice::Filled { source, number } => self.filled.push((source, number)),
+        }
+    }
+
+    fn row(&mut self, input: usize, row: Row<'_>, context: &mut GateContext<'_>) {
+        match input {
+            INPUT_LIVE => self.live(row, context),
+            INPUT_REREAD => self.again(row, context),
+            other => unreachable!("the gate has no input {other}"),
+        }
+    }
+
+    fn closed(&mut self, context: &mut GateContext<'_>) {
+        for (table, count) in std::mem::take(&mut self.unconfigured) {
+            let name = String::from_utf8_lossy(&table).into_owned();
+            context.counters.add_labelled("dropped", ("reason", "no_config"), count);
+            context.counters.add_labelled("no_config", ("table", name), count);
+        }
+        for (source, number) in std::mem::take(&mut self.filled) {
+            let Some(lines) = self.tables.get_mut(source.as_bytes()) else { continue };
+            for line in lines.iter_mut().filter(|line| line.is_served_by(number)) {
+                line.route.fill = None;
+                let mut bytes = Vec::new();
+                Notice::Put(line.route.clone()).encode(&mut bytes);
+                context.save_config(route_key(&source, &line.route.sink), Some(bytes));
+            }
+        }
+    }
+
+    fn load(&mut self, key: &[u8], value: &[u8]) {
+        let written = "state of this operator was written by it";
+        let (kind, mut rest) = key.split_first().expect(written);
+        match *kind {
+            ROUTE_KEY => match Notice::decode(value).expect(written) {
+                Notice::Put(route) => self.put(route),
+                other => unreachable!("{other:?} is no route"),
+            },
+            WAIT_KEY => {
+                let (source, sink) = take_names(&mut rest).expect(written);
+                self.waiting.entry((source, sink)).or_default();
+            }
+            _ => {
+                let (source, sink) = take_names(&mut rest).expect(written);
+                let order = Order::decode(rest).expect(written);
+                let waiting = self.waiting.entry((source, sink)).or_default();
+                waiting.rows.insert(order, value.to_vec());
+                self.waiting_rows += 1;
+            }
+        }
+    }
+
+    fn entries(&self) -> usize {
+        self.tables.len() + self.waiting.values().map(|waiting| waiting.rows.len()).sum::<usize>()
+    }
+}
+
+/// Keys of this operator's state begin with what they are.
+const ROUTE_KEY: u8 = b'r';
+const WAIT_KEY: u8 = b'w';
+const ROW_KEY: u8 = b'x';
+
+fn route_key(source: &str, sink: &str) -> Vec<u8> {
+    state_key(ROUTE_KEY, source, sink)
+}
+
+fn wait_key(source: &str, sink: &str) -> Vec<u8> {
+    state_key(WAIT_KEY, source, sink)
+}
+
+fn row_key(source: &str, sink: &str, order: Order) -> Vec<u8> {
+    let mut key = state_key(ROW_KEY, source, sink);
+    order.encode(&mut key);
+    key
+}
+
+fn state_key(kind: u8, source: &str, sink: &str) -> Vec<u8> {
+    let mut key = vec![kind];
+    push_text(&mut key, source);
+    push_text(&mut key, sink);
+    key
+}
+
+fn take_names(rest: &mut &[u8]) -> Option<(String, String)> {
+    Some((take_text(rest)?, take_text(rest)?))
+}
+
+fn text(row: Row<'_>, column: usize) -> &str {
+    std::str::from_utf8(row.bytes(column).unwrap_or_default()).unwrap_or_default()
+}
+
+fn kind(row: Row<'_>) -> ChangeKind {
+    let code = row.int(KIND).expect("never null");
+    ChangeKind::of_code(code).expect("written by the decoder")
+}
+
+/// Sends the record to a side output.
+fn refuse(
+    row: Row<'_>,
+    port: usize,
+    reason: &str,
+    schema: &Arc<Schema>,
+    context: &mut GateContext<'_>,
+) {
+    let rows = context.output.row(port, schema);
+    rows.begin();
+    let value = rows.append(row.bytes(VALUE).unwrap_or_default());
+    rows.slice(DEAD_VALUE, value);
+    let reason = rows.append(reason.as_bytes());
+    rows.slice(DEAD_REASON, reason);
+    let order = row.order();
+    let partition = rows.append(order.partition.to_string().as_bytes());
+    rows.slice(DEAD_PARTITION, partition);
+    rows.int(DEAD_POSITION, i64::try_from(order.position).ok());
+    rows.end(Stamp::of(row));
+}
