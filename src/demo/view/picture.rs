@@ -124,8 +124,12 @@ fn dwd_lines_close(picture: &Picture<'_>) -> Vec<Line<'static>> {
     let topics: Vec<&str> = layer::dwd().collect();
     let cell = |topic: &&str| {
         let name = topic.strip_prefix("dwd_traffic_").unwrap_or(topic);
+        let name = name.strip_suffix("_log").or(name.strip_suffix("_detail")).unwrap_or(name);
         let per_second = rate(picture.rates.of(topic));
-        Span::from(format!("  {name:<21}{:>9}{per_second:>8}", number(picture.sample.rows(topic))))
+        Span::from(format!(
+            "  {name:<15}{:>12}{per_second:>11}",
+            number(picture.sample.rows(topic))
+        ))
     };
     topics.chunks(2).map(|topics| topics.iter().map(cell).collect()).collect()
 }

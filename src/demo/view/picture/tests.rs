@@ -118,7 +118,7 @@ fn the_smallest_usual_screen_shows_a_row_of_each_table() {
         "cpu 0 %",
         "in flight 0 B",
         "+user_info",
-        "user_jump_detail",
+        "user_jump",
         "ods_db",
         "Ctrl-C",
     ];
