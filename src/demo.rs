@@ -39,6 +39,7 @@ use engine::control::registry::SubmitOptions;
 use engine::runtime::process::ProcessSettings;
 use engine::time::zone::Zone;
 use jobs::generate::Generator;
+use jobs::ods::ods_db;
 use jobs::{Job, Settings};
 
 use self::bound::Bounds;
@@ -66,6 +67,11 @@ const HURRY: Duration = Duration::from_secs(2);
 /// quarter of the engine's usual limit costs it a sixth of its speed and saves two thirds of its
 /// memory.
 const INFLIGHT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Bytes kept of each partition of a live demo's topics: minutes of the records.
+const RETENTION_BYTES: u64 = 64 * 1024 * 1024;
+/// The same of the shop's changes, which begin with what its dimensions were at first.
+const SHOP_RETENTION_BYTES: u64 = 2 << 30;
 
 /// What `demo` was asked.
 #[derive(Debug, Clone)]
@@ -150,6 +156,11 @@ fn process_settings(request: &Request) -> ProcessSettings {
     let mut settings = ProcessSettings::new(request.workers, random_seed());
     settings.inflight_bytes_max = INFLIGHT_BYTES_MAX;
     settings.crash_points = crash_points(&request.crash_at);
+    // What ends may be looked at as a whole; what does not must not fill the disk.
+    settings.retention.bytes = if request.records.is_some() { 0 } else { RETENTION_BYTES };
+    // A back-fill reads this one from the beginning: days of it are kept.
+    let shop = if request.records.is_some() { 0 } else { SHOP_RETENTION_BYTES };
+    settings.retention.by_topic.insert(ods_db::NAME.to_owned(), shop);
     settings.epoch = EpochSettings {
         interval_ms: Some(request.epoch_interval_ms),
         rows_max: None,

@@ -12,17 +12,18 @@ use std::time::Duration;
 
 use anyhow::Result;
 use engine::checkpoint::restore::Saved;
+use engine::checkpoint::writer::Retention;
 use engine::control::controller::EpochSettings;
 use engine::control::registry::SubmitOptions;
-use engine::crash_point::CrashPoints;
 use engine::error::exit;
 use engine::graph::JobPlan;
+use engine::graph::plan::SinkTarget;
 use engine::outbox::log::LogOptions;
 use engine::runtime::process::ProcessSettings;
 
 use self::outside::{Inside, plans_over};
 use crate::cli::{Cli, RunArgs};
-use crate::config::checked::Checked;
+use crate::config::checked::{Checked, SourcePlace};
 use crate::data_dir::DataDir;
 use crate::injected::{crash_points, poison};
 use crate::replay::random_seed;
@@ -85,7 +86,11 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
         new_state: args.new_state.clone(),
         quarantine: cli.quarantine.clone(),
     };
-    let settings = settings(checked, are_bounded(&plans), &points);
+    let settings = ProcessSettings {
+        crash_points: points,
+        retention: retention(checked, &plans),
+        ..settings(checked, are_bounded(&plans))
+    };
     let running = warehouse.start(&settings, plans, options)?;
     serve(
         dir,
@@ -105,6 +110,27 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
     running.wait(LOOK, |_running| Ok(()))
 }
 
+/// What the job file says of topics, by the names they have. Those that a back-fill reads from the
+/// beginning are kept whole.
+fn retention(checked: &Checked, plans: &[Arc<JobPlan>]) -> Retention {
+    let mut retention = Retention { bytes: checked.topics.retention_bytes, ..Retention::default() };
+    for place in [&checked.ods_db, &checked.table_process] {
+        if let SourcePlace::Embedded { topic, .. } = place {
+            retention.by_topic.insert(topic.clone(), 0);
+        }
+    }
+    for plan in plans {
+        let choice = checked.jobs.iter().find(|choice| choice.job.name() == &*plan.name);
+        let Some(bytes) = choice.and_then(|choice| choice.retention_bytes) else { continue };
+        for (_, sink) in plan.sinks() {
+            if let SinkTarget::Topics(topics, _) = &sink.target {
+                retention.by_topic.extend(topics.iter().map(|topic| (topic.name.clone(), bytes)));
+            }
+        }
+    }
+    retention
+}
+
 /// Whether every source ends by itself, so that the process has an end. A source that cannot be
 /// made refuses the jobs later and says why.
 fn are_bounded(plans: &[Arc<JobPlan>]) -> bool {
@@ -112,7 +138,7 @@ fn are_bounded(plans: &[Arc<JobPlan>]) -> bool {
     sources.all(|(_, spec)| spec.factory.create().is_ok_and(|source| source.describe().bounded))
 }
 
-fn settings(checked: &Checked, bounded: bool, points: &CrashPoints) -> ProcessSettings {
+fn settings(checked: &Checked, bounded: bool) -> ProcessSettings {
     let engine = &checked.engine;
     ProcessSettings {
         epoch: EpochSettings {
@@ -123,7 +149,6 @@ fn settings(checked: &Checked, bounded: bool, points: &CrashPoints) -> ProcessSe
         },
         inflight_bytes_max: engine.inflight_bytes_max,
         source_queue_bytes: engine.source_queue_bytes,
-        crash_points: points.clone(),
         log: LogOptions { file_bytes: engine.segment_bytes, ..LogOptions::default() },
         ..ProcessSettings::new(checked.workers, random_seed())
     }

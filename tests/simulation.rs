@@ -17,6 +17,7 @@ use engine::batch::build::{RAW_KEY, RAW_VALUE, Stamp, raw_schema};
 use engine::batch::schema::Schema;
 use engine::batch::{Batch, Slice};
 use engine::checkpoint::disk::Disk;
+use engine::checkpoint::layout::topic_dir;
 use engine::checkpoint::writer::TopicMarks;
 use engine::codec::{Decoded, Decoder, Verbatim};
 use engine::graph::plan::{Feed, SinkTarget, SourceSpec, TopicSpec};
@@ -42,6 +43,15 @@ fn partitioner(key: &[u8], partitions: u32) -> u32 {
 
 /// Logs of a dense hour around midnight, dealt to partitions by device.
 fn generated(seed: u64, records: u64) -> Input {
+    let mut partitions = vec![Vec::new(); PARTITIONS as usize];
+    for (key, line) in keyed(seed, records) {
+        partitions[partitioner(&key, PARTITIONS) as usize].push(line);
+    }
+    Input { partitions }
+}
+
+/// The same logs in order, each with its device.
+fn keyed(seed: u64, records: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
     let settings = jobs::generate::Settings {
         seed,
         start_ms: END_MS - 600_000,
@@ -51,15 +61,14 @@ fn generated(seed: u64, records: u64) -> Input {
         ..jobs::generate::Settings::default()
     };
     let mut cursor = Generator::new(settings).open(0);
-    let mut partitions = vec![Vec::new(); PARTITIONS as usize];
-    let mut line = Vec::new();
+    let mut messages = Vec::new();
     for _ in 0..records {
-        line.clear();
+        let mut line = Vec::new();
         let made = cursor.next(&mut line).expect("an endless stream");
         let key = made.key.map_or(Vec::new(), |range| line[range].to_vec());
-        partitions[partitioner(&key, PARTITIONS) as usize].push(line.clone());
+        messages.push((key, line));
     }
-    Input { partitions }
+    messages
 }
 
 fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
@@ -91,10 +100,11 @@ fn side_name(topic: &str) -> Option<String> {
 }
 
 /// What a history gave, in the oracle's form.
-fn observed(simulation: &Simulation, target: &Target) -> Outcome {
+fn observed(simulation: &Simulation, target: &Target, topics: &dyn Fn(&str) -> bool) -> Outcome {
     let mut outcome = Outcome::default();
-    let names: Vec<String> =
-        simulation.saved().topics.keys().map(|(topic, _)| topic.to_string()).collect();
+    let saved = simulation.saved();
+    let names = saved.topics.keys().map(|(topic, _)| topic.to_string());
+    let names: Vec<String> = names.filter(|topic| topics(topic)).collect();
     for name in names.into_iter().collect::<std::collections::BTreeSet<_>>() {
         for (_, _, value) in simulation.topic(&name) {
             match side_name(&name) {
@@ -209,7 +219,7 @@ fn check_with(crew: &[usize], seed: u64, input: &Input, crashes: u32, interval_m
     simulation.settings.epoch.interval_ms = Some(interval_ms);
     simulation.run(crashes, &|_, _| plans(&records, &target));
     assert_eq!(simulation.fatals, [], "seed {seed}: it stopped by itself");
-    assert_same(seed, &observed(&simulation, &target), &expected);
+    assert_same(seed, &observed(&simulation, &target, &|_| true), &expected);
     simulation.generations
 }
 
@@ -244,39 +254,13 @@ fn the_golden_scenario_through_embedded_topics() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pipelines/golden/IN/ods_log.jsonl");
     let text = std::fs::read_to_string(path).expect("part of the repository");
     let messages: Vec<Vec<u8>> = text.lines().map(|line| line.as_bytes().to_vec()).collect();
-    let count = messages.len() as u64;
     for seed in seeds(1, 5) {
         let keyed = messages.iter().map(|message| (mid_of(message), message.clone())).collect();
-        let records = Records::new("log files", vec![keyed], seed);
-        let target = Target::new(seed, UnitPolicy::EVERY_EPOCH);
-        let (marks, all_there) =
-            (RefCell::new(TopicMarks::default()), Arc::new(AtomicBool::new(false)));
-        let mut simulation = Simulation::new(seed, END_MS);
-        let until = all_there.clone();
-        let make = |topics: &TopicMarks, disk: Arc<dyn Disk>| {
-            marks.replace(topics.clone());
-            let written = TopicSpec { name: "ods_log".to_owned(), partitions: PARTITIONS };
-            let mut plans = vec![feeder(&records, SinkTarget::Topics(vec![written], partitioner))];
-            let source = TopicSourceFactory {
-                topic: "ods_log".to_owned(),
-                partitions: PARTITIONS,
-                disk,
-                marks: topics.clone(),
-                until: Some(until.clone()),
-                snapshot: false,
-            };
-            plans.extend(plans_of(Arc::new(source), &target));
-            plans
-        };
-        let finished = simulation.run_until(2_000_000, &make, &|| {
-            let rows =
-                marks.borrow().all().into_iter().filter(|((topic, _), _)| &**topic == "ods_log");
-            let written: u64 = rows.map(|(_, mark)| mark.next_base).sum();
-            all_there.store(written == count, Ordering::SeqCst);
-            false
-        });
+        let (target, mut simulation) =
+            (Target::new(seed, UnitPolicy::EVERY_EPOCH), Simulation::new(seed, END_MS));
+        let finished = through_topic(&mut simulation, &target, keyed, seed, 0);
         assert!(finished, "seed {seed}: not finished");
-        let seen = observed(&simulation, &target);
+        let seen = observed(&simulation, &target, &|_| true);
         let input = Input { partitions: vec![messages.clone()] };
         let expected = oracle::outcome(&input, &oracle::Settings::default());
         for (topic, records) in &expected.topics {
@@ -287,6 +271,83 @@ fn the_golden_scenario_through_embedded_topics() {
             assert_eq!(seen.table(table).len(), rows, "the golden rows");
         }
     }
+}
+
+/// Runs all jobs on an embedded topic `ods_log` that another job fills with `messages`; answers
+/// whether they came to an end.
+fn through_topic(
+    simulation: &mut Simulation,
+    target: &Target,
+    messages: Vec<(Vec<u8>, Vec<u8>)>,
+    seed: u64,
+    crashes: u32,
+) -> bool {
+    let count = messages.len() as u64;
+    let records = Records::new("log files", vec![messages], seed);
+    let (marks, all_there) =
+        (RefCell::new(TopicMarks::default()), Arc::new(AtomicBool::new(false)));
+    let until = all_there.clone();
+    let make = |topics: &TopicMarks, disk: Arc<dyn Disk>| {
+        marks.replace(topics.clone());
+        let written = TopicSpec { name: "ods_log".to_owned(), partitions: PARTITIONS };
+        let mut plans = vec![feeder(&records, SinkTarget::Topics(vec![written], partitioner))];
+        let source = TopicSourceFactory {
+            topic: "ods_log".to_owned(),
+            partitions: PARTITIONS,
+            disk,
+            marks: topics.clone(),
+            until: Some(until.clone()),
+            snapshot: false,
+        };
+        plans.extend(plans_of(Arc::new(source), target));
+        plans
+    };
+    let announce_end = || {
+        let rows = marks.borrow().all().into_iter().filter(|((topic, _), _)| &**topic == "ods_log");
+        let written: u64 = rows.map(|(_, mark)| mark.next_base).sum();
+        all_there.store(written == count, Ordering::SeqCst);
+        false
+    };
+    for crash in 1..=u64::from(crashes) {
+        if simulation.run_until(500 * crash + seed % 400, &make, &announce_end) {
+            return true;
+        }
+        simulation.crash();
+    }
+    simulation.run_until(2_000_000, &make, &announce_end)
+}
+
+/// Retention of one byte: every file of `ods_log` goes as soon as it may. The jobs read that topic,
+/// die and go on, and miss nothing.
+#[test]
+fn retention_takes_nothing_that_is_still_to_be_read() {
+    let mut removed = 0;
+    for seed in seeds(1, 20) {
+        let clock_ms = END_MS + 86_400_000;
+        let target = Target::new(seed, UnitPolicy::EVERY_EPOCH);
+        let mut simulation = Simulation::new(seed, clock_ms);
+        simulation.settings.epoch.interval_ms = Some(10);
+        simulation.settings.retention.by_topic = [("ods_log".to_owned(), 1)].into();
+        let finished = through_topic(&mut simulation, &target, keyed(seed, 300), seed, 4);
+        assert!(finished, "seed {seed}: not finished");
+        let settings = oracle::Settings { clock_ms, ..oracle::Settings::default() };
+        let expected = oracle::outcome(&generated(seed, 300), &settings);
+        // Of `ods_log` itself only the end is left.
+        let ours = |topic: &str| expected.topics.contains_key(topic);
+        let seen = observed(&simulation, &target, &ours);
+        for (topic, records) in &expected.topics {
+            assert_eq!(seen.topic(topic), sorted(records.iter().cloned()), "seed {seed}: {topic}");
+        }
+        for table in [TRAFFIC, PAGE_VIEW] {
+            assert_eq!(seen.table(table), expected.table(table), "seed {seed}: {table}");
+        }
+        for partition in 0..PARTITIONS {
+            let files = simulation.disk.list(&topic_dir("ods_log", partition)).expect("there");
+            removed +=
+                u32::from(!files.iter().any(|(name, _)| name.starts_with("00000000000000000000")));
+        }
+    }
+    assert!(removed > 30, "only {removed} of 60 partitions lost their first file");
 }
 
 fn mid_of(message: &[u8]) -> Vec<u8> {

@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("jobs", &["engine", "connectors"]),
     ("xtask", &[]),
     // Benches start a real broker, so they use xtask beside what they measure.
-    ("benches", &["engine", "connectors", "jobs", "xtask"]),
+    ("benches", &["engine", "connectors", "jobs", "store", "xtask"]),
     ("watershed", &["engine", "connectors", "sql", "console", "store", "jobs"]),
 ];
 

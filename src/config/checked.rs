@@ -96,7 +96,8 @@ impl Checked {
         judge.choice(raw.dws.connector.as_ref(), &[("embedded", ())], &["doris"]);
         judge.choice(raw.dim.connector.as_ref(), &[("embedded", ())], &["phoenix"]);
         let zone = time_zone(raw.watershed.time_zone.as_ref(), &mut judge);
-        let jobs = job::check(&raw, &mut judge);
+        let topics = place::topics(&raw.topics, &mut judge);
+        let jobs = job::check(&raw, &topics, &mut judge);
         // Where a source begins is no question for one that is not read.
         let begin = Begin::of(&raw.switch, &mut judge);
         let begin = |reader| begin.if_read(jobs.iter().any(|choice| choice.job == reader));
@@ -109,7 +110,7 @@ impl Checked {
             ods_log: place::log_source(&raw.ods_log, begin(Job::LogSplit), &mut judge),
             ods_db: place::db_source(&raw.ods_db, begin(Job::OdsDb), &mut judge),
             table_process: place::config_source(&raw.table_process, &mut judge),
-            topics: place::topics(&raw.topics, &mut judge),
+            topics,
             jobs,
         };
         ConfigError::check(judge.faults).map(|()| checked)

@@ -284,6 +284,10 @@ sections! {
         "connector" connector,
         /// Partitions of a topic that is not there yet. Default 4; 1 to 1024.
         "sink.topic.partitions" topic_partitions,
+        /// Bytes of a partition of an embedded topic above which its oldest files go, as far as no
+        /// job of this process still has to read them. Default `2GiB`; from `1MiB`, `0B` = all is
+        /// kept.
+        "retention.bytes" retention_bytes,
         /// Replicas of a Kafka topic that is not there yet. Default 1; 1 to 32.
         "sink.topic.replication" topic_replication,
         /// Text before the name of every topic written. Default: none.
@@ -317,6 +321,8 @@ sections! {
         /// Whether its topics are written: `true` (default), `false`. What it computes is there for
         /// other jobs in either case.
         "publish" publish,
+        /// As `retention.bytes` of `[topics]`, for the embedded topics of this job.
+        "retention.bytes" retention_bytes,
     }
 }
 

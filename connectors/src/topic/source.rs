@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use engine::batch::build::raw_schema;
 use engine::batch::schema::Schema;
 use engine::checkpoint::disk::Disk;
-use engine::checkpoint::writer::TopicMarks;
+use engine::checkpoint::writer::{TopicMarks, TopicReader};
 use engine::clock::Moment;
 use engine::error::Fault;
 use engine::outbox::block::Block;
@@ -57,8 +57,9 @@ impl SourceFactory for TopicSourceFactory {
 
     fn create(&self) -> Result<Box<dyn Source>, Fault> {
         let (marks, topic) = (self.marks.clone(), self.topic.clone());
+        let reader = marks.reader(&topic);
         let visible = Box::new(move |partition| marks.get(&topic, partition));
-        Ok(Box::new(TopicSource::new(self.clone(), visible)))
+        Ok(Box::new(TopicSource::new(self.clone(), visible, reader)))
     }
 }
 
@@ -68,6 +69,8 @@ type Visible = Box<dyn Fn(u32) -> Option<Mark> + Send>;
 struct TopicSource {
     setup: TopicSourceFactory,
     visible: Visible,
+    /// Keeps retention from what we may still read.
+    reader: TopicReader,
     open: Vec<Live>,
     /// Which open partition is asked next.
     next: usize,
@@ -88,10 +91,11 @@ struct Live {
 }
 
 impl TopicSource {
-    fn new(setup: TopicSourceFactory, visible: Visible) -> Self {
+    fn new(setup: TopicSourceFactory, visible: Visible, reader: TopicReader) -> Self {
         Self {
             setup,
             visible,
+            reader,
             open: Vec::new(),
             next: 0,
             rereads: Rereads::new(),
@@ -269,6 +273,7 @@ impl Source for TopicSource {
 
     fn open(&mut self, partition: &Partition, start: &Start) -> Result<(), Fault> {
         let live = self.live(partition, start)?;
+        self.reader.passed(partition.ordinal, live.reading.next);
         self.open.push(live);
         Ok(())
     }
@@ -286,7 +291,16 @@ impl Source for TopicSource {
         self.poll_in_turn(budget)
     }
 
-    fn acknowledge(&mut self, _positions: &[(Partition, Position)]) {}
+    /// What is acknowledged is saved, so no later generation begins before it.
+    fn acknowledge(&mut self, positions: &[(Partition, Position)]) {
+        for (partition, position) in positions {
+            // Not an extra partition: it is read again from what is left.
+            let live = self.open.iter().any(|live| live.partition == *partition);
+            if let (true, Some(offset)) = (live, position.as_number()) {
+                self.reader.passed(partition.ordinal, offset);
+            }
+        }
+    }
 
     fn close(&mut self) {
         self.open.clear();

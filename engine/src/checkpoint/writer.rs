@@ -9,6 +9,7 @@ mod commit;
 mod deliveries;
 mod groups;
 mod logs;
+mod readers;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use self::deliveries::Deliveries;
 use self::groups::Groups;
 use self::logs::Logs;
+use self::readers::Readers;
 use super::bundle::Bundle;
 use super::disk::Disk;
 use super::layout::{self, SinkKey, space};
@@ -29,6 +31,25 @@ use crate::outbox::log::{LogOptions, Mark};
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
 use crate::sink::{Unit, UnitPolicy};
 use crate::state::backend::{StateBackend, StateBatch};
+
+pub use self::readers::TopicReader;
+
+/// How much of embedded topics is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Bytes of each partition above which its oldest files go; 0 = all is kept.
+    pub bytes: u64,
+    /// The same for topics of their own.
+    pub by_topic: BTreeMap<String, u64>,
+}
+
+impl Retention {
+    /// Bytes kept of each partition of `topic`.
+    fn of(&self, topic: &str) -> Option<u64> {
+        let bytes = self.by_topic.get(topic).copied().unwrap_or(self.bytes);
+        (bytes > 0).then_some(bytes)
+    }
+}
 
 /// Where a block goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,10 +139,12 @@ pub(crate) struct PlannedUnit {
 /// The ways to the dispatchers.
 pub(crate) type UnitInboxes = Arc<Mutex<BTreeMap<SinkKey, Inbox<PlannedUnit>>>>;
 
-/// Visible ends of embedded topics, read by topic sources of this process.
+/// What the writer and the topic sources of this process know of each other: visible ends of
+/// embedded topics, and how far they are read.
 #[derive(Debug, Clone, Default)]
 pub struct TopicMarks {
     marks: Arc<Mutex<BTreeMap<(Arc<str>, u32), Mark>>>,
+    readers: Readers,
 }
 
 impl TopicMarks {
@@ -133,6 +156,11 @@ impl TopicMarks {
     /// All partitions, sorted.
     pub fn all(&self) -> Vec<((Arc<str>, u32), Mark)> {
         self.lock().iter().map(|(key, mark)| (key.clone(), *mark)).collect()
+    }
+
+    /// A reader of this topic: what it has not passed is not removed while the process lives.
+    pub fn reader(&self, topic: &str) -> TopicReader {
+        self.readers.add(topic)
     }
 
     pub(crate) fn set(&self, marks: impl IntoIterator<Item = ((Arc<str>, u32), Mark)>) {
@@ -168,6 +196,7 @@ pub(crate) struct WriterSetup {
     pub(crate) generation: u64,
     pub(crate) workers: usize,
     pub(crate) log_options: LogOptions,
+    pub(crate) retention: Retention,
     pub(crate) points: CrashPoints,
 }
 
@@ -183,7 +212,9 @@ pub(crate) struct Writer {
 impl Writer {
     /// Opens the logs where the checkpoint left them and takes over what is undelivered.
     pub(crate) fn open(setup: WriterSetup, saved: &Saved) -> Result<Self, Fatal> {
-        let logs = Logs::open(setup.disk.clone(), setup.log_options, saved)?;
+        setup.topics.readers.begin();
+        let (disk, retention) = (setup.disk.clone(), setup.retention.clone());
+        let logs = Logs::open(disk, setup.log_options, retention, saved)?;
         setup.topics.set(saved.topics.iter().map(|(key, mark)| (key.clone(), *mark)));
         let deliveries = Deliveries::restore(saved);
         let groups = Groups::new(&saved.complete, setup.workers);

@@ -226,6 +226,29 @@ impl BlockLog {
         })
     }
 
+    /// Removes the oldest files as long as `keep_bytes` or more stay and all their rows have numbers
+    /// below `floor`; answers the bytes freed. What the last sync covered MUST be committed: its file
+    /// stays.
+    pub fn remove_surplus(&mut self, keep_bytes: u64, floor: u64) -> Result<u64, LogError> {
+        self.guarded(|log| {
+            let mut freed = 0;
+            while let Some((first, bytes)) = log.surplus(keep_bytes, floor) {
+                log.remove(first)?;
+                log.files.remove(&first);
+                freed += bytes;
+            }
+            Ok(freed)
+        })
+    }
+
+    /// The oldest file, if it may go.
+    fn surplus(&self, keep_bytes: u64, floor: u64) -> Option<(u64, u64)> {
+        let mut files = self.files.iter();
+        let ((first, bytes), (second, _)) = (files.next()?, files.next()?);
+        let may = *first < self.synced.file && *second <= floor;
+        (may && self.bytes() - bytes >= keep_bytes).then_some((*first, *bytes))
+    }
+
     /// Runs a write; after the first error the log is dead.
     fn guarded<T>(
         &mut self,

@@ -15,7 +15,9 @@ use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::{self, space};
 use crate::checkpoint::reserve::{self, Reserve};
 use crate::checkpoint::restore::Saved;
-use crate::checkpoint::writer::{TopicMarks, Writer, WriterGauges, WriterSetup, plan_rest};
+use crate::checkpoint::writer::{
+    Retention, TopicMarks, Writer, WriterGauges, WriterSetup, plan_rest,
+};
 use crate::control::controller::{Controller, ControllerSetup, EpochSettings, WorkerPort};
 use crate::control::handle::Handle;
 use crate::control::status::Status;
@@ -44,6 +46,8 @@ pub struct ProcessSettings {
     pub source_queue_bytes: u64,
     /// How logs are written.
     pub log: LogOptions,
+    /// How much of embedded topics is kept; all, unless told otherwise.
+    pub retention: Retention,
     /// Bytes held back on the disk; 0 = none.
     pub reserve_bytes: u64,
     /// Seed of all random choices (family id, jitter).
@@ -69,6 +73,7 @@ impl ProcessSettings {
             inflight_bytes_max: INFLIGHT_BYTES_MAX,
             source_queue_bytes: SOURCE_QUEUE_BYTES,
             log: LogOptions::default(),
+            retention: Retention::default(),
             reserve_bytes: RESERVE_BYTES,
             seed,
             events: EventLog::default(),
@@ -163,6 +168,7 @@ impl Process {
                 generation: saved.generation,
                 workers: settings.workers,
                 log_options: settings.log,
+                retention: settings.retention.clone(),
                 points: points.clone(),
             },
             &saved,

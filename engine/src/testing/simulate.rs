@@ -218,10 +218,15 @@ impl Simulation {
                     }
                 }
             }
-            let random = &mut self.random;
-            self.disk.crash(&mut |n| random.below(n));
-            self.backend.crash(&mut |n| random.below(n));
+            self.crash();
         }
+    }
+
+    /// What survives the death of the process does so, in part.
+    pub fn crash(&mut self) {
+        let random = &mut self.random;
+        self.disk.crash(&mut |n| random.below(n));
+        self.backend.crash(&mut |n| random.below(n));
     }
 
     fn generation(

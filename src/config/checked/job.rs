@@ -3,6 +3,7 @@
 use jobs::Job;
 
 use super::judge::Judge;
+use super::place::{TopicPlace, TopicTarget, retention};
 use crate::config::fault::Place;
 use crate::config::later::LATER_JOBS;
 use crate::config::nearest::hint;
@@ -23,19 +24,28 @@ pub(crate) struct JobChoice {
     pub(crate) job: Job,
     /// Whether its topics are written.
     pub(crate) publish: bool,
+    /// Bytes kept of each partition of its embedded topics, if not as of all topics; 0 = all.
+    pub(crate) retention_bytes: Option<u64>,
+}
+
+impl JobChoice {
+    /// A job as it runs unless something else is said.
+    pub(super) fn of(job: Job) -> Self {
+        Self { job, publish: true, retention_bytes: None }
+    }
 }
 
 /// Judges the list. In the order of [`Job::ALL`]: each job after those it reads.
-pub(super) fn check(raw: &Raw, judge: &mut Judge<'_>) -> Vec<JobChoice> {
+pub(super) fn check(raw: &Raw, topics: &TopicTarget, judge: &mut Judge<'_>) -> Vec<JobChoice> {
     if !raw.jobs.is_empty() {
-        return listed(&raw.jobs, judge);
+        return listed(&raw.jobs, topics, judge);
     }
     let dimensions = OF_DIMENSIONS.iter().any(|section| raw.sections.contains(*section));
     let runs = |job: &Job| dimensions || Job::LOGS.contains(job);
-    Job::ALL.into_iter().filter(runs).map(|job| JobChoice { job, publish: true }).collect()
+    Job::ALL.into_iter().filter(runs).map(JobChoice::of).collect()
 }
 
-fn listed(raw: &[(Place, RawJob)], judge: &mut Judge<'_>) -> Vec<JobChoice> {
+fn listed(raw: &[(Place, RawJob)], topics: &TopicTarget, judge: &mut Judge<'_>) -> Vec<JobChoice> {
     let mut listed: Vec<JobChoice> = Vec::new();
     for (place, raw) in raw {
         let publish = judge.flag(raw.publish.as_ref(), true);
@@ -46,12 +56,14 @@ fn listed(raw: &[(Place, RawJob)], judge: &mut Judge<'_>) -> Vec<JobChoice> {
         if let (Some(given), false, false) = (&raw.publish, has_topics(job), publish) {
             judge.fault(given, ": only a job with topics of its own can do without them");
         }
-        listed.push(JobChoice { job, publish });
+        let embedded = matches!(topics.place, TopicPlace::Embedded { .. });
+        let retention_bytes = retention(raw.retention_bytes.as_ref(), embedded, judge);
+        listed.push(JobChoice { job, publish, retention_bytes });
     }
     let has = |job| listed.iter().any(|choice| choice.job == job);
     if has(Job::Dimensions) && !has(Job::OdsDb) {
         // Its changes come in process and in no other way.
-        listed.push(JobChoice { job: Job::OdsDb, publish: true });
+        listed.push(JobChoice::of(Job::OdsDb));
     }
     listed.sort_by_key(|choice| choice.job);
     listed

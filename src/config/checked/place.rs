@@ -13,6 +13,7 @@ use engine::source::Start;
 
 use self::address::{Address, Connector, address};
 use super::judge::Judge;
+use crate::config::duration::size_text;
 use crate::config::raw::{Given, Topics};
 
 pub(super) use self::source::{config_source, db_source, log_source};
@@ -21,6 +22,10 @@ pub(super) use self::source::{config_source, db_source, log_source};
 const TOPIC_NAME_MAX: usize = 249;
 /// Partitions of a new topic unless told otherwise.
 const PARTITIONS: i64 = 4;
+/// Bytes kept of each partition unless told otherwise: a day of a few hundred records a second.
+const RETENTION_BYTES: u64 = 2 << 30;
+/// Less is not much more than one block.
+const RETENTION_BYTES_MIN: u64 = 1 << 20;
 
 /// Where a source reads, and where it begins without a saved position.
 #[derive(Debug, Clone)]
@@ -77,6 +82,8 @@ pub(crate) struct TopicTarget {
     pub(crate) place: TopicPlace,
     /// The text before every name.
     pub(crate) prefix: String,
+    /// Bytes kept of each partition of an embedded topic; 0 = all.
+    pub(crate) retention_bytes: u64,
 }
 
 /// Judges `[topics]`.
@@ -108,7 +115,28 @@ pub(super) fn topics(raw: &Topics, judge: &mut Judge<'_>) -> TopicTarget {
             TopicPlace::Embedded { partitions: partitions.into() }
         }
     };
-    TopicTarget { place, prefix: prefix.unwrap_or_default() }
+    let embedded = matches!(place, TopicPlace::Embedded { .. });
+    let retention = retention(raw.retention_bytes.as_ref(), embedded, judge);
+    let retention_bytes = retention.unwrap_or(RETENTION_BYTES);
+    TopicTarget { place, prefix: prefix.unwrap_or_default(), retention_bytes }
+}
+
+/// Judges `retention.bytes`: bytes of a partition, 0 for all.
+pub(super) fn retention(
+    given: Option<&Given>,
+    embedded: bool,
+    judge: &mut Judge<'_>,
+) -> Option<u64> {
+    let given = given?;
+    if !embedded {
+        judge.fault(given, ": only connector \"embedded\" takes it");
+    }
+    let bytes = judge.size(Some(given), 0, 0..=1 << 50);
+    let bytes = u64::try_from(bytes).expect("judged not to be negative");
+    if (1..RETENTION_BYTES_MIN).contains(&bytes) {
+        judge.fault(given, " is out of range: 0B or from 1MiB");
+    }
+    Some(bytes)
 }
 
 /// A name that Kafka and the file system take.
@@ -157,7 +185,13 @@ fn start_text(start: &Start) -> String {
 impl fmt::Display for TopicTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            TopicPlace::Embedded { partitions } => write!(f, "embedded, {partitions} partitions")?,
+            TopicPlace::Embedded { partitions } => {
+                write!(f, "embedded, {partitions} partitions, ")?;
+                match i64::try_from(self.retention_bytes).unwrap_or(i64::MAX) {
+                    0 => f.write_str("all is kept")?,
+                    bytes => write!(f, "{} kept of each", size_text(bytes))?,
+                }
+            }
             TopicPlace::Kafka(config) => {
                 write!(f, "kafka at {}, exactly once", config.bootstrap)?;
             }

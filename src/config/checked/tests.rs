@@ -25,11 +25,11 @@ fn good(text: &str) -> Checked {
 #[test]
 fn nothing_said_is_the_embedded_preset() {
     let mut preset = good(crate::config::PRESET);
-    let every = Job::ALL.map(|job| JobChoice { job, publish: true });
+    let every = Job::ALL.map(JobChoice::of);
     assert_eq!(std::mem::take(&mut preset.jobs), every);
     preset.workers = 2;
     let mut empty = good("");
-    let logs = Job::LOGS.map(|job| JobChoice { job, publish: true });
+    let logs = Job::LOGS.map(JobChoice::of);
     assert_eq!(std::mem::take(&mut empty.jobs), logs);
     empty.workers = 2;
     assert_eq!(format!("{preset:?}"), format!("{empty:?}"));
@@ -37,7 +37,7 @@ fn nothing_said_is_the_embedded_preset() {
     assert_eq!(empty.settings.time_zone, "Asia/Shanghai");
     assert_eq!(empty.ods_log.to_string(), "embedded topic \"ods_log\", from the earliest record");
     assert_eq!(empty.ods_db.to_string(), "embedded topic \"ods_db\", from the earliest record");
-    assert_eq!(empty.topics.to_string(), "embedded, 4 partitions");
+    assert_eq!(empty.topics.to_string(), "embedded, 4 partitions, 2GiB kept of each");
     assert_eq!(empty.engine.epoch_interval_ms, 1000);
     assert_eq!(empty.settings.idle_timeout_ms, 30_000);
 }
@@ -486,4 +486,27 @@ fn environment_and_flags_override() {
     let expected = "environment variable WATERSHED__WATERSHED__WORKERS: watershed.workers = \
                     \"many\": expects a whole number";
     assert_eq!(faults, [expected]);
+}
+
+#[test]
+fn retention_is_of_all_topics_or_of_those_of_a_job() {
+    let text = "[topics]\nretention.bytes = \"1MiB\"\n[[job]]\nname = \"log_split\"\n\
+                retention.bytes = \"0B\"\n[[job]]\nname = \"user_jump\"\n";
+    let checked = good(text);
+    let of_jobs: Vec<_> = checked.jobs.iter().map(|choice| choice.retention_bytes).collect();
+    assert_eq!((checked.topics.retention_bytes, of_jobs), (1 << 20, vec![Some(0), None]));
+    assert_eq!(checked.topics.to_string(), "embedded, 4 partitions, 1MiB kept of each");
+    assert_eq!(good("[topics]\nretention.bytes = \"0B\"\n").topics.retention_bytes, 0);
+    let kafka = "[topics]\nconnector = \"kafka\"\nproperties.bootstrap.servers = \"b:1\"\n";
+    for (text, expected) in [
+        ("[topics]\nretention.bytes = \"1KiB\"\n".to_owned(), "f:2: topics.retention.bytes = "),
+        (format!("{kafka}retention.bytes = \"1GiB\"\n"), "f:4: topics.retention.bytes = "),
+        (
+            format!("{kafka}[[job]]\nname = \"log_split\"\nretention.bytes = \"1GiB\"\n"),
+            "f:6: job.retention.bytes = ",
+        ),
+    ] {
+        let faults = read_with(&text, &[]).expect_err(&text);
+        assert!(faults.len() == 1 && faults[0].starts_with(expected), "{faults:?}");
+    }
 }

@@ -47,7 +47,8 @@ impl Fixture {
         };
         let marks = self.marks.clone();
         let visible = move |partition| marks.lock().unwrap().get(&partition).copied();
-        TopicSource::new(setup, Box::new(visible))
+        let reader = setup.marks.reader("t");
+        TopicSource::new(setup, Box::new(visible), reader)
     }
 
     /// A source with all partitions open.

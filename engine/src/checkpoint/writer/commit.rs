@@ -54,7 +54,8 @@ impl Writer {
             self.groups.completed(&group, epoch);
             self.setup.events.push(ControlEvent::Complete { group, epoch, positions });
         }
-        self.logs.retire(self.deliveries.oldest_block().as_ref())
+        self.logs.retire(self.deliveries.oldest_block().as_ref())?;
+        self.logs.retain(&self.setup.topics.readers)
     }
 
     fn epoch(&mut self, ready: ReadyEpoch, commit: &mut Commit) -> Result<(), Fatal> {

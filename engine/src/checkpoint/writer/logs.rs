@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Retention;
+use super::readers::Readers;
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::{OUTBOX_DIR, topic_dir};
 use crate::checkpoint::restore::Saved;
@@ -15,10 +17,14 @@ use crate::outbox::log::{BlockLog, LogOptions, Mark, last_close_marks};
 
 type TopicPartition = (Arc<str>, u32);
 
+/// Into how many files a partition with a limit is divided, at least.
+const FILES_KEPT: u64 = 8;
+
 /// The logs.
 pub(super) struct Logs {
     disk: Arc<dyn Disk>,
     options: LogOptions,
+    retention: Retention,
     family: u64,
     outbox: BlockLog,
     topics: BTreeMap<TopicPartition, BlockLog>,
@@ -33,16 +39,18 @@ impl Logs {
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         options: LogOptions,
+        retention: Retention,
         saved: &Saved,
     ) -> Result<Self, Fatal> {
         check_close_marks(disk.as_ref(), saved)?;
-        let open = |dir: &str, mark| {
+        let open = |dir: &str, options, mark| {
             BlockLog::open(disk.clone(), dir, saved.family, options, mark).map_err(Fatal::disk)
         };
-        let outbox = open(OUTBOX_DIR, saved.outbox_mark)?;
+        let outbox = open(OUTBOX_DIR, options, saved.outbox_mark)?;
         let mut topics = BTreeMap::new();
         for ((topic, partition), mark) in &saved.topics {
-            let log = open(&topic_dir(topic, *partition), Some(*mark))?;
+            let options = topic_options(options, retention.of(topic));
+            let log = open(&topic_dir(topic, *partition), options, Some(*mark))?;
             topics.insert((topic.clone(), *partition), log);
         }
         Ok(Self {
@@ -53,6 +61,7 @@ impl Logs {
             family: saved.family,
             disk,
             options,
+            retention,
         })
     }
 
@@ -76,7 +85,8 @@ impl Logs {
         if !self.topics.contains_key(&key) {
             let dir = topic_dir(topic, partition);
             let mark = self.saved.get(&key).copied();
-            let log = BlockLog::open(self.disk.clone(), &dir, self.family, self.options, mark);
+            let options = topic_options(self.options, self.retention.of(topic));
+            let log = BlockLog::open(self.disk.clone(), &dir, self.family, options, mark);
             self.topics.insert(key.clone(), log.map_err(Fatal::disk)?);
         }
         let log = self.topics.get_mut(&key).expect("opened above");
@@ -116,9 +126,27 @@ impl Logs {
         self.outbox.remove_before(base).map(|_freed| ()).map_err(Fatal::disk)
     }
 
+    /// Removes files of topics that are larger than they may be, as far as nobody here still reads
+    /// them. To be called when what was synced last is committed.
+    pub(super) fn retain(&mut self, readers: &Readers) -> Result<(), Fatal> {
+        for ((topic, partition), log) in &mut self.topics {
+            let Some(kept) = self.retention.of(topic) else { continue };
+            if log.bytes() > kept {
+                log.remove_surplus(kept, readers.floor(topic, *partition)).map_err(Fatal::disk)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn outbox_bytes(&self) -> u64 {
         self.outbox.bytes()
     }
+}
+
+/// Whole files are removed, so they must be a small part of what is kept.
+fn topic_options(options: LogOptions, kept: Option<u64>) -> LogOptions {
+    let part = kept.map_or(u64::MAX, |kept| (kept / FILES_KEPT).max(1));
+    LogOptions { file_bytes: options.file_bytes.min(part), ..options }
 }
 
 fn check_close_marks(disk: &dyn Disk, saved: &Saved) -> Result<(), Fatal> {

@@ -86,6 +86,18 @@ impl DiskError for LogError {
 }
 
 impl LogError {
+    /// Whether a file is not there, or was removed while it was read.
+    pub(super) fn is_gone(&self) -> bool {
+        match self {
+            LogError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            LogError::Short { found, .. } => *found == 0,
+            LogError::Corrupt { .. }
+            | LogError::Family { .. }
+            | LogError::Layout { .. }
+            | LogError::Failed { .. } => false,
+        }
+    }
+
     /// For `map_err`: the disk refused `action` on `path`.
     pub(super) fn io(action: &'static str, path: &str) -> impl FnOnce(io::Error) -> LogError {
         move |source| LogError::Io { action, path: path.to_owned(), source }

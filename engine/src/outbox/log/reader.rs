@@ -38,11 +38,33 @@ impl LogReader {
     }
 
     /// The next row block, or `None` at the mark; more may follow after
-    /// [`LogReader::advance_to`]. Close marks are passed over.
+    /// [`LogReader::advance_to`]. Close marks are passed over. Where the file it was at has been
+    /// removed meanwhile, it goes on with the oldest one, as at [`LogReader::open`].
     pub fn read(&mut self) -> Result<Option<Block>, LogError> {
         if self.mark.length == 0 {
             return Ok(None);
         }
+        loop {
+            match self.next_block() {
+                Err(error) if error.is_gone() && self.leave_removed()? => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Forgets the place if older files than any still there are what was looked for. Retention
+    /// removes from the front only, so a hole further on is damage.
+    fn leave_removed(&mut self) -> Result<bool, LogError> {
+        let files = file::list(&*self.disk, &self.dir)?;
+        let sought = self.cursor.as_ref().map_or(self.from, |cursor| cursor.file);
+        let removed = files.keys().next().is_some_and(|first| *first > sought);
+        if let Some(cursor) = self.cursor.take_if(|_| removed) {
+            self.from = self.from.max(cursor.next_base);
+        }
+        Ok(removed)
+    }
+
+    fn next_block(&mut self) -> Result<Option<Block>, LogError> {
         if self.cursor.is_none() {
             self.cursor = Some(self.find_file()?);
         }

@@ -328,6 +328,53 @@ fn after_an_error_the_log_takes_no_further_call() {
     }
 }
 
+#[test]
+fn surplus_goes_as_far_as_nobody_reads_it() {
+    let disk = SimDisk::new();
+    let mut log = open(&disk, None).unwrap();
+    // Files begin at 0, 9, 18 and 27; each but the last has some 435 bytes.
+    fill(&mut log, 10, 3, 100);
+    let mark = commit(&mut log);
+    let bytes = log.bytes();
+    assert_eq!(log.remove_surplus(0, 8).unwrap(), 0, "8 is still read, in the first file");
+    assert_eq!(log.remove_surplus(bytes, u64::MAX).unwrap(), 0, "it is as large as it may be");
+    let freed = log.remove_surplus(bytes - 10, u64::MAX).unwrap();
+    assert_eq!(freed, 0, "without the first file it would be smaller than it may be");
+    assert!(log.remove_surplus(0, 9).unwrap() > 400);
+    assert_eq!(log.first_base(), 9);
+    log.remove_surplus(0, u64::MAX).unwrap();
+    assert_eq!(log.first_base(), 27, "the last file stays");
+    assert_eq!(read_all(&disk, mark, 0).unwrap()[0].header.base, 27);
+    assert_eq!(open(&disk, Some(mark)).unwrap().first_base(), 27);
+}
+
+#[test]
+fn a_reader_goes_on_where_its_file_was_removed() {
+    for (reads, then) in [(0, 9), (1, 9), (3, 9), (4, 12)] {
+        let disk = SimDisk::new();
+        let mut log = open(&disk, None).unwrap();
+        fill(&mut log, 7, 3, 100);
+        let mark = commit(&mut log);
+        let mut reader = LogReader::open(Arc::new(disk.clone()), DIR, mark, 0);
+        for _ in 0..reads {
+            reader.read().unwrap().expect("there are seven");
+        }
+        log.remove_surplus(0, 9).unwrap();
+        // What it has in its window may still be given.
+        let next = reader.read().unwrap().expect("there are more").header.base;
+        assert!(next == then || next == reads * 3, "after {reads}: {next}");
+        let rest = std::iter::from_fn(|| reader.read().unwrap()).map(|block| block.header.base);
+        assert_eq!(rest.last(), Some(18), "after {reads}");
+    }
+    // A hole further on is damage.
+    let disk = SimDisk::new();
+    let mut log = open(&disk, None).unwrap();
+    fill(&mut log, 7, 3, 100);
+    let mark = commit(&mut log);
+    disk.remove("outbox/00000000000000000009.log").unwrap();
+    assert!(matches!(read_all(&disk, mark, 0), Err(LogError::Short { found: 0, .. })));
+}
+
 /// One step of a history.
 #[derive(Debug, Clone)]
 enum Step {
@@ -336,6 +383,7 @@ enum Step {
     Sync,
     Commit,
     Remove { percent: u64 },
+    Trim { keep: u64, percent: u64 },
     Crash { seed: u64 },
 }
 
@@ -350,6 +398,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Sync),
         3 => Just(Step::Commit),
         1 => (0u64..=100).prop_map(|percent| Step::Remove { percent }),
+        1 => (0u64..2000, 0u64..=120).prop_map(|(keep, percent)| Step::Trim { keep, percent }),
         2 => any::<u64>().prop_map(|seed| Step::Crash { seed }),
     ]
 }
@@ -400,6 +449,18 @@ impl Model {
                 self.log.remove_before(below).unwrap();
                 let first = self.log.first_base();
                 assert!(first == before || first < below);
+                self.durable.retain(|(_, block)| block.header.base >= first);
+            }
+            Step::Trim { keep, percent } => {
+                // To be called with what was synced committed.
+                self.step(Step::Commit);
+                let floor = self.mark.unwrap_or_default().next_base * percent / 100;
+                let (first, bytes) = (self.log.first_base(), self.log.bytes());
+                let freed = self.log.remove_surplus(keep, floor).unwrap();
+                assert_eq!(self.log.bytes(), bytes - freed);
+                assert!(freed == 0 || bytes - freed >= keep, "{freed} of {bytes}");
+                assert!(self.log.first_base() <= floor.max(first));
+                let first = self.log.first_base();
                 self.durable.retain(|(_, block)| block.header.base >= first);
             }
             Step::Crash { seed } => self.crash(seed),
