@@ -60,7 +60,7 @@ fn a_long_back_fill_loses_to_live_rows_alone() {
 /// Ten thousand interleavings, on as many processors as there are for tests.
 fn any_interleaving(first: u64) {
     for seed in seeds(first, 2_500) {
-        check(seed, 40, 0, 1 + seed % 30);
+        check(seed, 40, 0, 3 + seed % 50);
     }
 }
 

@@ -111,6 +111,13 @@ impl PendingRows {
         self.batches.is_empty()
     }
 
+    /// Rows of an epoch that has ended, by input.
+    pub(crate) fn sorted(batches: Vec<(usize, Arc<Batch>)>) -> Self {
+        let mut rows = Self { batches, order: Vec::new() };
+        rows.sort();
+        rows
+    }
+
     /// Invariant: rows of equal order (made from one input row) keep the order they were emitted
     /// in, so the sort must be stable; it is nearly free on rows that are almost sorted.
     fn sort(&mut self) {

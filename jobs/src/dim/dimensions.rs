@@ -18,6 +18,7 @@ use engine::codec::Verbatim;
 use engine::error::JobError;
 use engine::graph::plan::{Asks, Feed, SinkTarget, SourceSpec, StatefulSpec};
 use engine::graph::{Edge, JobBuilder, JobPlan, Route};
+use engine::limit::GATE_PENDING_ROWS_MAX;
 use engine::operator::gate::{Gate, GateMode};
 
 use super::config_step::{self, ConfigStep};
@@ -112,8 +113,12 @@ fn config_step(
 
 fn gate(job: &mut JobBuilder, dim: &DimSettings, notices: &Edge, changes: &Changes) -> Vec<Edge> {
     let mode = if dim.backfill { GateMode::Strict } else { GateMode::Previous };
-    let rules =
-        Rules { database: dim.database.clone(), deletes: dim.delete, dictionary: dictionary() };
+    let rules = Rules {
+        database: dim.database.clone(),
+        deletes: dim.delete,
+        waiting_max: GATE_PENDING_ROWS_MAX,
+        dictionary: dictionary(),
+    };
     job.stateful(
         "gate",
         &[(notices, Route::All), (&changes.live, Route::Local), (&changes.reread, Route::Local)],

@@ -2,6 +2,10 @@
 //!
 //! The tests of a record come in the order of warehouse 5.1, and up to `no_config` nothing of its row
 //! is read. A record may go to several sinks; each takes the columns it is configured for.
+//!
+//! Records whose sink is being made wait in state, so many at most. When there are more, the first
+//! would hide the later ones that another way leads to the sink (an earlier route, or the back-fill),
+//! so then none of them is taken from here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +22,6 @@ use engine::batch::row::Row;
 use engine::batch::schema::Schema;
 use engine::batch::stored;
 use engine::hash::{Map, key_group};
-use engine::limit::GATE_PENDING_ROWS_MAX;
 use engine::operator::decode::{
     DEAD_PARTITION, DEAD_POSITION, DEAD_REASON, DEAD_VALUE, dead_schema,
 };
@@ -48,6 +51,8 @@ pub(super) struct Rules {
     /// The business database.
     pub(super) database: String,
     pub(super) deletes: Deletes,
+    /// How many records may wait.
+    pub(super) waiting_max: u64,
     /// A route that no configuration is needed for and no table is behind.
     pub(super) dictionary: Route,
 }
@@ -62,6 +67,8 @@ struct Line {
 #[derive(Default)]
 struct Waiting {
     rows: BTreeMap<Order, Vec<u8>>,
+    /// Whether there were more.
+    overflowed: bool,
 }
 
 /// The logic.
@@ -115,21 +122,40 @@ impl Routing {
         }
     }
 
-    /// Ends the wait for a sink: its rows, in order.
-    fn release(&mut self, source: &str, sink: &str, context: &mut GateContext<'_>) -> Vec<Vec<u8>> {
+    fn is_routed(&self, source: &str, sink: &str) -> bool {
+        let lines = self.tables.get(source.as_bytes());
+        lines.is_some_and(|lines| lines.iter().any(|line| line.route.sink == sink))
+    }
+
+    /// Ends the wait for a sink.
+    fn release(&mut self, source: &str, sink: &str, context: &mut GateContext<'_>) -> Waiting {
         let at = (source.to_owned(), sink.to_owned());
-        let Some(waiting) = self.waiting.remove(&at) else { return Vec::new() };
+        let Some(waiting) = self.waiting.remove(&at) else { return Waiting::default() };
         self.waiting_rows -= waiting.rows.len() as u64;
         context.save_config(wait_key(source, sink), None);
         for order in waiting.rows.keys() {
             context.save(key_group(source.as_bytes()), row_key(source, sink, *order), None);
         }
-        waiting.rows.into_values().collect()
+        if waiting.overflowed {
+            context.save(key_group(source.as_bytes()), over_key(source, sink), None);
+        }
+        waiting
     }
 
-    /// Routes what waited for `sink`, which is there now.
-    fn route_waiting(&mut self, source: &str, sink: &str, context: &mut GateContext<'_>) {
-        for stored in self.release(source, sink, context) {
+    /// Routes what waited for `sink`, which is there now; `otherwise`: it comes there in another way,
+    /// too.
+    fn route_waiting(
+        &mut self,
+        source: &str,
+        sink: &str,
+        otherwise: bool,
+        context: &mut GateContext<'_>,
+    ) {
+        let waiting = self.release(source, sink, context);
+        if waiting.overflowed && otherwise {
+            return;
+        }
+        for stored in waiting.rows.into_values() {
             let batch = stored::decode(&self.changes, &stored).expect("written by this operator");
             let row = batch.row(0);
             let Some(lines) = self.tables.get_mut(source.as_bytes()) else { continue };
@@ -140,10 +166,8 @@ impl Routing {
     }
 
     fn give_up(&mut self, source: &str, sink: &str, context: &mut GateContext<'_>) {
-        let routed = |line: &Line| line.route.sink == sink;
-        let is_routed =
-            self.tables.get(source.as_bytes()).is_some_and(|lines| lines.iter().any(routed));
-        for stored in self.release(source, sink, context) {
+        let is_routed = self.is_routed(source, sink);
+        for stored in self.release(source, sink, context).rows.into_values() {
             // A route there was before has taken them already.
             if is_routed {
                 continue;
@@ -161,18 +185,24 @@ impl Routing {
     /// Keeps `row` for every sink of its table that is being made.
     fn keep_waiting(&mut self, row: Row<'_>, context: &mut GateContext<'_>) {
         let source = text(row, TABLE);
+        let group = key_group(source.as_bytes());
+        let lines = self.tables.get(source.as_bytes());
         for ((of, sink), waiting) in &mut self.waiting {
             if of != source {
                 continue;
             }
-            if self.waiting_rows >= GATE_PENDING_ROWS_MAX {
-                refuse(row, PORT_UNROUTED, "unrouted", &self.dead, context);
+            if self.waiting_rows >= self.rules.waiting_max {
+                waiting.overflowed = true;
+                context.save(group, over_key(of, sink), Some(Vec::new()));
+                if !lines.is_some_and(|lines| lines.iter().any(|line| line.route.sink == *sink)) {
+                    refuse(row, PORT_UNROUTED, "unrouted", &self.dead, context);
+                }
                 continue;
             }
             let mut bytes = Vec::new();
             stored::encode(row, &mut bytes);
             let key = row_key(of, sink, row.order());
-            context.save(key_group(of.as_bytes()), key, Some(bytes.clone()));
+            context.save(group, key, Some(bytes.clone()));
             waiting.rows.insert(row.order(), bytes);
             self.waiting_rows += 1;
         }
@@ -334,8 +364,9 @@ impl GateLogic for Routing {
             Notice::Put(route) => {
                 let (source, sink) = (route.source.clone(), route.sink.clone());
                 context.save_config(route_key(&source, &sink), Some(bytes));
+                let otherwise = route.fill.is_some() || self.is_routed(&source, &sink);
                 self.put(route);
-                self.route_waiting(&source, &sink, context);
+                self.route_waiting(&source, &sink, otherwise, context);
             }
             Notice::Remove { source, sink } => {
                 context.save_config(route_key(&source, &sink), None);
@@ -389,6 +420,10 @@ impl GateLogic for Routing {
                 let (source, sink) = take_names(&mut rest).expect(written);
                 self.waiting.entry((source, sink)).or_default();
             }
+            OVER_KEY => {
+                let (source, sink) = take_names(&mut rest).expect(written);
+                self.waiting.entry((source, sink)).or_default().overflowed = true;
+            }
             _ => {
                 let (source, sink) = take_names(&mut rest).expect(written);
                 let order = Order::decode(rest).expect(written);
@@ -408,6 +443,7 @@ impl GateLogic for Routing {
 const ROUTE_KEY: u8 = b'r';
 const WAIT_KEY: u8 = b'w';
 const ROW_KEY: u8 = b'x';
+const OVER_KEY: u8 = b'o';
 
 fn route_key(source: &str, sink: &str) -> Vec<u8> {
     state_key(ROUTE_KEY, source, sink)
@@ -415,6 +451,10 @@ fn route_key(source: &str, sink: &str) -> Vec<u8> {
 
 fn wait_key(source: &str, sink: &str) -> Vec<u8> {
     state_key(WAIT_KEY, source, sink)
+}
+
+fn over_key(source: &str, sink: &str) -> Vec<u8> {
+    state_key(OVER_KEY, source, sink)
 }
 
 fn row_key(source: &str, sink: &str, order: Order) -> Vec<u8> {
@@ -463,3 +503,6 @@ fn refuse(
     rows.int(DEAD_POSITION, i64::try_from(order.position).ok());
     rows.end(Stamp::of(row));
 }
+
+#[cfg(test)]
+mod tests;

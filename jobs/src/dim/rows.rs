@@ -271,3 +271,6 @@ fn live_key(sink: &str, source: &str, key: &[u8]) -> (u16, Vec<u8>) {
     state_key.extend_from_slice(key);
     (key_group(&route), state_key)
 }
+
+#[cfg(test)]
+mod tests;
