@@ -188,7 +188,8 @@ fn a_frozen_server_is_left_and_found_again() {
     signal("-STOP");
     let fault = read.until_fault();
     signal("-CONT");
-    assert!(fault.message.contains("could not hear from the server for 2.5s"), "{fault}");
+    // By the stream's own deadline (2.5 s), or by that of asking whether a quiet one is deaf (2 s).
+    assert!(fault.message.contains("could not hear from the server for 2"), "{fault}");
     read.until_sentinel(&database, "t", 3);
     assert_eq!(mirrored_ids(&read.mirror), ids(&database, "t"));
 }
