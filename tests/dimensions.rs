@@ -48,6 +48,7 @@ fn a_long_back_fill_loses_to_live_rows_alone() {
         let workers: &[usize] = if seed.is_multiple_of(2) { &[1] } else { &[2, 1, 3] };
         let mut history = History::new(seed, 1 + seed % 10).with_workers(workers, false);
         let (changes, events) = (shop::changes(seed, 600), shop::widening(seed));
+        let events = shop::spaced(seed, &events);
         let (old, live) = changes.split_at(300);
         history.then(old, &[], 0);
         history.then(live, &events, u32::try_from(seed % 4).expect("small"));

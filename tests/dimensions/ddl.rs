@@ -12,9 +12,9 @@ use jobs::settings::Deletes;
 
 use super::history::{History, START_MS};
 use super::shop::phases::Phases;
-use super::shop::{self, Change, Config, ConfigEvent};
+use super::shop::{self, Change, Config, ConfigEvent, Table};
 use super::trouble::{Trouble, Troubled};
-use ConfigEvent::Put;
+use ConfigEvent::{Delete, Put};
 
 /// Microseconds that a step of the simulation takes, on the average.
 const STEP_US: u64 = 200;
@@ -202,4 +202,35 @@ fn rows_that_waited_for_a_table_that_is_refused_are_told() {
         told += history.side("dimensions_unrouted").len();
     }
     assert!(told > 0, "no row ever waited");
+}
+
+#[test]
+fn a_config_row_that_changes_while_its_table_is_made_means_what_it_says_last() {
+    let first = Config::new("sku_info", "dim_a", &["id", "name"]);
+    let wide = first.with(&["id", "name", "price"]);
+    let moved = Config { sink: "dim_b".to_owned(), ..first.clone() };
+    let put = Put(None, first.clone());
+    let cases = [
+        (Delete(first.clone()), vec![put.clone(), Delete(first.clone())]),
+        (Put(Some(first.clone()), wide.clone()), vec![Put(None, wide)]),
+        (Put(Some(first.clone()), moved.clone()), vec![Put(None, moved)]),
+    ];
+    for seed in seeds(450, 9) {
+        let (event, outcome) = &cases[usize::try_from(seed % 3).expect("small")];
+        let slow = Trouble { slow_ms: 12_000, ..Trouble::default() };
+        let mut history = history(seed, &[("dim_a", slow)]);
+        let changes = shop::changes(seed, 60);
+        history.add(&changes, std::slice::from_ref(&put));
+        // By now it is pending in state, and its rows wait.
+        history.die_after((DDL_HOLD_MS + 1_000) * 1000 / STEP_US);
+        history.add(&[], std::slice::from_ref(event));
+        history.work_off(&[]);
+        let (mut tables, mut expected) = (history.tables(), shop::outcome(&changes, outcome));
+        if !matches!(event, Put(_, row) if row.sink == "dim_a") {
+            // It was asked for, so it may have been made; nobody fills it.
+            expected.remove("dim_a");
+            assert_eq!(tables.remove("dim_a").unwrap_or_default(), Table::new(), "seed {seed}");
+        }
+        assert_eq!(tables, expected, "seed {seed}");
+    }
 }

@@ -3,7 +3,7 @@
 //! Every case runs in several interleavings and dies now and then; its outcome is one.
 
 use super::history::History;
-use super::shop::{Change, Config, ConfigEvent, lines};
+use super::shop::{self, Change, Config, ConfigEvent, lines};
 use ConfigEvent::{Delete, Put};
 use engine::testing::simulate::seeds;
 
@@ -162,4 +162,24 @@ fn a_table_that_is_there_keeps_its_key_and_its_salt() {
         let rows = ["id=1 name=A price=", "id=2 name=B price=", "id=3 name=C price="];
         case.assert("dim_a", &rows);
     });
+}
+
+#[test]
+fn a_row_that_narrows_while_it_is_filled_is_filled_with_what_is_left() {
+    for seed in seeds(950, 10) {
+        let mut history = History::new(seed, 1 + seed % 5);
+        let wide = row("sku_info", "dim_a");
+        let narrow = wide.with(&["id", "name"]);
+        let changes = shop::changes(seed, 300);
+        let (old, live) = changes.split_at(250);
+        history.then(old, &[], 0);
+        let events = [Put(None, wide.clone()), Put(Some(wide), narrow.clone())];
+        history.then(live, &shop::spaced(seed, &events), 1);
+        let expected = shop::outcome(&changes, &[Put(None, narrow)]);
+        // Of the column that left, nobody knows which values came in time.
+        let mut tables = history.tables();
+        let left = tables.values_mut().flat_map(|table| table.values_mut());
+        left.for_each(|row| drop(row.remove("price")));
+        assert_eq!(tables, expected, "seed {seed}");
+    }
 }

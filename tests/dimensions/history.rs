@@ -85,30 +85,41 @@ impl History {
         self.work_off(&after);
     }
 
+    /// Works for so many steps, which MUST NOT be enough to finish, and dies.
+    pub(crate) fn die_after(&mut self, steps: u64) {
+        let world = self.world();
+        assert!(!self.simulation.run_until(steps, &|_, _| world.plans(), &|| false), "finished");
+        self.crash();
+    }
+
+    fn crash(&mut self) {
+        let random = &mut self.random;
+        self.simulation.disk.crash(&mut |n| random.below(n));
+        self.simulation.backend.crash(&mut |n| random.below(n));
+    }
+
     /// Works everything off, dying after so many steps each time.
     pub(crate) fn work_off(&mut self, crashes: &[u64]) {
-        let outside = self.outside();
+        let world = self.world();
         for steps in crashes {
-            if self.simulation.run_until(*steps, &|_, _| outside.plans(), &|| false) {
+            if self.simulation.run_until(*steps, &|_, _| world.plans(), &|| false) {
                 return;
             }
-            let random = &mut self.random;
-            self.simulation.disk.crash(&mut |n| random.below(n));
-            self.simulation.backend.crash(&mut |n| random.below(n));
+            self.crash();
         }
-        self.simulation.run(0, &|_, _| outside.plans());
+        self.simulation.run(0, &|_, _| world.plans());
         assert_eq!(self.simulation.fatals, [], "it stopped by itself");
     }
 
     /// Works everything off; `see` is called before every step, with its number and a way to ask for
     /// the state of the process.
     pub(crate) fn watch(&mut self, see: &dyn Fn(u64, &dyn Fn() -> Status)) {
-        let outside = self.outside();
+        let world = self.world();
         let handle = Arc::new(OnceLock::new());
         let given = handle.clone();
         self.simulation.act_after(0, move |handle| drop(given.set(handle.clone())));
         let step = Cell::new(0);
-        let finished = self.simulation.run_until(u64::MAX, &|_, _| outside.plans(), &|| {
+        let finished = self.simulation.run_until(u64::MAX, &|_, _| world.plans(), &|| {
             step.set(step.get() + 1);
             if let Some(handle) = handle.get() {
                 see(step.get(), &|| handle.status());
@@ -118,7 +129,7 @@ impl History {
         assert!(finished);
     }
 
-    fn outside(&mut self) -> World {
+    fn world(&mut self) -> World {
         let ods_db = Records::new("ods_db", self.changes.clone(), self.random.next_u64());
         let config = vec![self.config.clone()];
         let table_process = Records::new("table_process", config, self.random.next_u64());

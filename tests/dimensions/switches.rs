@@ -168,3 +168,23 @@ fn without_back_fill_a_new_column_begins_empty() {
         assert_eq!(lost(&history, &["sku_info"])["sku_info"], 1);
     }
 }
+
+#[test]
+fn without_back_fill_a_config_row_takes_effect_with_the_next_epoch() {
+    for seed in seeds(1_250, 4) {
+        // One epoch per phase.
+        let mut history = History::new(seed, 3_600_000);
+        history.settings.dim.backfill = false;
+        let (first, second) = ("sku_info", "spu_info");
+        let put = |source, sink| Put(None, Config::new(source, sink, &["id", "name"]));
+        let row = |table| Change::of(table, "insert", "id=1 name=A");
+        // The very first epoch has its configuration before its rows.
+        history.then(&[row(first), row(second)], &[put(first, "dim_a")], 0);
+        assert_eq!(lines(&history.tables()["dim_a"]), ["id=1 name=A"], "seed {seed}");
+        history.then(&[row(second)], &[put(second, "dim_b")], 0);
+        assert_eq!(lines(&history.tables()["dim_b"]), [""; 0], "seed {seed}");
+        history.then(&[row(second)], &[], 0);
+        assert_eq!(lines(&history.tables()["dim_b"]), ["id=1 name=A"], "seed {seed}");
+        assert_eq!(lost(&history, &[first, second])[second], 2, "seed {seed}");
+    }
+}

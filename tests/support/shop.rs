@@ -219,6 +219,18 @@ pub(crate) fn widening(seed: u64) -> Vec<ConfigEvent> {
     events
 }
 
+/// The same with rows in between that mean nothing, so that they do not come all at once.
+pub(crate) fn spaced(seed: u64, events: &[ConfigEvent]) -> Vec<ConfigEvent> {
+    let mut random = Random::new(seed ^ 0x5face);
+    let mut spaced = Vec::new();
+    for event in events {
+        let nothing = ConfigEvent::Delete(Config::new("nothing", "dim_nothing", &["id"]));
+        spaced.extend((0..random.below(30)).map(|_| nothing.clone()));
+        spaced.push(event.clone());
+    }
+    spaced
+}
+
 /// The tables that must come of it, by sink in lower case.
 pub(crate) fn outcome(changes: &[Change], events: &[ConfigEvent]) -> BTreeMap<String, Table> {
     let mut routes: BTreeMap<(String, String), Config> = BTreeMap::new();
