@@ -5,6 +5,8 @@
 
 #[path = "dimensions/churn.rs"]
 mod churn;
+#[path = "dimensions/config.rs"]
+mod config;
 #[path = "dimensions/ddl.rs"]
 mod ddl;
 #[path = "dimensions/fixed.rs"]

@@ -34,7 +34,7 @@ use super::change::{ConfigChange, Effect, RouteRules, Routes};
 use super::config::{ConfigRow, RouteKey};
 use super::config_state::{Entry, Given, Loaded, Pending};
 use super::notice::{Notice, Route};
-use crate::settings::DimSettings;
+use crate::settings::{ConfigUpdates, DimSettings};
 
 /// Input: rows of the config table. The other one: ends of what was read again.
 const INPUT_CONFIG: usize = 0;
@@ -57,6 +57,7 @@ struct Event {
 /// The operator.
 pub(super) struct ConfigStep {
     backfill: bool,
+    updates: ConfigUpdates,
     rules: RouteRules,
     routes: Routes,
     /// Number of the last request to read again.
@@ -88,6 +89,7 @@ impl ConfigStep {
             RouteRules { schema: settings.schema.clone(), shared_sink: settings.shared_sink };
         Self {
             backfill: settings.backfill,
+            updates: settings.config_update,
             routes: Routes::new(rules.clone()),
             rules,
             number: 0,
@@ -103,6 +105,15 @@ impl ConfigStep {
             notices: Notice::schema(),
             dead: dead_schema(),
         }
+    }
+
+    /// Takes a config row, to be worked off in its turn; one that is not asked for is counted only.
+    fn take(&mut self, event: Event, close: &mut Close<'_>) {
+        let update = event.given.op == DebeziumOp::Update;
+        if update && self.updates == ConfigUpdates::Ignore {
+            return close.counters.add("config_ignored", 1);
+        }
+        self.events.push_back(event);
     }
 
     /// Goes on with the events until one has to wait; then asks for what is pending.
@@ -338,10 +349,9 @@ impl ConfigStep {
 impl Stateful for ConfigStep {
     fn close(&mut self, close: &mut Close<'_>) {
         for (input, row) in close.rows.iter() {
-            if input == INPUT_CONFIG {
-                self.events.push_back(event(row));
-            } else {
-                self.filled(row, close);
+            match input {
+                INPUT_CONFIG => self.take(event(row), close),
+                _ => self.filled(row, close),
             }
         }
         self.work(close);

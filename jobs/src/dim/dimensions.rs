@@ -27,7 +27,7 @@ use super::routing::{self, Routing, Rules};
 use super::rows::{self, Rows};
 use crate::ods::ods_db::{self, Changes};
 use crate::outside::{JobTopics, Outside};
-use crate::settings::{DimSettings, Settings};
+use crate::settings::{ConfigLate, DimSettings, Settings};
 
 /// Name of the job.
 pub const NAME: &str = "dimensions";
@@ -112,10 +112,15 @@ fn config_step(
 }
 
 fn gate(job: &mut JobBuilder, dim: &DimSettings, notices: &Edge, changes: &Changes) -> Vec<Edge> {
-    let mode = if dim.backfill { GateMode::Strict } else { GateMode::Previous };
+    let mode = match dim.config_late {
+        ConfigLate::Drop => GateMode::Unheld,
+        ConfigLate::Hold if dim.backfill => GateMode::Strict,
+        ConfigLate::Hold => GateMode::Previous,
+    };
     let rules = Rules {
         database: dim.database.clone(),
         deletes: dim.delete,
+        late: dim.config_late,
         waiting_max: GATE_PENDING_ROWS_MAX,
         dictionary: dictionary(),
     };

@@ -31,7 +31,7 @@ use engine::source::reread::Reread;
 use super::cells::Columns;
 use super::notice::{Notice, Route, push_text, take_text};
 use super::rows::{CHANGE, FILL, KEY, SINK, change_schema};
-use crate::settings::Deletes;
+use crate::settings::{ConfigLate, Deletes};
 
 /// Input of the gate: changes as they come.
 pub(super) const INPUT_LIVE: usize = 1;
@@ -51,6 +51,7 @@ pub(super) struct Rules {
     /// The business database.
     pub(super) database: String,
     pub(super) deletes: Deletes,
+    pub(super) late: ConfigLate,
     /// How many records may wait.
     pub(super) waiting_max: u64,
     /// A route that no configuration is needed for and no table is behind.
@@ -373,6 +374,8 @@ impl GateLogic for Routing {
                 self.remove(&source, &sink);
                 self.give_up(&source, &sink, context);
             }
+            // Then its records are dropped, as those of any other table without configuration.
+            Notice::Waits { .. } if self.rules.late == ConfigLate::Drop => {}
             Notice::Waits { source, sink } => {
                 context.save_config(wait_key(&source, &sink), Some(bytes));
                 self.waiting.entry((source, sink)).or_default();

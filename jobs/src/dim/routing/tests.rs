@@ -23,6 +23,7 @@ fn gate() -> Box<Gate<Routing>> {
     let rules = Rules {
         database: "d".to_owned(),
         deletes: Deletes::Delete,
+        late: ConfigLate::Hold,
         waiting_max: 2,
         dictionary: route("dictionary"),
     };
