@@ -98,6 +98,7 @@ fn dimensions(settings: &DimSettings) -> String {
     };
     let updates = match settings.config_update {
         ConfigUpdates::AlterAdd => "add columns",
+        ConfigUpdates::Recreate => "make tables anew",
         ConfigUpdates::Ignore => "do nothing",
     };
     let early = match settings.config_late {

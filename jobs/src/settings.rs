@@ -79,6 +79,9 @@ pub enum Deletes {
 pub enum ConfigUpdates {
     /// It takes the place of the row before; columns that its table lacks are added.
     AlterAdd,
+    /// Its table is made anew: all rows of it go, and those that can be read again come back. Makes
+    /// no sense where several sources feed a table.
+    Recreate,
     /// Nothing; counted `config_ignored`.
     Ignore,
 }

@@ -185,7 +185,9 @@ sections! {
         /// row goes), `ignore`, `upsert` (the row is written as it was).
         "dim.delete" dim_delete,
         /// What an updated config row does: `alter_add` (default, it takes effect; columns that its
-        /// table lacks are added, nothing is dropped), `ignore` (nothing, counted `config_ignored`;
+        /// table lacks are added, nothing is dropped), `recreate` (its table is dropped with all rows
+        /// and made anew, also with another key; a back-fill brings back what can be read again; not
+        /// with `dim.shared_sink = "on"`), `ignore` (nothing, counted `config_ignored`;
         /// rows that are inserted and deleted take effect, by the names they have then).
         "dim.config_update" dim_config_update,
         /// What becomes of rows that come while their config row is on its way: `hold` (default, the

@@ -159,5 +159,6 @@ fn dictionary() -> notice::Route {
         columns: columns.map(str::to_owned).to_vec(),
         keys: vec!["dic_code".to_owned()],
         fill: None,
+        edition: 0,
     }
 }

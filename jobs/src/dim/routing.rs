@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use connectors::format::dimension::{DimensionOp, ROW_BYTES_MAX};
+use connectors::format::dimension::{ChangeTable, DimensionOp, ROW_BYTES_MAX};
 use connectors::format::maxwell::ChangeKind;
 use connectors::format::maxwell::data::is_object_with_members;
 use connectors::format::maxwell::decoder::{
@@ -123,9 +123,15 @@ impl Routing {
         }
     }
 
-    fn is_routed(&self, source: &str, sink: &str) -> bool {
+    /// Whether rows go to this edition of a sink.
+    fn is_routed(&self, source: &str, sink: &str, edition: u64) -> bool {
+        let mut routes = self.routes(source);
+        routes.any(|route| route.sink == sink && route.edition == edition)
+    }
+
+    fn routes(&self, source: &str) -> impl Iterator<Item = &Route> {
         let lines = self.tables.get(source.as_bytes());
-        lines.is_some_and(|lines| lines.iter().any(|line| line.route.sink == sink))
+        lines.into_iter().flatten().map(|line| &line.route)
     }
 
     /// Ends the wait for a sink.
@@ -167,7 +173,7 @@ impl Routing {
     }
 
     fn give_up(&mut self, source: &str, sink: &str, context: &mut GateContext<'_>) {
-        let is_routed = self.is_routed(source, sink);
+        let is_routed = self.routes(source).any(|route| route.sink == sink);
         for stored in self.release(source, sink, context).rows.into_values() {
             // A route there was before has taken them already.
             if is_routed {
@@ -307,11 +313,12 @@ impl Line {
             _ => None,
         };
         let (sink, columns) = (self.route.sink.as_str(), &self.columns);
+        let table = ChangeTable { name: sink, edition: self.route.edition };
         let counts = fill.is_none() && sink != rules.dictionary.sink;
         let to = To { sink, row, fill, routed };
         if let Some(texts) = &former {
             let (mut key, mut change) = (Vec::new(), Vec::new());
-            if columns.write_former(sink, texts, &mut key, &mut change) {
+            if columns.write_former(table, texts, &mut key, &mut change) {
                 context.counters.add("dim_deletes", u64::from(counts));
                 to.emit(context, |out| out.extend(&key), |out| out.extend(&change));
             }
@@ -319,12 +326,12 @@ impl Line {
         let write_key = |out: &mut Vec<u8>| columns.write_key(out);
         if deletes {
             context.counters.add("dim_deletes", u64::from(counts));
-            return to.emit(context, write_key, |out| columns.write_deletion(sink, out));
+            return to.emit(context, write_key, |out| columns.write_deletion(table, out));
         }
         // The row under its new key is what the record says, not what it was under the old one.
         let op = if former.is_some() { DimensionOp::Replace } else { DimensionOp::Upsert };
         context.counters.add("dim_upserts", u64::from(counts));
-        to.emit(context, write_key, |out| columns.write_row(sink, op, out));
+        to.emit(context, write_key, |out| columns.write_row(table, op, out));
     }
 }
 
@@ -365,7 +372,8 @@ impl GateLogic for Routing {
             Notice::Put(route) => {
                 let (source, sink) = (route.source.clone(), route.sink.clone());
                 context.save_config(route_key(&source, &sink), Some(bytes));
-                let otherwise = route.fill.is_some() || self.is_routed(&source, &sink);
+                let otherwise =
+                    route.fill.is_some() || self.is_routed(&source, &sink, route.edition);
                 self.put(route);
                 self.route_waiting(&source, &sink, otherwise, context);
             }

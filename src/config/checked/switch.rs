@@ -89,12 +89,16 @@ fn dimensions(raw: &Switch, watershed: &Watershed, judge: &mut Judge<'_>) -> Dim
         judge.fault(given, ": a database has a name");
     }
     reconcile(raw.dim_backfill_reconcile.as_ref(), judge);
-    let updates = [("alter_add", ConfigUpdates::AlterAdd), ("ignore", ConfigUpdates::Ignore)];
+    let updates = [
+        ("alter_add", ConfigUpdates::AlterAdd),
+        ("recreate", ConfigUpdates::Recreate),
+        ("ignore", ConfigUpdates::Ignore),
+    ];
     let late = [("hold", ConfigLate::Hold), ("drop", ConfigLate::Drop)];
     DimSettings {
         database,
         delete: judge.choice(raw.dim_delete.as_ref(), &deletes, &[]),
-        config_update: judge.choice(raw.dim_config_update.as_ref(), &updates, &["recreate"]),
+        config_update: judge.choice(raw.dim_config_update.as_ref(), &updates, &[]),
         config_late: judge.choice(raw.dim_config_late.as_ref(), &late, &[]),
         backfill: judge.choice(raw.dim_backfill.as_ref(), &[("on", true), ("off", false)], &[]),
         shared_sink: judge.choice(
@@ -159,6 +163,13 @@ fn combinations(raw: &Switch, settings: &Settings, judge: &mut Judge<'_>) {
         let message = " makes no sense unless switch.dim.backfill = \"off\": what is dropped \
                        would be read again";
         judge.fault(late, message);
+    }
+    if let (Some(update), ConfigUpdates::Recreate, true) =
+        (&raw.dim_config_update, settings.dim.config_update, settings.dim.shared_sink)
+    {
+        let message = " makes no sense with switch.dim.shared_sink = \"on\": the rows of the other \
+                       sources would go, too";
+        judge.fault(update, message);
     }
     let (hold, skew) = (settings.future_hold_ms, settings.future_skew_ms);
     let given = raw.source_future_skew.as_ref().or(raw.source_future_hold.as_ref());

@@ -159,9 +159,9 @@ fn values_are_judged() {
             "f:2: switch.dim.delete = \"keep\" is none of its values: delete, ignore, upsert",
         ),
         (
-            "[switch]\ndim.config_update = \"recreate\"",
-            "f:2: switch.dim.config_update = \"recreate\" is not available yet; what is: \
-             alter_add, ignore",
+            "[switch]\ndim.config_update = \"recreate\"\ndim.shared_sink = \"on\"",
+            "f:2: switch.dim.config_update = \"recreate\" makes no sense with \
+             switch.dim.shared_sink = \"on\": the rows of the other sources would go, too",
         ),
         (
             "[switch]\ndim.config_late = \"drop\"",
