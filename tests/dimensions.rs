@@ -13,6 +13,8 @@ mod ddl;
 mod fixed;
 #[path = "dimensions/history.rs"]
 mod history;
+#[path = "dimensions/keyless.rs"]
+mod keyless;
 #[path = "dimensions/lookup.rs"]
 mod lookup;
 #[path = "support/shop.rs"]

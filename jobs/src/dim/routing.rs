@@ -29,6 +29,7 @@ use engine::operator::gate::{GateContext, GateLogic};
 use engine::source::reread::Reread;
 
 use super::cells::Columns;
+use super::keyless;
 use super::notice::{Notice, Route, push_text, take_text};
 use super::rows::{CHANGE, FILL, KEY, SINK, change_schema};
 use crate::settings::{ConfigLate, Deletes};
@@ -40,7 +41,7 @@ pub(super) const INPUT_REREAD: usize = 2;
 
 /// Port: rows for the tables.
 pub(super) const PORT_ROUTED: usize = 0;
-/// Port: records whose row has no key, with the reason.
+/// Port: records whose row has no key, with the reason, to be told once.
 pub(super) const PORT_NULL_PK: usize = 1;
 /// Port: records whose table could not be made, with the reason.
 pub(super) const PORT_UNROUTED: usize = 2;
@@ -84,6 +85,7 @@ pub(super) struct Routing {
     unconfigured: BTreeMap<Box<[u8]>, u64>,
     routed: Arc<Schema>,
     dead: Arc<Schema>,
+    keyless: Arc<Schema>,
     changes: Arc<Schema>,
 }
 
@@ -98,6 +100,7 @@ impl Routing {
             unconfigured: BTreeMap::new(),
             routed: change_schema(),
             dead: dead_schema(),
+            keyless: keyless::schema(),
             changes: maxwell_schema(),
             rules,
         };
@@ -168,7 +171,9 @@ impl Routing {
             let Some(lines) = self.tables.get_mut(source.as_bytes()) else { continue };
             let rules = &self.rules;
             let lines = lines.iter_mut().filter(|line| line.route.sink == sink);
-            lines.for_each(|line| line.take(row, None, rules, (&self.routed, &self.dead), context));
+            lines.for_each(|line| {
+                line.take(row, None, rules, (&self.routed, &self.keyless), context)
+            });
         }
     }
 
@@ -231,7 +236,7 @@ impl Routing {
         }
         self.keep_waiting(row, context);
         let Some(lines) = self.tables.get_mut(table) else { return };
-        let (rules, schemas) = (&self.rules, (&self.routed, &self.dead));
+        let (rules, schemas) = (&self.rules, (&self.routed, &self.keyless));
         lines.iter_mut().for_each(|line| line.take(row, None, rules, schemas, context));
     }
 
@@ -244,7 +249,7 @@ impl Routing {
             return;
         }
         let Some(lines) = self.tables.get_mut(row.bytes(TABLE).unwrap_or_default()) else { return };
-        let (rules, schemas) = (&self.rules, (&self.routed, &self.dead));
+        let (rules, schemas) = (&self.rules, (&self.routed, &self.keyless));
         // What an earlier request has finished in this epoch, a later one must not begin again: it
         // would be left in the middle.
         let source = text(row, TABLE);
@@ -291,7 +296,7 @@ impl Line {
         row: Row<'_>,
         fill: Option<u32>,
         rules: &Rules,
-        (routed, dead): (&Arc<Schema>, &Arc<Schema>),
+        (routed, keyless): (&Arc<Schema>, &Arc<Schema>),
         context: &mut GateContext<'_>,
     ) {
         self.columns.read(row.bytes(DATA).unwrap_or_default());
@@ -299,14 +304,8 @@ impl Line {
         let fault = self.columns.key_fault();
         let large = (self.columns.bytes() > ROW_BYTES_MAX).then_some("large_row");
         if let Some(reason) = fault.or(large) {
-            if fill.is_none() {
-                refuse(row, PORT_NULL_PK, reason, dead, context);
-                match reason {
-                    "null_pk" => context.counters.add("null_pk", 1),
-                    _ => context.counters.add_labelled("refused_row", ("reason", reason), 1),
-                }
-            }
-            return;
+            let rows = context.output.row(PORT_NULL_PK, keyless);
+            return keyless::write(rows, row, &self.route.sink, reason);
         }
         let former = match kind(row) {
             ChangeKind::Update => row.bytes(OLD).and_then(|old| self.columns.read_former_key(old)),
