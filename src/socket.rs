@@ -32,7 +32,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::config::nearest::hint;
-use crate::data_dir::{DataDir, Owned};
+use crate::data_dir::{DataDir, Seen};
 use crate::status::{Report, TopicReport};
 
 /// Connections served at a time.
@@ -163,22 +163,22 @@ fn say(mut stream: &UnixStream, answer: &Value) -> io::Result<()> {
 pub(crate) enum Teller {
     /// The process that runs on it.
     Running(Connection),
-    /// The directory itself, now ours.
-    Alone(Owned, Box<Saved>),
+    /// The directory itself, kept from others.
+    Alone(Box<Seen>, Box<Saved>),
 }
 
 impl Teller {
     /// Finds out. A process that has the directory and no socket yet is given some time.
-    pub(crate) fn find(dir: &DataDir, purpose: &str) -> anyhow::Result<Self> {
+    pub(crate) fn find(dir: &DataDir) -> anyhow::Result<Self> {
         let begun = Instant::now();
         loop {
             if let Some(connection) = Connection::open(dir)? {
                 return Ok(Self::Running(connection));
             }
-            match dir.own_existing(purpose) {
+            match dir.look() {
                 Err(error) if is_held(&error) && begun.elapsed() < BIRTH => thread::sleep(PAUSE),
                 Err(error) => return Err(error),
-                Ok((owned, saved)) => return Ok(Self::Alone(owned, Box::new(saved))),
+                Ok((seen, saved)) => return Ok(Self::Alone(Box::new(seen), Box::new(saved))),
             }
         }
     }
