@@ -3,8 +3,9 @@
 //! ```text
 //!  <data>/state/lock      held by the process that runs on the directory
 //!        /state/db        the state store       /state/outbox   what is not yet delivered
-//!        /state/crash     why processes died    /topic          the embedded topic log
+//!        /state/crash     why processes died    /state/quarantine  jobs that are left out
 //!        /store/dws       the embedded tables   /store/dim      the dimension tables
+//!        /topic           the embedded topic log
 //!        /control.sock    the way to ask the process
 //! ```
 //!
@@ -28,12 +29,13 @@ use store::doris::{DwsError, DwsStore};
 use store::phoenix::{DimensionError, DimensionStore};
 
 use crate::crash;
-use crate::private_copy::Looked;
+use crate::private_copy::{Looked, PrivateCopy};
 
 /// How long an opener waits for an owner that is just dying: the kernel frees the lock only after
 /// it has freed the memory.
 const DYING: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(10);
+/// Short, for the lock is free for an instant only where somebody asks for the status all the time.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// A data directory, which need not exist yet.
 #[derive(Debug, Clone)]
@@ -51,14 +53,22 @@ pub(crate) struct Owned {
     _lock: DirLock,
 }
 
-/// A directory that nobody owns for as long as the value lives.
+/// A directory as it was when nobody owned it, and perhaps for as long as the value lives.
 pub(crate) struct Seen {
     /// The directory's files.
     pub(crate) disk: Arc<dyn Disk>,
     /// A copy of its state store.
     pub(crate) backend: Looked<FjallBackend>,
     /// Freed last.
-    _lock: DirLock,
+    _lock: Option<DirLock>,
+}
+
+/// The state in a copy.
+fn opened(copy: PrivateCopy) -> anyhow::Result<(Looked<FjallBackend>, Saved)> {
+    let open = |path: &Path| FjallBackend::open(path, FjallOptions::default());
+    let backend = Looked::open(copy, open).map_err(Fatal::disk)?;
+    let saved = Saved::read(&*backend)?;
+    Ok((backend, saved))
 }
 
 impl DataDir {
@@ -86,6 +96,11 @@ impl DataDir {
     /// Records of crashes.
     pub(crate) fn crash(&self) -> PathBuf {
         self.root.join("state/crash")
+    }
+
+    /// Who is in quarantine.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("state/quarantine")
     }
 
     /// The embedded tables.
@@ -138,16 +153,31 @@ impl DataDir {
         self.check_exists()?;
         let lock = DirLock::share(&self.state())?;
         let disk = self.shared_disk()?;
-        let open = |path: &Path| FjallBackend::open(path, FjallOptions::default());
-        let backend = Looked::open(&self.db(), open)?.map_err(Fatal::disk)?;
-        let saved = Saved::read(&*backend)?;
-        Ok((Seen { disk, backend, _lock: lock }, saved))
+        let (backend, saved) = opened(PrivateCopy::of(&self.db())?)?;
+        Ok((Seen { disk, backend, _lock: Some(lock) }, saved))
+    }
+
+    /// As [`DataDir::look`], but keeps nobody out for longer than it takes to copy the state: an owner
+    /// that comes meanwhile may be a reason to fail.
+    pub(crate) fn glance(&self) -> anyhow::Result<(Seen, Saved)> {
+        self.check_exists()?;
+        let lock = DirLock::share(&self.state())?;
+        let copy = PrivateCopy::of(&self.db())?;
+        drop(lock);
+        let (backend, saved) = opened(copy)?;
+        Ok((Seen { disk: self.shared_disk()?, backend, _lock: None }, saved))
+    }
+
+    /// Whether a process owns the directory.
+    pub(crate) fn is_owned(&self) -> bool {
+        matches!(DirLock::share(&self.state()), Err(LockError::Held { .. }))
     }
 
     /// The embedded tables, to look at while the lock is shared; `None` where there are none.
     pub(crate) fn look_at_dws(&self) -> anyhow::Result<Option<Result<Looked<DwsStore>, DwsError>>> {
         let path = self.dws();
-        path.is_dir().then(|| Looked::open(&path, DwsStore::open)).transpose()
+        let copy = path.is_dir().then(|| PrivateCopy::of(&path)).transpose()?;
+        Ok(copy.map(|copy| Looked::open(copy, DwsStore::open)))
     }
 
     /// The dimension tables, likewise.
@@ -155,7 +185,8 @@ impl DataDir {
         &self,
     ) -> anyhow::Result<Option<Result<Looked<DimensionStore>, DimensionError>>> {
         let path = self.dim();
-        path.is_dir().then(|| Looked::open(&path, DimensionStore::open)).transpose()
+        let copy = path.is_dir().then(|| PrivateCopy::of(&path)).transpose()?;
+        Ok(copy.map(|copy| Looked::open(copy, DimensionStore::open)))
     }
 
     /// The files of a directory that another process may own.

@@ -11,18 +11,19 @@
 //! links: whoever makes one holds the lock of the data directory.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use anyhow::Context as _;
+use rustix::fs::SeekFrom;
+
 use crate::crash;
 
 /// Directories whose files are written once (fjall 3: sorted tables, and large values).
 const WRITTEN_ONCE: [&str; 2] = ["tables", "blobs"];
-/// Bytes that are copied, or left out, at a time.
-const CHUNK_BYTES: usize = 64 << 10;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -34,19 +35,13 @@ pub(crate) struct Looked<T> {
 }
 
 impl<T> Looked<T> {
-    /// Copies the store in `original` and opens the copy. A panic of the store at damage is left to
-    /// whoever opens it.
+    /// Opens the store in a copy. A panic of the store at damage is left to whoever opens it.
     pub(crate) fn open<E>(
-        original: &Path,
+        copy: PrivateCopy,
         open: impl FnOnce(&Path) -> Result<T, E>,
-    ) -> anyhow::Result<Result<Self, E>> {
-        let copy = PrivateCopy::of(original).map_err(|error| {
-            let (from, to) = (original.display(), std::env::temp_dir());
-            anyhow::Error::new(error)
-                .context(format!("cannot copy \"{from}\" to \"{}\" to look at it", to.display()))
-        })?;
+    ) -> Result<Self, E> {
         let opened = crash::letting_unwind(|| open(&copy.path));
-        Ok(opened.map(|store| Self { store, _copy: copy }))
+        opened.map(|store| Self { store, _copy: copy })
     }
 }
 
@@ -59,12 +54,21 @@ impl<T> Deref for Looked<T> {
 }
 
 /// A directory that goes with its value.
-struct PrivateCopy {
+pub(crate) struct PrivateCopy {
     path: PathBuf,
 }
 
 impl PrivateCopy {
-    fn of(original: &Path) -> io::Result<Self> {
+    /// Copies the directory `original`.
+    pub(crate) fn of(original: &Path) -> anyhow::Result<Self> {
+        let copy = Self::make(original);
+        copy.with_context(|| {
+            let (from, to) = (original.display(), std::env::temp_dir());
+            format!("cannot copy \"{from}\" to \"{}\" to look at it", to.display())
+        })
+    }
+
+    fn make(original: &Path) -> io::Result<Self> {
         let original = original.canonicalize()?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("watershed-look-{}-{number}", std::process::id());
@@ -101,21 +105,23 @@ fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Zeros are not written.
+/// Copies what is between the holes.
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     let (mut from, mut to) = (File::open(from)?, File::create(to)?);
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut length = 0;
+    let mut at = 0;
     loop {
-        let count = from.read(&mut chunk)?;
-        let Some(bytes) = chunk.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
-        if bytes.iter().any(|byte| *byte != 0) {
-            to.seek(SeekFrom::Start(length))?;
-            to.write_all(bytes)?;
-        }
-        length += count as u64;
+        at = match rustix::fs::seek(&from, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            Err(rustix::io::Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let hole = rustix::fs::seek(&from, SeekFrom::Hole(at))?;
+        rustix::fs::seek(&from, SeekFrom::Start(at))?;
+        rustix::fs::seek(&to, SeekFrom::Start(at))?;
+        io::copy(&mut Read::by_ref(&mut from).take(hole - at), &mut to)?;
+        at = hole;
     }
-    to.set_len(length)
+    to.set_len(from.metadata()?.len())
 }
 
 #[cfg(test)]
@@ -127,11 +133,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let tables = dir.path().join("keyspaces/1/tables");
         fs::create_dir_all(&tables).expect("made");
-        let mut journal = vec![0; 3 * CHUNK_BYTES + 5];
-        journal[CHUNK_BYTES + 1] = 7;
-        fs::write(dir.path().join("0.jnl"), &journal).expect("written");
+        let mut journal = vec![0; 3 << 20];
+        journal[1 << 20] = 7;
+        let mut file = File::create(dir.path().join("0.jnl")).expect("made");
+        rustix::fs::seek(&file, SeekFrom::Start(1 << 20)).expect("a place");
+        io::Write::write_all(&mut file, &[7]).expect("written");
+        file.set_len(3 << 20).expect("made longer");
         fs::write(tables.join("9"), b"table").expect("written");
-        let opened = Looked::open(dir.path(), |path| {
+        let copy = PrivateCopy::of(dir.path()).expect("copied");
+        let opened = Looked::open(copy, |path| {
             assert_eq!(fs::read(path.join("0.jnl"))?, journal);
             let table = path.join("keyspaces/1/tables/9");
             assert_eq!(fs::read(&table)?, b"table");
@@ -140,7 +150,7 @@ mod tests {
             fs::write(path.join("0.jnl"), b"")?;
             io::Result::Ok(path.to_owned())
         });
-        let looked = opened.expect("copied").expect("opened");
+        let looked = opened.expect("opened");
         let path = looked.clone();
         assert!(path.is_dir());
         drop(looked);

@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use anyhow::{Context as _, bail};
-use engine::checkpoint::disk::real::LockError;
 use engine::checkpoint::restore::Saved;
 use engine::checkpoint::writer::{TopicMarks, WriterGauges};
 use engine::control::handle::Handle;
@@ -163,7 +162,7 @@ fn say(mut stream: &UnixStream, answer: &Value) -> io::Result<()> {
 pub(crate) enum Teller {
     /// The process that runs on it.
     Running(Connection),
-    /// The directory itself, kept from others.
+    /// The directory itself, as it is while nobody owns it.
     Alone(Box<Seen>, Box<Saved>),
 }
 
@@ -175,17 +174,13 @@ impl Teller {
             if let Some(connection) = Connection::open(dir)? {
                 return Ok(Self::Running(connection));
             }
-            match dir.look() {
-                Err(error) if is_held(&error) && begun.elapsed() < BIRTH => thread::sleep(PAUSE),
+            match dir.glance() {
+                Err(_) if dir.is_owned() && begun.elapsed() < BIRTH => thread::sleep(PAUSE),
                 Err(error) => return Err(error),
                 Ok((seen, saved)) => return Ok(Self::Alone(Box::new(seen), Box::new(saved))),
             }
         }
     }
-}
-
-fn is_held(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(LockError::Held { .. }))
 }
 
 /// A conversation with the process that runs on a directory.
