@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::clock::Moment;
 use crate::error::{Fatal, Fault};
-use crate::outbox::block::Block;
+use crate::outbox::blocks::Blocks;
 
 /// Who is asking; the target's own record of progress carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +48,14 @@ pub enum SinkRequest {
     EnsureTable(TableDefinition),
     /// The greatest epoch the target already has from this shard, by the target's own record.
     LastDelivered,
-    /// Deliver a unit whose plan is durable.
-    Deliver(Unit, Vec<Arc<Block>>),
+    /// Deliver a unit whose plan is durable. A block that cannot be read is [`SinkPoll::Broken`], and
+    /// nothing of the unit may become visible.
+    Deliver(Unit, Blocks),
 }
 
 /// A table a sink may have to create. One that exists with another key, type or salt stays as it is:
-/// the answer is a fault that no retry helps, and says what differs.
+/// the answer is a fault that no retry helps, and says what differs. One that exists in another
+/// edition is dropped with all its rows and made anew.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableDefinition {
     /// Schema of the table at the target, if one is configured.
@@ -68,6 +70,9 @@ pub struct TableDefinition {
     pub options: Vec<(String, String)>,
     /// Row keys at which the table is split from the start.
     pub split_on: Vec<String>,
+    /// 0 for a table that is made once; another number each time it is to be made anew. What is
+    /// asked for last is what there is.
+    pub edition: u64,
 }
 
 /// Answer to a finished request.
