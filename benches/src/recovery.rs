@@ -20,7 +20,7 @@ use crate::figures::{Figure, mib, quantile};
 use crate::live_logs::now_ms;
 use crate::options::Options;
 use crate::product::{LOOK, Product};
-use crate::usage::peak_rss_bytes;
+use crate::usage::{cpu_seconds, peak_rss_bytes};
 
 /// Name of the bench.
 pub(crate) const NAME: &str = "recovery";
@@ -32,13 +32,13 @@ const STEADY: Duration = Duration::from_millis(3_500);
 /// Records a second of the live demo.
 const RATE: &str = "2000";
 /// Devices that leave about 100 MB, and about 1 GB.
-const DEVICES: [(&str, u64); 2] = [("100mb", 560_000), ("1gb", 5_600_000)];
+const DEVICES: [(&str, u64); 2] = [("100mb", 330_000), ("1gb", 3_300_000)];
 
 /// Measures and prints.
 pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
     Product::build()?;
     println!("\nrecovery: kill -9 to first new output, demo --rate {RATE}, 2 workers, embedded");
-    println!("state MB   on disk MB     p50 s   of              peak MiB");
+    println!("state MB   on disk MB     p50 s   of                  CPU s   peak MiB");
     let mut figures = Vec::new();
     let sizes = if options.quick { 1 } else { DEVICES.len() };
     for (name, devices) in DEVICES.into_iter().take(sizes) {
@@ -46,17 +46,18 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
         let data = dir.path().join("data");
         let state = fill(&data, devices)?;
         let disk = bytes_below(&data.join("state/db"))?;
-        let (mut seconds, mut peak) = (Vec::new(), 0);
+        let (mut seconds, mut cpu, mut peak) = (Vec::new(), Vec::new(), 0);
         for kill in 0..options.runs.unwrap_or(KILLS) {
-            let (after, used) =
-                killed(&data, Duration::from_millis(u64::from(kill) * 377 % 1_000))?;
-            seconds.push(after);
-            peak = peak.max(used);
+            let wait = Duration::from_millis(u64::from(kill) * 377 % 1_000);
+            let killed = killed(&data, wait)?;
+            seconds.push(killed.seconds);
+            cpu.push(killed.cpu_seconds);
+            peak = peak.max(killed.peak_rss_bytes);
         }
-        let p50 = quantile(&seconds, 50);
+        let (p50, cpu) = (quantile(&seconds, 50), quantile(&cpu, 50));
         let all: Vec<String> = seconds.iter().map(|seconds| format!("{seconds:.2}")).collect();
         println!(
-            "{:8.0}{:13.0}{p50:10.2}   {:16}{:9.0}",
+            "{:8.0}{:13.0}{p50:10.2}   {:20}{cpu:5.2}{:11.0}",
             mb(state),
             mb(disk),
             all.join(" "),
@@ -64,6 +65,7 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
         );
         let figure = |what: &str| format!("state_{name}_{what}");
         figures.push(Figure::less_is_better(&figure("p50_s"), p50));
+        figures.push(Figure::less_is_better(&figure("cpu_s"), cpu));
         figures.push(Figure::told(&figure("mb"), mb(state)));
         figures.push(Figure::told(&figure("peak_mib"), mib(peak)));
     }
@@ -93,9 +95,18 @@ fn fill(data: &Path, devices: u64) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Starts the demo, kills its engine `wait` after some steady seconds; answers how long the next record
-/// took, and the greatest memory of an engine.
-fn killed(data: &Path, wait: Duration) -> Result<(f64, u64)> {
+/// What came of a kill.
+struct Killed {
+    /// Until the next record was visible.
+    seconds: f64,
+    /// Of the new engine, until then: what a machine that has nothing else to do would have waited for.
+    cpu_seconds: f64,
+    /// The greatest of both engines.
+    peak_rss_bytes: u64,
+}
+
+/// Starts the demo and kills its engine `wait` after some steady seconds.
+fn killed(data: &Path, wait: Duration) -> Result<Killed> {
     let mut product = Product::start(data, &["demo", "--rate", RATE, "--workers", "2"])?;
     // The first answer tells what was there before.
     let first = product.await_more(PAGES, 0)?;
@@ -110,10 +121,11 @@ fn killed(data: &Path, wait: Duration) -> Result<(f64, u64)> {
     let killed = Instant::now();
     product.kill_engine()?;
     product.await_more(PAGES, last)?;
-    let seconds = killed.elapsed().as_secs_f64();
-    let peak = peak_rss_bytes(&product.engine()?)?.max(before);
+    let (seconds, engine) = (killed.elapsed().as_secs_f64(), product.engine()?);
+    let cpu_seconds = cpu_seconds(&engine)?;
+    let peak_rss_bytes = peak_rss_bytes(&engine)?.max(before);
     product.stop()?;
-    Ok((seconds, peak))
+    Ok(Killed { seconds, cpu_seconds, peak_rss_bytes })
 }
 
 /// One page record of each device, a millisecond apart.
@@ -155,8 +167,7 @@ impl Numbered for Devices {
         }
         let mid = format!("device-{:032x}", u128::from(*number) * 0x9E37_79B9_7F4A_7C15_F39C);
         let before = i64::try_from(*devices - *number).expect("a few millions");
-        // Ten for each millisecond: the larger fill lies within minutes, too.
-        let ts = *last_ms - before / 10;
+        let ts = *last_ms - before;
         let text = format!(
             "{{\"common\":{{\"ar\":\"110000\",\"ch\":\"web\",\"is_new\":\"1\",\"mid\":\"{mid}\",\
              \"vc\":\"v2.1.134\"}},\"page\":{{\"during_time\":5,\"page_id\":\"home\"}},\"ts\":{ts}}}"
