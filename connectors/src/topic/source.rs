@@ -28,7 +28,7 @@ use engine::source::{
     SourceFactory, Start,
 };
 
-use crate::reread::{Rereads, Turn, Twofold, damaged};
+use crate::reread::{Rereads, damaged};
 use reading::{Chunk, Cut, Reading};
 
 /// Makes sources of one topic.
@@ -75,7 +75,6 @@ struct TopicSource {
     /// Which open partition is asked next.
     next: usize,
     rereads: Rereads<Reading>,
-    turn: Turn,
     schema: Arc<Schema>,
 }
 
@@ -99,7 +98,6 @@ impl TopicSource {
             open: Vec::new(),
             next: 0,
             rereads: Rereads::new(),
-            turn: Turn::default(),
             schema: raw_schema(),
         }
     }
@@ -229,36 +227,6 @@ fn lost(partition: &Partition, offset: u64, has: &str) -> Fault {
     )
 }
 
-impl Twofold for TopicSource {
-    fn turn(&mut self) -> &mut Turn {
-        &mut self.turn
-    }
-
-    fn poll_live(&mut self, budget: PollBudget) -> Polled {
-        for _ in 0..self.open.len() {
-            let live = &mut self.open[self.next];
-            if let Some(chunk) = live.reading.take() {
-                return live.batch(chunk);
-            }
-            self.next = (self.next + 1) % self.open.len();
-            match self.read(self.next, budget) {
-                Ok(Polled::Idle) => {}
-                Ok(polled) => return polled,
-                Err(fault) => return Polled::Fault(fault),
-            }
-        }
-        Polled::Idle
-    }
-
-    fn poll_again(&mut self, budget: PollBudget) -> Polled {
-        match self.read_again(budget) {
-            Ok(Some(batch)) => Polled::Rows(batch),
-            Ok(None) => self.rereads.end(),
-            Err(fault) => Polled::Fault(fault),
-        }
-    }
-}
-
 impl Source for TopicSource {
     fn describe(&self) -> Description {
         let (name, bounded) = (self.setup.describe(), self.setup.until.is_some());
@@ -288,7 +256,27 @@ impl Source for TopicSource {
     }
 
     fn poll(&mut self, budget: PollBudget, _now: Moment) -> Polled {
-        self.poll_in_turn(budget)
+        for _ in 0..self.open.len() {
+            let live = &mut self.open[self.next];
+            if let Some(chunk) = live.reading.take() {
+                return live.batch(chunk);
+            }
+            self.next = (self.next + 1) % self.open.len();
+            match self.read(self.next, budget) {
+                Ok(Polled::Idle) => {}
+                Ok(polled) => return polled,
+                Err(fault) => return Polled::Fault(fault),
+            }
+        }
+        Polled::Idle
+    }
+
+    fn poll_again(&mut self, budget: PollBudget, _now: Moment) -> Polled {
+        match self.read_again(budget) {
+            Ok(Some(batch)) => Polled::Rows(batch),
+            Ok(None) => self.rereads.end(),
+            Err(fault) => Polled::Fault(fault),
+        }
     }
 
     /// What is acknowledged is saved, so no later generation begins before it.

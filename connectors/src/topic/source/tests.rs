@@ -62,11 +62,19 @@ impl Fixture {
     }
 }
 
+/// Live records, or what is read again if there are none.
+fn polled(source: &mut TopicSource, budget: PollBudget) -> Polled {
+    match source.poll(budget, Moment::default()) {
+        Polled::Idle => source.poll_again(budget, Moment::default()),
+        polled => polled,
+    }
+}
+
 /// Polls until nothing comes: `partition@next: values`, `end partition`, or the fault.
 fn drain(source: &mut TopicSource, budget: PollBudget) -> Vec<String> {
     let mut seen = Vec::new();
     loop {
-        match source.poll(budget, Moment::default()) {
+        match polled(source, budget) {
             Polled::Rows(batch) => seen.push(line(&batch)),
             Polled::End(partition) => seen.push(format!("end {}", partition.name)),
             Polled::Whole(partition, at) => {
@@ -245,8 +253,8 @@ fn all_partitions_are_read_again_up_to_where_they_stand() {
     // What comes later is live only.
     fixture.append(1, &[7]);
     let expected = [
-        "again [3, 0, 0]: 0#0/0 1#0/1 2#0/2",
         "t/1@1: v0",
+        "again [3, 0, 0]: 0#0/0 1#0/1 2#0/2",
         "again [4, 0, 0]: 3#0/3",
         "again [4, 0, 2]: 0#2/0 1#2/1",
         END,
@@ -289,7 +297,7 @@ fn reading_again_goes_on_at_every_saved_position() {
     drain(&mut source, BUDGET);
     source.reread(&request("t", 1), None).unwrap();
     let (mut lines, mut positions) = (Vec::new(), Vec::new());
-    while let Polled::Rows(batch) = source.poll(one, Moment::default()) {
+    while let Polled::Rows(batch) = source.poll_again(one, Moment::default()) {
         lines.push(line(&batch));
         positions.push(batch.next);
     }
@@ -331,7 +339,7 @@ fn requests_are_read_one_after_the_other_and_replaced_by_name() {
     for (name, number) in [("t", 1), ("other", 1)] {
         source.reread(&request(name, number), None).unwrap();
     }
-    assert!(matches!(source.poll(one, Moment::default()), Polled::Rows(_)));
+    assert!(matches!(source.poll_again(one, Moment::default()), Polled::Rows(_)));
     source.reread(&request("t", 2), None).unwrap();
     let again = "again [2]: 0#0/0 1#0/1";
     assert_eq!(drain(&mut source, BUDGET), [again, "end backfill/other", again, END]);
@@ -346,7 +354,9 @@ fn reading_again_begins_with_what_retention_left() {
     let mut source = fixture.opened(&Start::Earliest);
     drain(&mut source, BUDGET);
     source.reread(&request("t", 1), None).unwrap();
-    let Polled::Rows(first) = source.poll(BUDGET, Moment::default()) else { panic!("records") };
+    let Polled::Rows(first) = source.poll_again(BUDGET, Moment::default()) else {
+        panic!("records")
+    };
     assert_eq!(line(&first), "again [2]: 0#0/0 1#0/1");
     // Taken while it is being read, and while nobody reads it.
     fixture.topic.remove_before(0, 6);
