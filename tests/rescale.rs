@@ -166,7 +166,7 @@ fn any_number_of_workers_goes_on_where_another_stopped() {
         assert_eq!(status.signal(), Some(9), "{from} to {to}: {status}");
         let left = look(&data);
         let (state, written) = (before.state, left.journal - before.journal);
-        assert!(written < state / 2, "{from} to {to}: {written} bytes written, {state} of state");
+        assert!(written < state / 4, "{from} to {to}: {written} bytes written, {state} of state");
         assert!(written > 0, "{from} to {to} did nothing");
         // Of shards that the new number of workers has no more.
         shrunk += before.waiting.keys().filter(|(_, shard)| *shard >= u64::from(to)).count();
@@ -181,7 +181,9 @@ fn any_number_of_workers_goes_on_where_another_stopped() {
     assert!(shrunk > 3, "only {shrunk} shards waited that had no worker any more");
     assert!(replay(dir, "walked", 2, &["--epoch", "500rows"]).success());
     let end = look(&data);
-    assert_eq!(end.waiting, BTreeMap::new());
+    // That the very last units were delivered is noted by their sink alone: no batch followed.
+    let orphans = end.waiting.keys().filter(|(_, shard)| *shard >= 2).count();
+    assert_eq!(orphans, 0, "{:?}", end.waiting);
     for (shard, epoch) in waited {
         let delivered = end.delivered.get(&shard);
         assert!(delivered.is_some_and(|delivered| *delivered >= epoch), "{shard:?}: {delivered:?}");
