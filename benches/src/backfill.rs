@@ -216,6 +216,7 @@ fn dimensions(
                 marks: marks.clone(),
                 until: None,
                 snapshot: false,
+                on_lost_position: connectors::kafka::config::OnLostPosition::Stop,
             };
             (Arc::new(topic), Start::Earliest)
         },

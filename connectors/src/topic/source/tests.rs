@@ -18,6 +18,7 @@ struct Fixture {
     until: Arc<AtomicBool>,
     partitions: u32,
     snapshot: bool,
+    on_lost_position: OnLostPosition,
 }
 
 impl Fixture {
@@ -28,6 +29,7 @@ impl Fixture {
             until: Arc::default(),
             partitions,
             snapshot: false,
+            on_lost_position: OnLostPosition::Stop,
         }
     }
 
@@ -44,6 +46,7 @@ impl Fixture {
             marks: TopicMarks::default(),
             until: Some(self.until.clone()),
             snapshot: self.snapshot,
+            on_lost_position: self.on_lost_position,
         };
         let marks = self.marks.clone();
         let visible = move |partition| marks.lock().unwrap().get(&partition).copied();
@@ -223,6 +226,39 @@ fn what_retention_passed_stops_the_job() {
         let fault = fixture.source().open(&partition, &Start::At(position)).unwrap_err();
         assert!(fault.message.starts_with(expected), "{fault}");
         assert_eq!(fault.retry, engine::error::Retry::Never);
+    }
+}
+
+#[test]
+fn what_retention_passed_is_told_where_the_job_shall_go_on() {
+    let at = |offset| Start::At(Position::of_number(offset));
+    let [earliest, latest] = [OnLostPosition::Earliest, OnLostPosition::Latest];
+    let told = "position 0 of topic partition \"t/0\" is lost: it begins at 1; going on ";
+    let ends = "position 9 of topic partition \"t/0\" is lost: it ends at 3; going on ";
+    let (oldest, newest) = ("at the oldest record", "after the newest record");
+    let cases: [(_, _, [&str; 2], &[&str]); 4] = [
+        (earliest, 0, [told, oldest], &["t/0@2: v1", "t/0@3: -", "t/0@4: v3"]),
+        (latest, 0, [told, newest], &["t/0@4: v3"]),
+        (earliest, 9, [ends, oldest], &["t/0@2: v1", "t/0@3: -", "t/0@4: v3"]),
+        (latest, 9, [ends, newest], &["t/0@4: v3"]),
+    ];
+    for (choice, offset, fault, rows) in cases {
+        let mut fixture = Fixture::new(1);
+        fixture.on_lost_position = choice;
+        for value in 0..3 {
+            fixture.append(0, &[value]);
+        }
+        fixture.topic.remove_before(0, 2);
+        let mut source = fixture.opened(&at(offset));
+        // A fault ends a turn.
+        let mut seen = drain(&mut source, BUDGET);
+        seen.extend(drain(&mut source, BUDGET));
+        fixture.append(0, &[3]);
+        seen.extend(drain(&mut source, BUDGET));
+        let told: Vec<_> = seen.iter().filter(|line| line.contains("is lost")).collect();
+        assert_eq!(told, [&fault.concat()], "{choice:?} {offset}");
+        seen.retain(|line| !line.contains("is lost"));
+        assert_eq!(seen, rows, "{choice:?} {offset}");
     }
 }
 
