@@ -56,7 +56,7 @@ fn deliver(config: &KafkaConfig, bytes: usize) -> Result<(), Box<dyn Error>> {
     let measured = Measured::begin();
     for epoch in 1..=UNITS {
         let unit = Unit { lower: epoch, upper: epoch, rows: UNIT_ROWS, bytes: 0, crc: 0 };
-        ask(&mut sink, SinkRequest::Deliver(unit, blocks.clone()))?;
+        ask(&mut sink, SinkRequest::Deliver(unit, blocks.clone().into()))?;
     }
     measured
         .report(&format!("deliver {UNITS} units of {UNIT_ROWS} x {bytes} B"), UNITS * UNIT_ROWS)?;
@@ -65,7 +65,7 @@ fn deliver(config: &KafkaConfig, bytes: usize) -> Result<(), Box<dyn Error>> {
     for epoch in 1..=200 {
         let (lower, upper) = (UNITS + epoch, UNITS + epoch);
         let unit = Unit { lower, upper, rows, bytes: 0, crc: 0 };
-        ask(&mut sink, SinkRequest::Deliver(unit, vec![small.clone()]))?;
+        ask(&mut sink, SinkRequest::Deliver(unit, vec![small.clone()].into()))?;
     }
     let each = measured.started.elapsed() / 200;
     println!("deliver 200 units of one row: {each:?} each");

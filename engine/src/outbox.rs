@@ -1,6 +1,7 @@
 //! The outbox: encoded output, durable before anything is sent.
 
 pub mod block;
+pub mod blocks;
 pub(crate) mod dispatch;
 pub mod log;
 pub mod rows;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::clock::Moment;
 use crate::error::{Fatal, Fault};
-use crate::outbox::block::Block;
+use crate::outbox::blocks::Blocks;
 
 /// Who is asking; the target's own record of progress carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +48,9 @@ pub enum SinkRequest {
     EnsureTable(TableDefinition),
     /// The greatest epoch the target already has from this shard, by the target's own record.
     LastDelivered,
-    /// Deliver a unit whose plan is durable.
-    Deliver(Unit, Vec<Arc<Block>>),
+    /// Deliver a unit whose plan is durable. A block that cannot be read is [`SinkPoll::Broken`], and
+    /// nothing of the unit may become visible.
+    Deliver(Unit, Blocks),
 }
 
 /// A table a sink may have to create. One that exists with another key, type or salt stays as it is:

@@ -212,6 +212,34 @@ fn a_full_disk_leaves_room_to_say_so() {
     assert!(stops >= 10 && repeated > 3, "{stops} stops, {repeated} histories stayed full");
 }
 
+/// Fault 12: a bit flip in a block that waits in the outbox stops the process, which names the file;
+/// nothing of the unit arrives.
+#[test]
+fn a_damaged_block_is_never_delivered() {
+    for seed in 1..=20 {
+        let records = Records::new("in", vec![steady(seed, 150)], seed).endless();
+        let target = target(seed);
+        let mut simulation = Simulation::new(seed, START_MS);
+        let make = |_: &_, _| vec![job("j", &records, &target, 0)];
+        let backend = simulation.backend.clone();
+        // What is there already is skipped at the next start, and then not read.
+        let waiting = || {
+            let last = target.delivered("j.out", 0).unwrap_or(0);
+            let outbox = Saved::read(&backend).expect("a checkpoint of ours").outbox;
+            let mut blocks = outbox.into_values().flatten();
+            blocks.find(|((epoch, _), _)| *epoch > last).map(|(_, block)| block)
+        };
+        assert!(simulation.run_until(100_000, &make, &|| waiting().is_some()), "seed {seed}");
+        let (block, before) = (waiting().expect("just found"), target.rows());
+        let file = format!("state/outbox/{:020}.log", block.file);
+        simulation.disk.flip_bit(&file, block.offset + u64::from(block.length) - 1);
+        let fatal = simulation.run_to_stop(&make);
+        assert_eq!(fatal.code, exit::DISK, "seed {seed}: {fatal}");
+        assert!(fatal.message.contains(&file), "seed {seed}: {fatal}");
+        assert_eq!(target.rows(), before, "seed {seed}: nothing of the unit has arrived");
+    }
+}
+
 /// Fault 40: a silent partition is flagged idle after its time-out and no longer holds the watermark;
 /// without a time-out it does.
 #[test]

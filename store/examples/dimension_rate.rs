@@ -100,7 +100,7 @@ impl Target {
         let header = BlockHeader { rows, epoch, sink: 1, shard: 0, base: 0 };
         let block = Block { header, bytes: writer.into_bytes().into() };
         let unit = Unit { lower: epoch, upper: epoch, rows: u64::from(rows), bytes: 0, crc: 0 };
-        let request = SinkRequest::Deliver(unit, vec![Arc::new(block)]);
+        let request = SinkRequest::Deliver(unit, vec![Arc::new(block)].into());
         report(name, || ask(self.sink.as_mut(), request));
     }
 }

@@ -106,7 +106,8 @@ impl Sink for TroubledSink {
                 && let (Some(SinkRequest::Deliver(unit, blocks)), Some(tell)) =
                     (&self.request, &self.factory.delivered)
             {
-                tell(unit, blocks);
+                let blocks: Vec<_> = blocks.iter().map(|block| block.expect("readable")).collect();
+                tell(unit, &blocks);
             }
             return polled;
         };

@@ -241,7 +241,7 @@ impl Delivering {
     }
 
     pub(crate) fn deliver(&mut self, unit: &(Unit, Vec<Arc<Block>>)) -> Result<SinkReply, Fault> {
-        self.ask(&SinkRequest::Deliver(unit.0.clone(), unit.1.clone()))
+        self.ask(&SinkRequest::Deliver(unit.0.clone(), unit.1.clone().into()))
     }
 
     /// One request, begun again after each fault that may pass.

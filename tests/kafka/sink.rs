@@ -111,7 +111,7 @@ fn a_unit_is_visible_whole_or_not_at_all() {
         Delivering::start(writing(&bootstrap, "whole", &[]), &["whole"], &identity("whole"));
     let (unit, blocks) = numbered(1, 60_000);
     assert!(blocks.len() > 1);
-    sink.sink.begin(SinkRequest::Deliver(unit, blocks));
+    sink.sink.begin(SinkRequest::Deliver(unit, blocks.into()));
     // Read while it is being written.
     for _ in 0..2 {
         let seen = read_committed(&bootstrap, "whole").len();
@@ -199,7 +199,7 @@ fn crashes_at_any_instant_lose_and_double_nothing() {
         let unit = numbered(epoch, rows);
         while last < Some(epoch) {
             let working = sink.as_mut().unwrap();
-            working.sink.begin(SinkRequest::Deliver(unit.0.clone(), unit.1.clone()));
+            working.sink.begin(SinkRequest::Deliver(unit.0.clone(), unit.1.clone().into()));
             // Two of three crash, within what a unit takes here.
             if random.below(3) == 0 {
                 assert_eq!(working.answer(), Ok(SinkReply::Delivered), "SEED={seed}");

@@ -1,9 +1,14 @@
 //! Fenced, timed out, refused, too large, and a broker that goes away.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::error::Retry;
-use engine::sink::{Sink as _, SinkReply, SinkRequest};
+use engine::outbox::block::BlockHeader;
+use engine::outbox::blocks::Blocks;
+use engine::outbox::log::{BlockLog, LogOptions};
+use engine::sink::{Sink as _, SinkPoll, SinkReply, SinkRequest, Unit};
+use engine::testing::disk::SimDisk;
 use rustix::process::{Pid, Signal, kill_process};
 use xtask::services::kafka::{Broker, Options};
 use xtask::services::offline;
@@ -41,6 +46,53 @@ fn a_living_zombie_is_fenced_and_says_so() {
     assert_eq!(sorted(&bootstrap, "fenced"), numbered_values([(1, 2), (2, 2), (3, 2)]));
 }
 
+/// A unit whose second block is damaged on the disk: what was sent of the first is taken back, and the
+/// process has to stop.
+#[test]
+fn a_block_that_cannot_be_read_takes_the_unit_back() {
+    let Some(broker) = shared() else { return };
+    let bootstrap = broker.bootstrap();
+    topic(broker, "damaged", 1);
+    let disk = SimDisk::new();
+    let options = LogOptions::default();
+    let outbox = BlockLog::open(Arc::new(disk.clone()), "state/outbox", 1, options, None);
+    let mut outbox = outbox.expect("a log on an empty disk");
+    let (first, second) = (numbered(1, 5), numbered(2, 3));
+    let references = [&first, &second].map(|(unit, blocks)| {
+        let rows = u32::try_from(unit.rows).expect("few");
+        let header = BlockHeader { rows, epoch: 2, sink: 1, shard: 0, base: outbox.next_base() };
+        outbox.append(header, &blocks[0].bytes).expect("written")
+    });
+    let unit = Unit { upper: 2, rows: 8, ..first.0 };
+    let blocks = Blocks::stored(Arc::new(disk.clone()), &references);
+    let flip = || {
+        let last = references[1].offset + u64::from(references[1].length) - 1;
+        disk.flip_bit("state/outbox/00000000000000000000.log", last);
+    };
+    let config = writing(&bootstrap, "damaged", &[]);
+    let start = || Delivering::start(config.clone(), &["damaged"], &identity("damaged"));
+    flip();
+    let (mut broken, _) = start();
+    broken.sink.begin(SinkRequest::Deliver(unit.clone(), blocks.clone()));
+    let waiting = Waiting::new();
+    let fatal = loop {
+        match broken.sink.poll(waiting.now()) {
+            SinkPoll::Pending => waiting.turn("an answer of the sink"),
+            SinkPoll::Broken(fatal) => break fatal,
+            other => panic!("delivered, or not for want of the disk: {other:?}"),
+        };
+    };
+    assert!(fatal.message.contains("checksum does not match"), "{fatal}");
+    assert!(read_committed(&bootstrap, "damaged").is_empty());
+    // Somebody puts the file right.
+    flip();
+    let (mut sink, last) = start();
+    assert_eq!(last, None);
+    sink.sink.begin(SinkRequest::Deliver(unit, blocks));
+    assert_eq!(sink.answer(), Ok(SinkReply::Delivered));
+    assert_eq!(sorted(&bootstrap, "damaged"), numbered_values([(1, 5), (2, 3)]));
+}
+
 /// A broker that stands still for longer than the transaction may be open: afterwards it says
 /// "fenced", though nobody else is there.
 #[test]
@@ -60,7 +112,7 @@ fn a_transaction_that_was_open_too_long_is_sent_again() {
         epoch += 1;
         assert!(epoch < 20, "never hit a transaction");
         let unit = numbered(epoch, 20_000);
-        sink.sink.begin(SinkRequest::Deliver(unit.0.clone(), unit.1.clone()));
+        sink.sink.begin(SinkRequest::Deliver(unit.0.clone(), unit.1.clone().into()));
         pass(Duration::from_millis(2 + 2 * epoch));
         kill_process(pid, Signal::STOP).unwrap();
         pass(Duration::from_millis(2500));
@@ -99,7 +151,7 @@ fn a_broker_that_is_killed_in_mid_delivery_loses_and_doubles_nothing() {
     let (mut sink, _) = Delivering::start(config, &["killed"], &identity("killed"));
     for epoch in 1..=4 {
         let unit = numbered(epoch, 30_000);
-        sink.sink.begin(SinkRequest::Deliver(unit.0.clone(), unit.1.clone()));
+        sink.sink.begin(SinkRequest::Deliver(unit.0.clone(), unit.1.clone().into()));
         pass(Duration::from_millis(15 * epoch));
         own.kill().unwrap();
         own.restart().unwrap();
@@ -186,7 +238,7 @@ fn closing_ends_an_open_transaction_for_its_readers() {
     let config = writing(&bootstrap, "closed", &[("linger.ms", "30000")]);
     let (mut sink, _) = Delivering::start(config, &["closed"], &identity("closed"));
     let unit = numbered(1, 10);
-    sink.sink.begin(SinkRequest::Deliver(unit.0, unit.1));
+    sink.sink.begin(SinkRequest::Deliver(unit.0, unit.1.into()));
     pass(Duration::from_millis(300));
     sink.sink.close();
     crate::broker::produce(&bootstrap, "closed", [(None, b"behind".to_vec())]);

@@ -25,8 +25,9 @@ use super::restore::Saved;
 use crate::batch::buffer::Buffer;
 use crate::clock::Moment;
 use crate::control::event::ControlEvent;
-use crate::crash_point::CrashPoints;
+use crate::crash_point::{CrashPoint, CrashPoints};
 use crate::error::Fatal;
+use crate::outbox::block::{BlockHeader, BlockRef};
 use crate::outbox::log::{LogOptions, Mark};
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
 use crate::sink::{Unit, UnitPolicy};
@@ -76,6 +77,24 @@ pub(crate) struct OpenBlock {
     pub(crate) rows: u32,
     /// Counts against the in-flight budget until it is in a log.
     pub(crate) bytes: Buffer,
+}
+
+/// A block of an epoch that is not complete.
+struct EpochBlock {
+    job: Arc<str>,
+    sink: Arc<str>,
+    shard: u16,
+    epoch: u64,
+    rows: u32,
+    content: Content,
+}
+
+/// Where the rows of a block are.
+enum Content {
+    /// In the outbox.
+    Outbox(BlockRef),
+    /// Still in memory, for this topic of the sink.
+    Topic { topic: u16, partition: u32, bytes: Buffer },
 }
 
 /// A sink as the writer sees it.
@@ -224,17 +243,40 @@ impl Writer {
         Ok(writer)
     }
 
-    fn take(&mut self, item: WriterItem) {
+    fn take(&mut self, item: WriterItem) -> Result<(), Fatal> {
         match item {
             WriterItem::Group(record) => {
                 self.deliveries.add_sinks(&record.sinks);
                 self.groups.form(record);
             }
             WriterItem::Closing(closing) => self.groups.closing(closing),
-            WriterItem::Block(block) => self.groups.block(block),
+            WriterItem::Block(block) => {
+                let block = self.write_early(block)?;
+                self.groups.block(block);
+            }
             WriterItem::Bundle(bundle) => self.groups.bundle(bundle),
             WriterItem::Delivered(sink, upper) => self.deliveries.delivered(&sink, upper),
         }
+        Ok(())
+    }
+
+    /// Writes a block of the outbox as soon as it is full, so that an epoch may give more than fits
+    /// into memory. Nobody sees it until the checkpoint refers to it. A block of a topic has to wait
+    /// for its epoch: the mark of an earlier one would show it.
+    fn write_early(&mut self, block: OpenBlock) -> Result<EpochBlock, Fatal> {
+        let OpenBlock { job, sink, shard, epoch, destination, rows, bytes } = block;
+        let content = match destination {
+            Destination::Topic { topic, partition } => Content::Topic { topic, partition, bytes },
+            Destination::Outbox => {
+                let op = self.groups.sink(&job, &sink).op;
+                let header = BlockHeader { rows, epoch, sink: op, shard, base: 0 };
+                self.setup.points.pass(CrashPoint::BeforeBlock)?;
+                let reference = self.logs.append_outbox(header, bytes.bytes())?;
+                self.setup.points.pass(CrashPoint::BlockWritten)?;
+                Content::Outbox(reference)
+            }
+        };
+        Ok(EpochBlock { job, sink, shard, epoch, rows, content })
     }
 
     /// Tells the controller what has been delivered since it was last told.
@@ -263,7 +305,7 @@ impl Machine for Writer {
 
     fn step(&mut self, _now: Moment) -> Result<Step, Fatal> {
         for item in self.setup.inbox.drain() {
-            self.take(item);
+            self.take(item)?;
         }
         let ready = self.groups.take_ready();
         let step = if ready.is_empty() { Step::Idle } else { Step::Busy };

@@ -17,7 +17,9 @@
 //!
 //! Bytes of a close mark: `has_before u8 | complete_before u64 | group (UTF-8, to the end)`.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
 
 /// Most uncompressed bytes in a block, except where a single row is larger.
 pub const BLOCK_BYTES_MAX: usize = 1 << 20;
@@ -68,7 +70,49 @@ pub struct Block {
     /// What its writer said.
     pub header: BlockHeader,
     /// The bytes as they were appended.
-    pub bytes: Arc<[u8]>,
+    pub bytes: BlockBytes,
+}
+
+/// Bytes of a block, in the buffer they were read into: a block is not copied once more.
+#[derive(Clone)]
+pub struct BlockBytes {
+    whole: Vec<u8>,
+    /// Bytes before them, such as the header.
+    before: usize,
+}
+
+impl Deref for BlockBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.whole[self.before..]
+    }
+}
+
+impl From<Vec<u8>> for BlockBytes {
+    fn from(whole: Vec<u8>) -> Self {
+        Self { whole, before: 0 }
+    }
+}
+
+impl From<&[u8]> for BlockBytes {
+    fn from(bytes: &[u8]) -> Self {
+        bytes.to_vec().into()
+    }
+}
+
+impl PartialEq for BlockBytes {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for BlockBytes {}
+
+impl fmt::Debug for BlockBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlockBytes({} bytes)", self.len())
+    }
 }
 
 /// The statement that a group has closed an epoch, kept so that a checkpoint store which lost its
@@ -174,18 +218,17 @@ impl StoredHeader {
         Ok(())
     }
 
-    /// The bytes as they were appended, from stored bytes that passed [`StoredHeader::check`].
-    pub(super) fn unpack(&self, stored: &[u8]) -> Result<Arc<[u8]>, Damage> {
+    /// The bytes as they were appended, from stored bytes that passed [`StoredHeader::check`] and lie
+    /// in `whole` behind `before` others.
+    pub(super) fn unpack(&self, whole: Vec<u8>, before: usize) -> Result<BlockBytes, Damage> {
         if self.flags & FLAG_LZ4 == 0 {
-            return Ok(Arc::from(stored));
+            return Ok(BlockBytes { whole, before });
         }
-        let (length, packed) = lz4_flex::block::uncompressed_size(stored)
+        let (length, packed) = lz4_flex::block::uncompressed_size(&whole[before..])
             .map_err(|_too_short| "compressed block has no size")?;
-        // Decompressed in place: one allocation, no second copy.
-        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, length).collect();
-        let target = Arc::get_mut(&mut bytes).expect("nobody else has seen this allocation");
-        match lz4_flex::block::decompress_into(packed, target) {
-            Ok(filled) if filled == length => Ok(bytes),
+        let mut bytes = vec![0; length];
+        match lz4_flex::block::decompress_into(packed, &mut bytes) {
+            Ok(filled) if filled == length => Ok(bytes.into()),
             Ok(_) => Err("compressed block is shorter than its size"),
             Err(_) => Err("compressed block cannot be decompressed"),
         }
@@ -210,68 +253,69 @@ fn field<const N: usize>(bytes: &[u8; BLOCK_HEADER_BYTES], at: usize) -> [u8; N]
     *bytes[at..].first_chunk().expect("every field lies inside the header")
 }
 
-/// A block ready to be appended.
-pub(super) struct Frame {
-    pub(super) bytes: Vec<u8>,
+/// A block ready to be appended: a header, and the bytes behind it where they are.
+pub(super) struct Frame<'a> {
+    pub(super) head: [u8; BLOCK_HEADER_BYTES],
+    pub(super) body: Cow<'a, [u8]>,
     pub(super) stored: StoredHeader,
 }
 
-impl Frame {
+impl<'a> Frame<'a> {
     /// Frames rows, compressed where `compress` is set and it saves more than an eighth.
-    pub(super) fn rows(header: BlockHeader, bytes: &[u8], compress: bool) -> Frame {
+    pub(super) fn rows(header: BlockHeader, bytes: &'a [u8], compress: bool) -> Frame<'a> {
         assert!(header.rows > 0, "a block has rows; a close is written with append_close");
         assert!(bytes.len() <= BLOCK_BYTES_MAX || header.rows == 1, "block is over its limit");
         if compress && bytes.len() >= COMPRESS_BYTES_MIN {
             let packed = compressed(bytes);
-            let length = packed.len() - BLOCK_HEADER_BYTES;
-            if length < bytes.len() - bytes.len() / 8 {
-                return Frame::seal(packed, header, FLAG_LZ4);
+            if packed.len() < bytes.len() - bytes.len() / 8 {
+                return Frame::seal(packed.into(), header, FLAG_LZ4);
             }
         }
-        let mut frame = Vec::with_capacity(BLOCK_HEADER_BYTES + bytes.len());
-        frame.resize(BLOCK_HEADER_BYTES, 0);
-        frame.extend_from_slice(bytes);
-        Frame::seal(frame, header, 0)
+        Frame::seal(bytes.into(), header, 0)
     }
 
     /// Frames a close mark; a carried one takes no number.
-    pub(super) fn close(mark: &CloseMark, base: u64, carried: bool) -> Frame {
-        let mut frame = vec![0; BLOCK_HEADER_BYTES];
-        frame.push(u8::from(mark.complete_before.is_some()));
-        frame.extend_from_slice(&mark.complete_before.unwrap_or(0).to_le_bytes());
-        frame.extend_from_slice(mark.group.as_bytes());
+    pub(super) fn close(mark: &CloseMark, base: u64, carried: bool) -> Frame<'static> {
+        let mut body = vec![u8::from(mark.complete_before.is_some())];
+        body.extend_from_slice(&mark.complete_before.unwrap_or(0).to_le_bytes());
+        body.extend_from_slice(mark.group.as_bytes());
         let header = BlockHeader { rows: 0, epoch: mark.epoch, sink: 0, shard: 0, base };
-        Frame::seal(frame, header, FLAG_CLOSE | if carried { FLAG_CARRIED } else { 0 })
+        Frame::seal(body.into(), header, FLAG_CLOSE | if carried { FLAG_CARRIED } else { 0 })
     }
 
-    /// Fills in the header in front of the stored bytes.
-    fn seal(mut bytes: Vec<u8>, header: BlockHeader, flags: u16) -> Frame {
-        let (head, stored) = bytes.split_at_mut(BLOCK_HEADER_BYTES);
+    fn seal(body: Cow<'a, [u8]>, header: BlockHeader, flags: u16) -> Frame<'a> {
         // `BlockRef::length` counts the header too and must fit as well.
-        let length = u32::try_from(stored.len()).ok().filter(|n| *n <= u32::MAX - 36);
+        let length = u32::try_from(body.len()).ok().filter(|n| *n <= u32::MAX - 36);
         let length = length.expect("a row is far below 4 GiB (row.bytes_max)");
-        let mut sealed = StoredHeader { length, header, flags, crc: 0 };
-        let fields = sealed.encode_fields();
-        sealed.crc = crc32c::crc32c_append(crc32c::crc32c(&fields), stored);
+        let mut stored = StoredHeader { length, header, flags, crc: 0 };
+        let fields = stored.encode_fields();
+        stored.crc = crc32c::crc32c_append(crc32c::crc32c(&fields), &body);
+        let mut head = [0; BLOCK_HEADER_BYTES];
         let (before, crc) = head.split_at_mut(fields.len());
         before.copy_from_slice(&fields);
-        crc.copy_from_slice(&sealed.crc.to_le_bytes());
-        Frame { bytes, stored: sealed }
+        crc.copy_from_slice(&stored.crc.to_le_bytes());
+        Frame { head, body, stored }
     }
 
     /// The reference to this block once it lies at `offset` of `file`.
     pub(super) fn reference(&self, file: u64, offset: u64) -> BlockRef {
-        let length = u32::try_from(self.bytes.len()).expect("checked when the block was sealed");
+        let length = u32::try_from(self.stored.stored_bytes());
+        let length = length.expect("checked when the block was sealed");
         BlockRef { file, offset, length, rows: self.stored.header.rows, crc: self.stored.crc }
+    }
+
+    /// All of it in one piece.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        [&self.head, &*self.body].concat()
     }
 }
 
-/// Room for a header, the uncompressed size, the lz4 block.
+/// The uncompressed size, the lz4 block.
 fn compressed(bytes: &[u8]) -> Vec<u8> {
-    let start = BLOCK_HEADER_BYTES + 4;
+    let start = 4;
     let mut packed = vec![0; start + lz4_flex::block::get_maximum_output_size(bytes.len())];
     let size = u32::try_from(bytes.len()).expect("a row is far below 4 GiB (row.bytes_max)");
-    packed[BLOCK_HEADER_BYTES..start].copy_from_slice(&size.to_le_bytes());
+    packed[..start].copy_from_slice(&size.to_le_bytes());
     let length = lz4_flex::block::compress_into(bytes, &mut packed[start..])
         .expect("the output has the size lz4 asks for");
     packed.truncate(start + length);
@@ -286,12 +330,12 @@ mod tests {
     const HEADER: BlockHeader =
         BlockHeader { rows: 2, epoch: 0x0102_0304, sink: 7, shard: 3, base: 0x1122 };
 
-    fn open(frame: &[u8]) -> Result<(StoredHeader, Arc<[u8]>), Damage> {
+    fn open(frame: &[u8]) -> Result<(StoredHeader, BlockBytes), Damage> {
         let head = frame.first_chunk().ok_or("no header")?;
         let stored = StoredHeader::decode(head);
         let body = &frame[BLOCK_HEADER_BYTES..];
         stored.check(body)?;
-        Ok((stored, stored.unpack(body)?))
+        Ok((stored, stored.unpack(frame.to_vec(), BLOCK_HEADER_BYTES)?))
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -302,11 +346,11 @@ mod tests {
     fn golden_bytes() {
         let frame = Frame::rows(HEADER, b"ab", true);
         let golden = "020000000200000004030201000000000700000003000000221100000000000053d2c5006162";
-        assert_eq!(hex(&frame.bytes), golden);
+        assert_eq!(hex(&frame.bytes()), golden);
         let mark = CloseMark { group: "g".into(), epoch: 9, complete_before: Some(8) };
         let golden = "0a000000000000000900000000000000000000000000020005000000000000004a15ee14\
                       01080000000000000067";
-        assert_eq!(hex(&Frame::close(&mark, 5, false).bytes), golden);
+        assert_eq!(hex(&Frame::close(&mark, 5, false).bytes()), golden);
     }
 
     #[test]
@@ -314,7 +358,7 @@ mod tests {
         for (before, carried) in [(None, false), (Some(0), true), (Some(u64::MAX), false)] {
             let mark = CloseMark { group: "组".into(), epoch: 4, complete_before: before };
             let frame = Frame::close(&mark, 11, carried);
-            let (stored, body) = open(&frame.bytes).unwrap();
+            let (stored, body) = open(&frame.bytes()).unwrap();
             assert_eq!(stored.close_mark(&body).unwrap(), mark);
             assert_eq!(stored.end(), if carried { 11 } else { 12 });
         }
@@ -324,9 +368,9 @@ mod tests {
     fn compresses_only_what_shrinks() {
         let repeated = b"abcdefgh".repeat(1000);
         let packed = Frame::rows(HEADER, &repeated, true);
-        assert!(packed.bytes.len() < 200);
-        assert_eq!(&*open(&packed.bytes).unwrap().1, &repeated);
-        assert!(Frame::rows(HEADER, &repeated, false).bytes.len() > 8000);
+        assert!(packed.bytes().len() < 200);
+        assert_eq!(&*open(&packed.bytes()).unwrap().1, &repeated);
+        assert!(Frame::rows(HEADER, &repeated, false).bytes().len() > 8000);
         // A xorshift generator: lz4 finds nothing in it.
         let mut x = 1u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
@@ -337,7 +381,7 @@ mod tests {
         })
         .take(4096)
         .collect();
-        assert_eq!(Frame::rows(HEADER, &noise, true).bytes.len(), 4096 + BLOCK_HEADER_BYTES);
+        assert_eq!(Frame::rows(HEADER, &noise, true).bytes().len(), 4096 + BLOCK_HEADER_BYTES);
     }
 
     proptest! {
@@ -346,7 +390,7 @@ mod tests {
             body in proptest::collection::vec(0u8..4, 0..400),
             bit in any::<proptest::sample::Index>(),
         ) {
-            let mut frame = Frame::rows(HEADER, &body, true).bytes;
+            let mut frame = Frame::rows(HEADER, &body, true).bytes();
             let (stored, bytes) = open(&frame).unwrap();
             prop_assert_eq!(stored.header, HEADER);
             prop_assert_eq!(&*bytes, &body[..]);

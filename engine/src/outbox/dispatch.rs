@@ -6,9 +6,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::log::read_ref;
+use super::blocks::Blocks;
 use crate::checkpoint::disk::Disk;
-use crate::checkpoint::layout::{OUTBOX_DIR, SinkKey};
+use crate::checkpoint::layout::SinkKey;
 use crate::checkpoint::writer::{PlannedUnit, WriterInbox, WriterItem};
 use crate::clock::Moment;
 use crate::control::event::{ControlEvent, FaultReport};
@@ -90,20 +90,16 @@ impl Dispatcher {
     }
 
     /// The next unit as a request; units the target already has are acknowledged at once.
-    fn next_request(&mut self) -> Result<Option<SinkRequest>, Fatal> {
+    fn next_request(&mut self) -> Option<SinkRequest> {
         while let Some(planned) = self.units.front() {
             if self.last_delivered.is_some_and(|last| planned.unit.upper <= last) {
                 self.delivered();
                 continue;
             }
-            let mut blocks = Vec::with_capacity(planned.blocks.len());
-            for reference in &planned.blocks {
-                let block = read_ref(self.setup.disk.as_ref(), OUTBOX_DIR, reference);
-                blocks.push(Arc::new(block.map_err(Fatal::disk)?));
-            }
-            return Ok(Some(SinkRequest::Deliver(planned.unit.clone(), blocks)));
+            let blocks = Blocks::stored(self.setup.disk.clone(), &planned.blocks);
+            return Some(SinkRequest::Deliver(planned.unit.clone(), blocks));
         }
-        Ok(None)
+        None
     }
 
     fn delivered(&mut self) {
@@ -220,7 +216,7 @@ impl Machine for Dispatcher {
             },
             State::Free => {
                 self.report_ready();
-                match self.next_request()? {
+                match self.next_request() {
                     Some(request) => {
                         self.state = State::Begin(request);
                         Ok(Step::Busy)

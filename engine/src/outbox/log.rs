@@ -21,6 +21,7 @@ mod mark;
 mod reader;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use super::block::{BlockHeader, BlockRef, CloseMark, Frame};
@@ -31,6 +32,9 @@ pub use check::{VerifyReport, last_close_marks, verify};
 pub use error::LogError;
 pub use mark::{Mark, MarkError};
 pub use reader::{LogReader, read_ref};
+
+/// A block below this is copied behind its header: a call to the system costs as much.
+const COPIED_BYTES_MAX: usize = 16 << 10;
 
 /// How a log writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,7 +267,7 @@ impl BlockLog {
     }
 
     /// Appends a frame to the current file or to a new one.
-    fn write(&mut self, frame: &Frame) -> Result<BlockRef, LogError> {
+    fn write(&mut self, frame: &Frame<'_>) -> Result<BlockRef, LogError> {
         let limit = self.options.file_bytes;
         let current = match self.current.take() {
             // A file that has no number of its own yet would be followed by one of its own name.
@@ -278,7 +282,7 @@ impl BlockLog {
             }
         };
         let reference = frame.reference(current.base, current.file.length());
-        let appended = current.file.append(&frame.bytes);
+        let appended = append(current.file.as_mut(), frame);
         appended.map_err(LogError::io("append to", &file::path(&self.dir, current.base)))?;
         self.files.insert(current.base, current.file.length());
         self.next_base = frame.stored.end();
@@ -292,7 +296,7 @@ impl BlockLog {
         let path = file::path(&self.dir, base);
         let mut bytes = file::encode_header(self.family, base);
         for mark in self.closes.values() {
-            bytes.extend_from_slice(&Frame::close(mark, base, true).bytes);
+            bytes.extend_from_slice(&Frame::close(mark, base, true).bytes());
         }
         let mut file = self.disk.append_to(&path).map_err(LogError::io("create", &path))?;
         assert_eq!(file.length(), 0, "files behind the mark were removed at open");
@@ -325,6 +329,15 @@ impl BlockLog {
         self.disk.remove(&path).map_err(LogError::io("remove", &path))?;
         self.disk.sync_dir(&self.dir).map_err(LogError::io("sync", &self.dir))
     }
+}
+
+/// A small block by one call, a large one without copying it.
+fn append(file: &mut dyn AppendFile, frame: &Frame<'_>) -> io::Result<()> {
+    if frame.body.len() < COPIED_BYTES_MAX {
+        return file.append(&frame.bytes());
+    }
+    file.append(&frame.head)?;
+    file.append(&frame.body)
 }
 
 #[cfg(test)]

@@ -188,6 +188,16 @@ impl Simulation {
         }
     }
 
+    /// Runs one generation, which must stop by itself for want of something; answers why.
+    pub fn run_to_stop(&mut self, make: MakePlans<'_>) -> Fatal {
+        match self.generation(None, None, make, &|| false) {
+            Ended::Fatal(fatal) => fatal,
+            Ended::Finished | Ended::Crashed | Ended::Enough => {
+                panic!("seed {}: it did not stop", self.seed)
+            }
+        }
+    }
+
     /// Runs until everything has been read and delivered, dying `crashes` times on the way (or
     /// fewer, if it finishes first). Panics, naming the seed, if it gets stuck. What made it stop by
     /// itself is in `fatals`, which MUST be empty where no fault was injected.

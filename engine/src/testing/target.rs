@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::clock::Moment;
-use crate::error::Fault;
+use crate::error::{Fatal, Fault};
 use crate::outbox::rows::RowReader;
 use crate::random::Random;
 use crate::sink::{
@@ -40,6 +40,12 @@ impl Target {
     /// All rows in the order of arrival.
     pub fn rows(&self) -> Vec<TargetRow> {
         self.world.lock().expect("one thread").rows.clone()
+    }
+
+    /// The greatest epoch that `job.sink` has delivered from this shard.
+    pub fn delivered(&self, sink: &str, shard: u16) -> Option<u64> {
+        let world = self.world.lock().expect("one thread");
+        world.progress.get(&(sink.to_owned(), shard)).map(|(_, epoch)| *epoch)
     }
 
     /// How often a unit was sent that the target already had: harmless, but it shows that the
@@ -83,8 +89,8 @@ impl TargetSink {
         self.identity.as_ref().expect("prepared first").family
     }
 
-    fn answer(&mut self, request: &SinkRequest) -> SinkReply {
-        match request {
+    fn answer(&mut self, request: &SinkRequest) -> Result<SinkReply, Fatal> {
+        Ok(match request {
             SinkRequest::Prepare(identity) => {
                 self.identity = Some(identity.clone());
                 SinkReply::Prepared
@@ -103,19 +109,23 @@ impl TargetSink {
                     .is_some_and(|(family, upper)| family == self.family() && unit.upper <= upper)
                 {
                     world.repeated += 1;
-                    return SinkReply::Delivered;
+                    return Ok(SinkReply::Delivered);
                 }
+                // All of it or nothing.
+                let mut rows = Vec::new();
                 for block in blocks {
+                    let block = block?;
                     for row in RowReader::new(&block.bytes) {
                         let row = row.expect("checked by the block's checksum");
                         let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-                        world.rows.push((row.target, owned(row.key), owned(row.value)));
+                        rows.push((row.target, owned(row.key), owned(row.value)));
                     }
                 }
+                world.rows.append(&mut rows);
                 world.progress.insert(self.key(), (self.family(), unit.upper));
                 SinkReply::Delivered
             }
-        }
+        })
     }
 }
 
@@ -136,12 +146,12 @@ impl Sink for TargetSink {
         let request = self.request.take().expect("polled only after begin");
         if fails {
             // Either nothing happened, or all of it did and the answer was lost.
-            if reply_lost {
-                self.answer(&request);
+            if reply_lost && let Err(fatal) = self.answer(&request) {
+                return SinkPoll::Broken(fatal);
             }
             return SinkPoll::Fault(Fault::later("could not reach the target"));
         }
-        SinkPoll::Done(self.answer(&request))
+        self.answer(&request).map_or_else(SinkPoll::Broken, SinkPoll::Done)
     }
 
     fn close(&mut self) {}

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use engine::checkpoint::layout::{SinkKey, decode_u64, encode_u64};
 use engine::clock::Moment;
 use engine::error::{Fatal, Fault};
-use engine::outbox::block::Block;
+use engine::outbox::blocks::Blocks;
 use engine::outbox::rows::{Op, RowReader, RowRef};
 use engine::sink::{
     Delivery, Sink, SinkFactory, SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit, UnitPolicy,
@@ -90,7 +90,7 @@ impl DwsSink {
         mark.map(|mark| decode_u64(&mark).ok_or_else(damaged)).transpose()
     }
 
-    fn deliver(&self, unit: &Unit, blocks: &[Arc<Block>]) -> Result<(), Fatal> {
+    fn deliver(&self, unit: &Unit, blocks: &Blocks) -> Result<(), Fatal> {
         match self.last_delivered()? {
             Some(last) if unit.upper <= last => return Ok(()),
             Some(last) if unit.lower <= last => {
@@ -103,6 +103,7 @@ impl DwsSink {
         }
         let mut batch = StateBatch::default();
         for block in blocks {
+            let block = block?;
             for row in RowReader::new(&block.bytes) {
                 let row = row.map_err(|fault| Fatal::disk(fault.to_string()))?;
                 self.write(&row, &mut batch)?;

@@ -19,12 +19,10 @@
 
 mod unit;
 
-use std::sync::Arc;
-
 use engine::checkpoint::layout::{SinkKey, decode_u64, encode_u64};
 use engine::clock::Moment;
 use engine::error::{Fatal, Fault};
-use engine::outbox::block::Block;
+use engine::outbox::blocks::Blocks;
 use engine::sink::{
     Delivery, Sink, SinkFactory, SinkIdentity, SinkPoll, SinkReply, SinkRequest, TableDefinition,
     Unit, UnitPolicy,
@@ -77,6 +75,8 @@ enum Refusal {
     Fault(Fault),
     /// The tables themselves are broken.
     Broken(DimensionError),
+    /// The outbox is.
+    Unreadable(Fatal),
 }
 
 impl<E: Into<DimensionError>> From<E> for Refusal {
@@ -122,7 +122,7 @@ impl DimensionSink {
         Ok(mark.map(epoch).transpose()?)
     }
 
-    fn deliver(&self, unit: &Unit, blocks: &[Arc<Block>], now: Moment) -> Result<(), Refusal> {
+    fn deliver(&self, unit: &Unit, blocks: &Blocks, now: Moment) -> Result<(), Refusal> {
         match self.last_delivered()? {
             Some(last) if unit.upper <= last => return Ok(()),
             Some(last) if unit.lower <= last => {
@@ -133,9 +133,12 @@ impl DimensionSink {
             }
             _ => {}
         }
+        // The writer keeps the last change of each key and borrows it: all blocks stay until the end.
+        let blocks: Result<Vec<_>, _> = blocks.iter().collect();
+        let blocks = blocks.map_err(Refusal::Unreadable)?;
         let written_at = self.store.write_time(now);
         let mut writer = UnitWriter::new(&self.store, written_at)?;
-        for block in blocks {
+        for block in &blocks {
             writer.write_block(&block.bytes)?;
         }
         let mut batch = writer.into_batch();
@@ -189,10 +192,13 @@ impl Sink for DimensionSink {
         match self.serve(request, now) {
             Ok(reply) => SinkPoll::Done(reply),
             Err(Refusal::Fault(fault)) => SinkPoll::Fault(fault),
+            Err(Refusal::Unreadable(fatal)) => SinkPoll::Broken(fatal),
             // The tables lie on our own disk: what cannot be written there is no outside fault.
             Err(Refusal::Broken(error)) => {
                 let hint = "free or check the disk of the data directory and start again";
-                SinkPoll::Broken(Fatal::disk(Fault::never(error.to_string()).with_hint(hint)))
+                let no_space = matches!(&error, DimensionError::State(refused) if refused.no_space);
+                let fault = Fault::never(error.to_string()).with_hint(hint);
+                SinkPoll::Broken(Fatal { no_space, ..Fatal::disk(fault) })
             }
         }
     }

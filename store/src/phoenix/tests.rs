@@ -60,7 +60,10 @@ pub(super) fn request(lower: u64, upper: u64, writer: RowWriter) -> SinkRequest 
     let header = BlockHeader { rows: writer.rows(), epoch: upper, sink: 1, shard: 0, base: 0 };
     let rows = u64::from(writer.rows());
     let block = Block { header, bytes: writer.into_bytes().into() };
-    SinkRequest::Deliver(Unit { lower, upper, rows, bytes: 0, crc: 0 }, vec![Arc::new(block)])
+    SinkRequest::Deliver(
+        Unit { lower, upper, rows, bytes: 0, crc: 0 },
+        vec![Arc::new(block)].into(),
+    )
 }
 
 pub(super) fn identity(family: u64, shard: u16) -> SinkIdentity {

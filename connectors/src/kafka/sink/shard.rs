@@ -6,12 +6,11 @@
 //! and then asks the progress record whether the unit is there already.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::sync::Arc;
 use std::time::Duration;
 
 use engine::crash_point::CrashPoints;
-use engine::error::Fault;
-use engine::outbox::block::Block;
+use engine::error::{Fatal, Fault};
+use engine::outbox::blocks::Blocks;
 use engine::sink::{SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit};
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -39,6 +38,20 @@ pub(super) struct Shard {
     doubt: Option<Doubt>,
     /// Greatest epoch we know to be delivered.
     known: Option<u64>,
+}
+
+/// Why a unit was not delivered.
+enum Failure {
+    /// The outside.
+    Fault(Fault),
+    /// Our own disk; nothing of the unit is visible.
+    Broken(Fatal),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 /// The producer was lost in the middle of a unit.
@@ -76,12 +89,13 @@ impl Shard {
             // Topics are made by `Prepare`; they have no columns.
             SinkRequest::EnsureTable(_) => Ok(SinkReply::TableReady),
             SinkRequest::LastDelivered => self.last_delivered(),
-            SinkRequest::Deliver(unit, blocks) => self.deliver(&unit, &blocks),
+            SinkRequest::Deliver(unit, blocks) => match self.deliver(&unit, &blocks) {
+                Err(Failure::Broken(fatal)) => return SinkPoll::Broken(fatal),
+                Err(Failure::Fault(fault)) => Err(fault),
+                Ok(reply) => Ok(reply),
+            },
         };
-        match served {
-            Ok(reply) => SinkPoll::Done(reply),
-            Err(fault) => SinkPoll::Fault(fault),
-        }
+        served.map_or_else(SinkPoll::Fault, SinkPoll::Done)
     }
 
     fn prepare(&mut self, identity: SinkIdentity) -> Result<SinkReply, Fault> {
@@ -99,9 +113,8 @@ impl Shard {
         Ok(SinkReply::LastDelivered(last))
     }
 
-    fn deliver(&mut self, unit: &Unit, blocks: &[Arc<Block>]) -> Result<SinkReply, Fault> {
-        let rows: u64 = blocks.iter().map(|block| u64::from(block.header.rows)).sum();
-        assert_eq!(rows, unit.rows, "a unit is made of its blocks");
+    fn deliver(&mut self, unit: &Unit, blocks: &Blocks) -> Result<SinkReply, Failure> {
+        assert_eq!(blocks.rows(), unit.rows, "a unit is made of its blocks");
         if self.is_there(unit)? {
             self.known = self.known.max(Some(unit.upper));
             return Ok(SinkReply::Delivered);
@@ -115,8 +128,9 @@ impl Shard {
                 self.known = Some(unit.upper);
                 Ok(SinkReply::Delivered)
             }
-            Err(Broken::Aborted(trouble)) => Err(self.troubled(trouble)),
-            Err(Broken::Lost(lost)) => Err(self.lost(lost)),
+            Err(Broken::Aborted(Trouble::Broken(fatal))) => Err(Failure::Broken(fatal)),
+            Err(Broken::Aborted(trouble)) => Err(self.troubled(trouble).into()),
+            Err(Broken::Lost(lost)) => Err(self.lost(lost).into()),
         }
     }
 
@@ -175,6 +189,7 @@ impl Shard {
     fn troubled(&self, trouble: Trouble) -> Fault {
         match trouble {
             Trouble::Fault(fault) => fault,
+            Trouble::Broken(fatal) => Fault::never(fatal.message),
             Trouble::Stopped => Fault::later("could not deliver to kafka: the sink is closed"),
             Trouble::Undelivered(Undelivered { code, topic, bytes }) => {
                 if code == RDKafkaErrorCode::MessageSizeTooLarge {

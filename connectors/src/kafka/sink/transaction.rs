@@ -6,12 +6,12 @@
 //! instead of 100. The calls that wait are given short turns: librdkafka resumes them where they
 //! were, and between two turns we look whether somebody wants us to stop.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use engine::crash_point::{CrashPoint, CrashPoints};
 use engine::error::{Fatal, Fault};
-use engine::outbox::block::Block;
+use engine::outbox::blocks::Blocks;
 use engine::outbox::rows::{RowReader, RowRef};
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -60,6 +60,8 @@ pub(super) struct Lost {
 pub(super) enum Trouble {
     /// A record could not be delivered.
     Undelivered(Undelivered),
+    /// A block cannot be read: the process must stop.
+    Broken(Fatal),
     /// Something else.
     Fault(Fault),
     /// The sink is closed.
@@ -122,7 +124,7 @@ impl Transactional {
     pub(super) fn deliver(
         &self,
         topics: &[String],
-        blocks: &[Arc<Block>],
+        blocks: &Blocks,
         note: &Note<'_>,
         points: &CrashPoints,
     ) -> Result<(), Broken> {
@@ -145,13 +147,13 @@ impl Transactional {
     fn write(
         &self,
         topics: &[String],
-        blocks: &[Arc<Block>],
+        blocks: &Blocks,
         note: &Note<'_>,
         points: &CrashPoints,
     ) -> Result<(), Trouble> {
-        let mut until_half =
-            blocks.iter().map(|block| u64::from(block.header.rows)).sum::<u64>() / 2;
+        let mut until_half = blocks.rows() / 2;
         for block in blocks {
+            let block = block.map_err(Trouble::Broken)?;
             self.check()?;
             for row in RowReader::new(&block.bytes) {
                 let row = row.map_err(|fault| never(format!("cannot deliver a block: {fault}")))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::deliveries::{Retired, WaitingBlock};
 use super::groups::ReadyEpoch;
-use super::{Destination, JobRecord, OpenBlock, PlannedUnit, Writer};
+use super::{Content, JobRecord, PlannedUnit, Writer};
 use crate::checkpoint::layout::{self, SinkKey, space};
 use crate::checkpoint::piece::{Delta, Piece};
 use crate::control::event::{ControlEvent, SourcePositions};
@@ -54,7 +54,9 @@ impl Writer {
             self.groups.completed(&group, epoch);
             self.setup.events.push(ControlEvent::Complete { group, epoch, positions });
         }
-        self.logs.retire(self.deliveries.oldest_block().as_ref())?;
+        let oldest = [self.deliveries.oldest_block(), self.groups.oldest_written()];
+        let oldest = oldest.into_iter().flatten().min_by_key(|block| (block.file, block.offset));
+        self.logs.retire(oldest.as_ref())?;
         self.logs.retain(&self.setup.topics.readers)
     }
 
@@ -65,24 +67,22 @@ impl Writer {
         for block in blocks {
             let sink = record.sinks.iter().find(|s| s.job == block.job && s.sink == block.sink);
             let sink = sink.expect("the group record names every sink of its jobs");
-            let header = BlockHeader {
-                rows: block.rows,
-                epoch: closing.epoch,
-                sink: sink.op,
-                shard: block.shard,
-                base: 0,
-            };
-            self.setup.points.pass(CrashPoint::BeforeBlock)?;
-            match block.destination {
-                Destination::Topic { topic, partition } => {
+            let (epoch, rows, shard) = (closing.epoch, block.rows, block.shard);
+            match block.content {
+                Content::Topic { topic, partition, bytes } => {
+                    let header = BlockHeader { rows, epoch, sink: sink.op, shard, base: 0 };
                     let topic = &sink.topics[usize::from(topic)];
-                    self.logs.append_topic(topic, partition, header, block.bytes.bytes())?;
+                    self.setup.points.pass(CrashPoint::BeforeBlock)?;
+                    self.logs.append_topic(topic, partition, header, bytes.bytes())?;
+                    self.setup.points.pass(CrashPoint::BlockWritten)?;
                 }
-                Destination::Outbox => {
-                    self.outbox_block(&block, header, closing.stamp_ms, &mut sequence, commit)?;
+                Content::Outbox(reference) => {
+                    let sink = SinkKey { job: block.job, sink: block.sink, shard };
+                    let waiting = WaitingBlock { epoch, sequence, reference };
+                    self.outbox_block(&sink, waiting, closing.stamp_ms, commit);
+                    sequence += 1;
                 }
             }
-            self.setup.points.pass(CrashPoint::BlockWritten)?;
         }
         let mut deltas = 0;
         for bundle in bundles {
@@ -120,27 +120,17 @@ impl Writer {
         Ok(())
     }
 
+    /// A block that lies in the outbox belongs to its epoch now.
     fn outbox_block(
         &mut self,
-        block: &OpenBlock,
-        header: BlockHeader,
+        sink: &SinkKey,
+        waiting: WaitingBlock,
         stamp_ms: i64,
-        sequence: &mut u32,
         commit: &mut Commit,
-    ) -> Result<(), Fatal> {
-        let epoch = header.epoch;
-        let reference = self.logs.append_outbox(header, block.bytes.bytes())?;
-        let (job, sink) = (block.job.clone(), block.sink.clone());
-        let sink = SinkKey { job, sink, shard: block.shard };
-        commit.put(
-            space::OUTBOX,
-            block_key(&sink, epoch, *sequence),
-            layout::encode_ref(&reference),
-        );
-        let waiting = WaitingBlock { epoch, sequence: *sequence, reference };
-        self.deliveries.gather(&sink, stamp_ms, waiting);
-        *sequence += 1;
-        Ok(())
+    ) {
+        let key = block_key(sink, waiting.epoch, waiting.sequence);
+        commit.put(space::OUTBOX, key, layout::encode_ref(&waiting.reference));
+        self.deliveries.gather(sink, stamp_ms, waiting);
     }
 
     /// Adds a piece to the batch; returns the number of state deltas.

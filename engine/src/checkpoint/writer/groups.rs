@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::deliveries::Deliveries;
-use super::{Bundle, Closing, GroupRecord, OpenBlock};
+use super::{Bundle, Closing, Content, EpochBlock, GroupRecord, SinkRecord};
+use crate::outbox::block::BlockRef;
 
 /// An epoch that has everything it needs to complete.
 pub(super) struct ReadyEpoch {
@@ -12,7 +13,7 @@ pub(super) struct ReadyEpoch {
     pub(super) closing: Closing,
     pub(super) complete_before: Option<u64>,
     pub(super) bundles: Vec<Bundle>,
-    pub(super) blocks: Vec<OpenBlock>,
+    pub(super) blocks: Vec<EpochBlock>,
     /// The group's jobs are not yet in the store as they are now.
     pub(super) first: bool,
 }
@@ -27,7 +28,7 @@ struct Group {
     /// Bundles by epoch.
     bundles: BTreeMap<u64, Vec<Bundle>>,
     /// Blocks in the order of arrival, which is the order of each sender.
-    blocks: Vec<OpenBlock>,
+    blocks: Vec<EpochBlock>,
 }
 
 /// All groups.
@@ -74,8 +75,25 @@ impl Groups {
         self.groups.get_mut(name).expect("its group was formed")
     }
 
-    pub(super) fn block(&mut self, block: OpenBlock) {
+    pub(super) fn block(&mut self, block: EpochBlock) {
         self.group_of(&block.job).blocks.push(block);
+    }
+
+    /// A sink of a job that has been handed over.
+    pub(super) fn sink(&mut self, job: &Arc<str>, sink: &Arc<str>) -> &SinkRecord {
+        let sinks = &self.group_of(job).record.sinks;
+        let found = sinks.iter().find(|record| record.job == *job && record.sink == *sink);
+        found.expect("the group record names every sink of its jobs")
+    }
+
+    /// The block that lies first in the outbox, of those whose epochs are not complete.
+    pub(super) fn oldest_written(&self) -> Option<BlockRef> {
+        let blocks = self.groups.values().flat_map(|group| &group.blocks);
+        let written = blocks.filter_map(|block| match &block.content {
+            Content::Outbox(reference) => Some(*reference),
+            Content::Topic { .. } => None,
+        });
+        written.min_by_key(|reference| (reference.file, reference.offset))
     }
 
     pub(super) fn bundle(&mut self, bundle: Bundle) {

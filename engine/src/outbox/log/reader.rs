@@ -119,14 +119,14 @@ pub fn read_ref(disk: &dyn Disk, dir: &str, reference: &BlockRef) -> Result<Bloc
         let found = reference.offset + bytes.len() as u64;
         return Err(LogError::Short { file: path, needed, found });
     }
-    open_ref(&bytes, reference).map_err(|reason| LogError::Corrupt {
+    open_ref(bytes, reference).map_err(|reason| LogError::Corrupt {
         file: path,
         offset: reference.offset,
         reason,
     })
 }
 
-fn open_ref(bytes: &[u8], reference: &BlockRef) -> Result<Block, &'static str> {
+fn open_ref(bytes: Vec<u8>, reference: &BlockRef) -> Result<Block, &'static str> {
     let (head, stored) = bytes
         .split_first_chunk::<BLOCK_HEADER_BYTES>()
         .ok_or("reference is shorter than a block header")?;
@@ -135,5 +135,5 @@ fn open_ref(bytes: &[u8], reference: &BlockRef) -> Result<Block, &'static str> {
     if !header.matches(reference) || header.is_close() {
         return Err("block is not the one referred to");
     }
-    Ok(Block { header: header.header, bytes: header.unpack(stored)? })
+    Ok(Block { header: header.header, bytes: header.unpack(bytes, BLOCK_HEADER_BYTES)? })
 }

@@ -61,8 +61,8 @@ fn golden_file() {
     // Each part has its own golden bytes; this one fixes their order and place.
     let base = |base| BlockHeader { rows: 2, epoch: 3, sink: 9, shard: 1, base };
     let mut golden = file::encode_header(FAMILY, 0);
-    golden.extend(Frame::rows(base(0), b"ab", true).bytes);
-    golden.extend(Frame::close(&close("g", 1), 2, false).bytes);
+    golden.extend(Frame::rows(base(0), b"ab", true).bytes());
+    golden.extend(Frame::close(&close("g", 1), 2, false).bytes());
     assert_eq!(bytes, golden);
 }
 

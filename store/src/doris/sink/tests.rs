@@ -1,6 +1,6 @@
 //! Deliveries, repeated and cut short by crashes.
 
-use engine::outbox::block::BlockHeader;
+use engine::outbox::block::{Block, BlockHeader};
 use engine::outbox::rows::{OutRow, RowWriter};
 use engine::random::Random;
 use engine::state::memory::MemoryBackend;
@@ -25,7 +25,7 @@ fn deliver(lower: u64, upper: u64, rows: &[Written<'_>]) -> SinkRequest {
     let header = BlockHeader { rows: writer.rows(), epoch: upper, sink: 1, shard: 0, base: 0 };
     let block = Block { header, bytes: writer.bytes().into() };
     let unit = Unit { lower, upper, rows: u64::from(writer.rows()), bytes: 0, crc: 0 };
-    SinkRequest::Deliver(unit, vec![Arc::new(block)])
+    SinkRequest::Deliver(unit, vec![Arc::new(block)].into())
 }
 
 fn identity(family: u64, shard: u16) -> SinkIdentity {

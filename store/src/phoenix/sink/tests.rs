@@ -1,5 +1,7 @@
 //! Deliveries: what they leave in the tables, repeated, refused, and cut short by crashes.
 
+use std::sync::Arc;
+
 use connectors::format::dimension::{DimensionOp, ROW_BYTES_MAX, push_change};
 use engine::outbox::rows::{Op, RowWriter};
 use engine::random::Random;

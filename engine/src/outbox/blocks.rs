@@ -1,0 +1,142 @@
+//! The blocks of a delivery unit, read from the outbox one after the other.
+//!
+//! A unit may be as large as what an epoch gives in a second; a sink holds one block of it at a time.
+//! Every attempt to deliver reads them again and gets the same bytes, or an error that ends the
+//! process: a damaged block is never delivered, and what was sent before it must not become visible.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::block::{Block, BlockRef};
+use super::log::read_ref;
+use crate::checkpoint::disk::Disk;
+use crate::checkpoint::layout::OUTBOX_DIR;
+use crate::error::Fatal;
+
+/// The blocks of a unit in their order; cheap to clone, iterated as often as needed.
+#[derive(Clone)]
+pub struct Blocks(Inner);
+
+#[derive(Clone)]
+enum Inner {
+    Stored { disk: Arc<dyn Disk>, references: Arc<[BlockRef]> },
+    Held(Arc<[Arc<Block>]>),
+}
+
+impl Blocks {
+    /// Blocks that lie in the outbox.
+    pub fn stored(disk: Arc<dyn Disk>, references: &[BlockRef]) -> Self {
+        Self(Inner::Stored { disk, references: references.into() })
+    }
+
+    /// Rows in all blocks, without reading them.
+    pub fn rows(&self) -> u64 {
+        match &self.0 {
+            Inner::Stored { references, .. } => {
+                references.iter().map(|reference| u64::from(reference.rows)).sum()
+            }
+            Inner::Held(blocks) => blocks.iter().map(|block| u64::from(block.header.rows)).sum(),
+        }
+    }
+
+    /// Number of blocks.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Inner::Stored { references, .. } => references.len(),
+            Inner::Held(blocks) => blocks.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads them, each when it is asked for. After an error the caller MUST stop the process.
+    pub fn iter(&self) -> BlockIter<'_> {
+        BlockIter { blocks: self, next: 0 }
+    }
+
+    fn get(&self, index: usize) -> Option<Result<Arc<Block>, Fatal>> {
+        match &self.0 {
+            Inner::Stored { disk, references } => {
+                let block = read_ref(disk.as_ref(), OUTBOX_DIR, references.get(index)?);
+                Some(block.map(Arc::new).map_err(Fatal::disk))
+            }
+            Inner::Held(blocks) => blocks.get(index).cloned().map(Ok),
+        }
+    }
+}
+
+/// Blocks that are in memory already.
+impl From<Vec<Arc<Block>>> for Blocks {
+    fn from(blocks: Vec<Arc<Block>>) -> Self {
+        Self(Inner::Held(blocks.into()))
+    }
+}
+
+impl fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Blocks({})", self.len())
+    }
+}
+
+/// See [`Blocks::iter`].
+#[derive(Debug)]
+pub struct BlockIter<'a> {
+    blocks: &'a Blocks,
+    next: usize,
+}
+
+impl Iterator for BlockIter<'_> {
+    type Item = Result<Arc<Block>, Fatal>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let block = self.blocks.get(self.next)?;
+        self.next += 1;
+        Some(block)
+    }
+}
+
+impl<'a> IntoIterator for &'a Blocks {
+    type Item = Result<Arc<Block>, Fatal>;
+    type IntoIter = BlockIter<'a>;
+
+    fn into_iter(self) -> BlockIter<'a> {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::exit;
+    use crate::outbox::block::BlockHeader;
+    use crate::outbox::log::{BlockLog, LogOptions};
+    use crate::testing::disk::SimDisk;
+
+    #[test]
+    fn each_is_read_when_it_is_asked_for_and_damage_is_fatal() {
+        let disk = SimDisk::new();
+        let options = LogOptions::default();
+        let mut log = BlockLog::open(Arc::new(disk.clone()), OUTBOX_DIR, 7, options, None).unwrap();
+        let mut append = |bytes: &[u8]| {
+            let header =
+                BlockHeader { rows: 2, epoch: 1, sink: 1, shard: 0, base: log.next_base() };
+            log.append(header, bytes).unwrap()
+        };
+        let references = [append(b"first"), append(b"second")];
+        let blocks = Blocks::stored(Arc::new(disk.clone()), &references);
+        assert_eq!((blocks.rows(), blocks.len()), (4, 2));
+        let mut reading = blocks.iter();
+        assert_eq!(&*reading.next().unwrap().unwrap().bytes, b"first");
+        let file = "state/outbox/00000000000000000000.log";
+        disk.flip_bit(file, references[1].offset + 40);
+        let fatal = reading.next().unwrap().unwrap_err();
+        assert_eq!(fatal.code, exit::DISK);
+        assert!(fatal.message.contains(file), "{fatal}");
+        assert!(reading.next().is_none());
+        // Another attempt begins again.
+        assert!(blocks.iter().next().unwrap().is_ok());
+    }
+}
