@@ -201,7 +201,7 @@ impl Producer {
         }
         self.topics.push(place, record);
         if self.topics.buffered() >= BUFFERED_BYTES_MAX {
-            self.send(&self.topics.filled())?;
+            self.send_all()?;
         }
         Ok(())
     }
@@ -225,9 +225,14 @@ impl Producer {
         Ok(())
     }
 
+    /// Sends what is in the batches, full or not.
+    pub(super) fn send_all(&mut self) -> Result<(), Refusal> {
+        self.send(&self.topics.filled())
+    }
+
     /// Sends the rest and waits until every batch is acknowledged or one is refused.
     pub(super) fn settle(&mut self) -> Result<(), Refusal> {
-        self.send(&self.topics.filled())?;
+        self.send_all()?;
         let patience = Patience::new(self.settings.answer_limit(), &self.stopped);
         self.leaders.settle(&patience)
     }

@@ -12,6 +12,8 @@
 //!
 //! Misuse: two sinks of one cluster with the same prefix, job and sink name fence each other.
 
+mod choice;
+mod own;
 mod shard;
 mod topics;
 mod transaction;

@@ -131,13 +131,14 @@ impl Leaders {
 
 impl Leader {
     fn receive(&mut self, patience: &Patience) -> Result<(), Refusal> {
-        let sent = self.sent.pop_front().expect("every request is noted");
+        let sent = self.sent.front().expect("every request is noted");
         let written = self.connection.receive(patience, |reader| {
             let written = produce::read(reader)?;
             // A batch without answer would be one that is lost without a word.
             let all = sent.iter().all(|sent| written.iter().any(|written| sent.is(written)));
             if all { Ok(written) } else { Err(Garbled("a batch is missing in it")) }
         })?;
+        let sent = self.sent.pop_front().expect("it was there just now");
         match written.into_iter().find(|written| written.code != ErrorCode::NONE) {
             None => Ok(()),
             Some(bad) => {

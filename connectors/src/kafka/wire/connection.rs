@@ -98,6 +98,7 @@ impl Connection {
         parts: &[&[u8]],
         patience: &Patience,
     ) -> Result<(), Failure> {
+        patience.check_stopped()?;
         self.correlation = self.correlation.wrapping_add(1);
         self.request.seal(self.correlation, parts);
         let mut slices = self.request.slices(parts);
@@ -120,6 +121,7 @@ impl Connection {
         patience: &Patience,
         read: impl FnOnce(&mut Reader<'_>) -> Result<T, Garbled>,
     ) -> Result<T, Failure> {
+        patience.check_stopped()?;
         let (correlation, api) = self.waiting.pop_front().expect("there is a question");
         self.read_answer(api, patience)?;
         parse(&self.answer, correlation, api.flexible, read)

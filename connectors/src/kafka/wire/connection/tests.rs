@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use super::*;
@@ -84,8 +85,14 @@ fn questions_are_answered_in_order() {
         connection.send(&END_TXN, &[body], &patience()).unwrap();
     }
     assert_eq!(connection.under_way(), 2);
-    assert_eq!(connection.receive(&patience(), |reader| reader.i8()).unwrap(), i8::try_from(b'x').unwrap());
-    assert_eq!(connection.receive(&patience(), |reader| reader.i8()).unwrap(), i8::try_from(b'y').unwrap());
+    assert_eq!(
+        connection.receive(&patience(), |reader| reader.i8()).unwrap(),
+        i8::try_from(b'x').unwrap()
+    );
+    assert_eq!(
+        connection.receive(&patience(), |reader| reader.i8()).unwrap(),
+        i8::try_from(b'y').unwrap()
+    );
     let answer = connection.ask(&INIT_PRODUCER_ID, &patience(), |_| {}, |reader| reader.i16());
     assert_eq!(answer.unwrap().to_be_bytes(), *b"ab");
     assert!(connection.is_open());
@@ -111,7 +118,8 @@ fn what_is_no_answer_is_refused() {
     ] {
         let broker = Broker::answering(vec![serving(20), answer], shift);
         let mut connection = broker.open().unwrap();
-        let failure = connection.ask(&END_TXN, &patience(), |_| {}, |reader| reader.i8()).unwrap_err();
+        let failure =
+            connection.ask(&END_TXN, &patience(), |_| {}, |reader| reader.i8()).unwrap_err();
         assert!(matches!(failure, Failure::Garbled { .. }), "{failure}");
         assert!(failure.to_string().contains(reason), "{failure}");
     }
@@ -124,7 +132,9 @@ fn waiting_ends_by_its_limit_and_by_the_wish_to_stop() {
     let short = Patience::stubborn(Duration::ZERO);
     let failure = connection.ask(&END_TXN, &short, |_| {}, |reader| reader.i8()).unwrap_err();
     assert!(matches!(failure, Failure::Silent { what: "EndTxn", .. }), "{failure}");
-    let stopped: Stopped = Arc::new(|| true);
+    // Told to stop once it waits for the answer.
+    let asked = AtomicUsize::new(0);
+    let stopped: Stopped = Arc::new(move || asked.fetch_add(1, Ordering::Relaxed) > 1);
     let told = Patience::new(Duration::from_secs(60), &stopped);
     let broker = Broker::answering(vec![serving(20)], 0);
     let mut connection = broker.open().unwrap();
