@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use jobs::Job;
-use jobs::settings::{Deletes, DimSettings};
+use jobs::settings::{ConfigLate, ConfigUpdates, Deletes, DimSettings};
 
 use crate::config::checked::Checked;
 use crate::config::duration::{duration_text, size_text};
@@ -90,15 +90,25 @@ pub(crate) fn summary(checked: &Checked) -> String {
 }
 
 fn dimensions(settings: &DimSettings) -> String {
-    let DimSettings { database, delete, backfill, shared_sink, schema } = settings;
+    let DimSettings { database, delete, backfill, shared_sink, schema, .. } = settings;
     let deletes = match delete {
         Deletes::Delete => "delete the row",
         Deletes::Ignore => "do nothing",
         Deletes::Upsert => "keep the row",
     };
+    let updates = match settings.config_update {
+        ConfigUpdates::AlterAdd => "add columns",
+        ConfigUpdates::Recreate => "make tables anew",
+        ConfigUpdates::Ignore => "do nothing",
+    };
+    let early = match settings.config_late {
+        ConfigLate::Hold => "wait",
+        ConfigLate::Drop => "are dropped",
+    };
     let on_off = |on: &bool| if *on { "on" } else { "off" };
     format!(
-        "database {database}, schema {}, deletes {deletes}, back-fill {}, shared sinks {}",
+        "database {database}, schema {}, deletes {deletes}, back-fill {}, shared sinks {}, \
+         config updates {updates}, early rows {early}",
         schema.as_deref().unwrap_or("none"),
         on_off(backfill),
         on_off(shared_sink),

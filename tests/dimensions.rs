@@ -5,12 +5,16 @@
 
 #[path = "dimensions/churn.rs"]
 mod churn;
+#[path = "dimensions/config.rs"]
+mod config;
 #[path = "dimensions/ddl.rs"]
 mod ddl;
 #[path = "dimensions/fixed.rs"]
 mod fixed;
 #[path = "dimensions/history.rs"]
 mod history;
+#[path = "dimensions/keyless.rs"]
+mod keyless;
 #[path = "dimensions/lookup.rs"]
 mod lookup;
 #[path = "support/shop.rs"]

@@ -1,9 +1,10 @@
 //! What a source does to be read again: requests one after the other, and their turns.
 //!
 //! A source keeps [`Rereads`] beside its live partitions and reads the parts of the first request in
-//! their order. Rows read again are numbered by how much of all parts has passed, so numbers grow
-//! within the extra partition and a restart goes on with them; a part whose next position moved back
-//! would break that, and so would two parts read at once.
+//! their order, which is that of their partitions. A row read again is numbered by its partition and
+//! its place there ([`Reread::place`]), so numbers grow within the extra partition and tell where
+//! the row came from; a part whose next position moved back would break that, and so would two parts
+//! read at once.
 
 use std::collections::VecDeque;
 
@@ -64,10 +65,9 @@ impl<R> Rereading<R> {
     }
 
     /// What to add to the number of a record of the part under way to get its place in the extra
-    /// partition: how much of the other parts has passed.
+    /// partition.
     pub(crate) fn base(&self) -> u64 {
-        let all: u64 = self.at.parts.iter().map(|part| number(&part.next)).sum();
-        all - self.part().map_or(0, |part| number(&part.next))
+        self.part().map_or(0, |part| Reread::place(part.ordinal, 0))
     }
 
     /// The part under way has been read up to `next`, and these are its records.
@@ -94,11 +94,6 @@ impl<R> Rereading<R> {
     }
 }
 
-/// The number a position begins with: an offset, or a line.
-fn number(position: &Position) -> u64 {
-    position.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
-
 /// All re-readings of a source; the first is under way.
 pub(crate) struct Rereads<R> {
     all: VecDeque<Rereading<R>>,
@@ -118,10 +113,11 @@ impl<R> Rereads<R> {
         parts: impl FnOnce() -> Vec<RereadPart>,
     ) -> Result<(), Fault> {
         let partition = request.partition();
-        let at = match saved {
+        let mut at = match saved {
             Some(saved) => RereadPosition::decode(saved).ok_or_else(|| damaged(&partition))?,
             None => RereadPosition { number: request.number, parts: parts() },
         };
+        at.parts.sort_by_key(|part| part.ordinal);
         self.withdraw(request);
         self.all.push_back(Rereading { partition, at, reader: None });
         Ok(())

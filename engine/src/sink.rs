@@ -54,7 +54,8 @@ pub enum SinkRequest {
 }
 
 /// A table a sink may have to create. One that exists with another key, type or salt stays as it is:
-/// the answer is a fault that no retry helps, and says what differs.
+/// the answer is a fault that no retry helps, and says what differs. One that exists in another
+/// edition is dropped with all its rows and made anew.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableDefinition {
     /// Schema of the table at the target, if one is configured.
@@ -69,6 +70,9 @@ pub struct TableDefinition {
     pub options: Vec<(String, String)>,
     /// Row keys at which the table is split from the start.
     pub split_on: Vec<String>,
+    /// 0 for a table that is made once; another number each time it is to be made anew. What is
+    /// asked for last is what there is.
+    pub edition: u64,
 }
 
 /// Answer to a finished request.

@@ -14,7 +14,7 @@
 //!
 //! What carries the decisions out is the job [`dimensions`]: its operators, in the order in which a
 //! row meets them, are `config_step`, `routing` (at the gate) with `cells`, and `rows` with
-//! `compose`. They speak to each other by `notice`.
+//! `compose`; rows without key go to `keyless`. They speak to each other by `notice`.
 //!
 //! Names of columns are exact, as the source table has them: a column is routed if its name is in the
 //! list, not if it is part of one. Names at the target are folded to upper case.
@@ -27,6 +27,7 @@ mod config_state;
 mod config_step;
 pub mod dimensions;
 pub mod extend;
+mod keyless;
 pub mod lookup;
 mod name;
 mod notice;

@@ -37,6 +37,10 @@ pub struct DimSettings {
     pub database: String,
     /// `dim.delete`.
     pub delete: Deletes,
+    /// `dim.config_update`.
+    pub config_update: ConfigUpdates,
+    /// `dim.config_late`.
+    pub config_late: ConfigLate,
     /// `dim.backfill`: read a table again that is configured late.
     pub backfill: bool,
     /// `dim.shared_sink`: several source tables may feed one sink.
@@ -50,6 +54,8 @@ impl Default for DimSettings {
         Self {
             database: "gmall2022".to_owned(),
             delete: Deletes::Delete,
+            config_update: ConfigUpdates::AlterAdd,
+            config_late: ConfigLate::Hold,
             backfill: true,
             shared_sink: false,
             schema: None,
@@ -66,6 +72,27 @@ pub enum Deletes {
     Ignore,
     /// The row is written as it was.
     Upsert,
+}
+
+/// What an updated config row does (`dim.config_update`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigUpdates {
+    /// It takes the place of the row before; columns that its table lacks are added.
+    AlterAdd,
+    /// Its table is made anew: all rows of it go, and those that can be read again come back. Makes
+    /// no sense where several sources feed a table.
+    Recreate,
+    /// Nothing; counted `config_ignored`.
+    Ignore,
+}
+
+/// What becomes of rows that come before their config row is in force (`dim.config_late`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigLate {
+    /// They wait: for the first configuration of all, and for a table that is being made.
+    Hold,
+    /// They are dropped and counted `no_config`. Makes no sense with a back-fill.
+    Drop,
 }
 
 impl Default for Settings {

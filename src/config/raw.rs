@@ -184,15 +184,21 @@ sections! {
         /// What a deleted row of the business database does to its dimension: `delete` (default, the
         /// row goes), `ignore`, `upsert` (the row is written as it was).
         "dim.delete" dim_delete,
-        /// What a changed config row does to its dimension table: `alter_add` (default, missing
-        /// columns are added, nothing is dropped).
+        /// What an updated config row does: `alter_add` (default, it takes effect; columns that its
+        /// table lacks are added, nothing is dropped), `recreate` (its table is dropped with all rows
+        /// and made anew, also with another key; a back-fill brings back what can be read again; not
+        /// with `dim.shared_sink = "on"`), `ignore` (nothing, counted `config_ignored`;
+        /// rows that are inserted and deleted take effect, by the names they have then).
         "dim.config_update" dim_config_update,
-        /// What becomes of rows that come while their config row is on its way: `hold` (default).
+        /// What becomes of rows that come while their config row is on its way: `hold` (default, the
+        /// first rows wait for the first configuration, others for their table), `drop` (counted
+        /// `no_config`; only with `dim.backfill = "off"`).
         "dim.config_late" dim_config_late,
         /// Whether a table that is configured late is filled with the changes that came before:
         /// `on` (default, `ods_db` is read again for it), `off`.
         "dim.backfill" dim_backfill,
-        /// Whether a back-fill deletes rows that a snapshot lacks: `off` (default).
+        /// Whether a back-fill deletes rows that a snapshot of the source table lacks: `off` (default;
+        /// a back-fill reads the changes again, and the deletions among them apply).
         "dim.backfill_reconcile" dim_backfill_reconcile,
         /// Whether several source tables may feed one dimension table: `off` (default), `on` (with
         /// equal keys; the last write wins).

@@ -18,7 +18,7 @@
 //! The space of a table comes with its first row. A directory of another format is refused, never
 //! rewritten.
 //!
-//! Not here: SQL, the Avatica protocol, types other than VARCHAR, dropping tables and columns, and
+//! Not here: SQL, the Avatica protocol, types other than VARCHAR, dropping columns, and
 //! expiry: a table's TTL is kept with its other properties and has no effect yet.
 
 pub mod catalog;

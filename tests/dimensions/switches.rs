@@ -115,11 +115,24 @@ fn tables_lie_in_the_schema_that_is_configured() {
 }
 
 /// Per table, how many records came before anybody asked for them.
-fn lost(history: &History, sources: &[&str]) -> BTreeMap<String, u64> {
+pub(crate) fn lost(history: &History, sources: &[&str]) -> BTreeMap<String, u64> {
     let lost = |source: &&str| {
         ((*source).to_owned(), history.counter("no_config", Some(("table", source))))
     };
     sources.iter().map(lost).collect()
+}
+
+/// The changes without the first ones of each table.
+pub(crate) fn without(changes: &[Change], mut lost: BTreeMap<String, u64>) -> Vec<Change> {
+    let mut left = changes.to_vec();
+    left.retain(|change| match lost.get_mut(change.table) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            false
+        }
+        _ => true,
+    });
+    left
 }
 
 #[test]
@@ -133,16 +146,9 @@ fn without_back_fill_what_came_before_its_configuration_is_lost_and_counted() {
         let events = [put("sku_info", "dim_sku"), put("spu_info", "dim_spu")];
         history.then(&changes, &events, u32::try_from(seed % 3).expect("small"));
         // Whatever the cut was: the records of a table up to there are lost, all others are not.
-        let mut lost = lost(&history, &["sku_info", "spu_info"]);
+        let lost = lost(&history, &["sku_info", "spu_info"]);
         some += lost.values().sum::<u64>();
-        let mut routed = changes.clone();
-        routed.retain(|change| match lost.get_mut(change.table) {
-            Some(left) if *left > 0 => {
-                *left -= 1;
-                false
-            }
-            _ => true,
-        });
+        let routed = without(&changes, lost);
         all += routed.len();
         assert_eq!(history.tables(), shop::outcome(&routed, &events), "seed {seed}");
         assert_eq!(history.counter("backfill_rows", None), 0, "seed {seed}");

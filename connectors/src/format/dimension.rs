@@ -3,10 +3,13 @@
 //!
 //! ```text
 //! version u8 = 1 | op u8 | table: length varint, UTF-8
+//! version u8 = 2 | op u8 | edition varint | table: likewise
 //!   per cell, to the end of the bytes: column: length varint, UTF-8 | text: length varint, bytes
 //! ```
 //!
-//! `op`: 0 upsert, 1 replace, 2 delete. Varints are LEB128. A text of length 0 is NULL: dimension
+//! `op`: 0 upsert, 1 replace, 2 delete. The edition is that of the table
+//! ([`TableDefinition::edition`](engine::sink::TableDefinition::edition)), 0 in version 1; a change
+//! of an edition that is gone is no longer one. Varints are LEB128. A text of length 0 is NULL: dimension
 //! stores know no empty text. There is no count of cells: the bytes end with the last one. These
 //! bytes lie in outboxes on disk, so another layout needs another version; unknown ones are refused.
 //!
@@ -31,7 +34,10 @@ pub const ROW_BYTES_MAX: usize = 10 << 20;
 /// Most columns of a table (phoenix.md 10.2).
 pub const COLUMNS_MAX: usize = 1000;
 
+/// Version of a change of a table that was made once.
 const VERSION: u8 = 1;
+/// Version of a change of a table that was made anew.
+const VERSION_ANEW: u8 = 2;
 
 /// What a change does to the row of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +69,37 @@ impl DimensionOp {
     }
 }
 
+/// The table of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeTable<'a> {
+    /// Its name, as the configuration spells it.
+    pub name: &'a str,
+    /// Its edition.
+    pub edition: u64,
+}
+
+impl<'a> From<&'a str> for ChangeTable<'a> {
+    /// A table that was made once.
+    fn from(name: &'a str) -> Self {
+        Self { name, edition: 0 }
+    }
+}
+
 /// Appends a change. A cell is a column and its text; `None` and an empty text are NULL.
 pub fn push_change<'a>(
     out: &mut Vec<u8>,
-    table: &str,
+    table: impl Into<ChangeTable<'a>>,
     op: DimensionOp,
     cells: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>,
 ) {
-    out.extend_from_slice(&[VERSION, op.code()]);
-    push_part(out, table.as_bytes());
+    let ChangeTable { name, edition } = table.into();
+    if edition == 0 {
+        out.extend_from_slice(&[VERSION, op.code()]);
+    } else {
+        out.extend_from_slice(&[VERSION_ANEW, op.code()]);
+        push_varint(out, edition);
+    }
+    push_part(out, name.as_bytes());
     for (column, text) in cells {
         push_part(out, column.as_bytes());
         push_part(out, text.unwrap_or_default());
@@ -89,6 +117,8 @@ fn push_part(out: &mut Vec<u8>, part: &[u8]) {
 pub struct ChangeView<'a> {
     /// Name of the table, as the configuration spells it.
     pub table: &'a str,
+    /// Edition of the table.
+    pub edition: u64,
     /// What happens to the row.
     pub op: DimensionOp,
     /// Invariant: whole cells; [`ChangeView::read`] walked over them.
@@ -99,15 +129,24 @@ impl<'a> ChangeView<'a> {
     /// Reads a change; `None` if [`push_change`] did not write these bytes, or a version of it that
     /// is not known here.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
-        let [VERSION, op, rest @ ..] = bytes else { return None };
+        let [version @ (VERSION | VERSION_ANEW), op, rest @ ..] = bytes else { return None };
         let op = DimensionOp::of_code(*op)?;
         let mut rest = rest;
+        let edition = match *version {
+            VERSION_ANEW => take_varint(&mut rest)?,
+            _ => 0,
+        };
         let table = take_text(&mut rest)?;
         let cells = rest;
         while !rest.is_empty() {
             take_cell(&mut rest)?;
         }
-        Some(Self { table, op, cells })
+        Some(Self { table, edition, op, cells })
+    }
+
+    /// The table it is about.
+    pub fn target(&self) -> ChangeTable<'a> {
+        ChangeTable { name: self.table, edition: self.edition }
     }
 
     /// The cells in the order they were written: column, and its text (`None` is NULL, a text is
@@ -269,6 +308,11 @@ mod tests {
             assert_eq!(out, [1, code, 1, b't', 2, b'i', b'd', 1, b'7']);
             assert_eq!(ChangeView::read(&out).map(|change| change.op), Some(op));
         }
+        out.clear();
+        let anew = ChangeTable { name: "t", edition: 300 };
+        push_change(&mut out, anew, DimensionOp::Delete, [("id", Some(&b"7"[..]))]);
+        assert_eq!(out, [2, 2, 0xac, 2, 1, b't', 2, b'i', b'd', 1, b'7']);
+        assert_eq!(ChangeView::read(&out).map(|change| change.target()), Some(anew));
     }
 
     #[test]
@@ -308,7 +352,7 @@ mod tests {
             let given = cells
                 .iter()
                 .map(|(column, text)| (column.as_str(), text.as_ref().map(String::as_bytes)));
-            push_change(&mut out, &table, op, given.clone());
+            push_change(&mut out, table.as_str(), op, given.clone());
             let change = ChangeView::read(&out[6..]).expect("ours");
             prop_assert_eq!((change.table, change.op), (table.as_str(), op));
             let expected: Vec<_> =

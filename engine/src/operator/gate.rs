@@ -5,7 +5,8 @@
 //! races its configuration, and every worker decides alike. What the configuration says is state,
 //! stored once and loaded by all: after a restart nothing is read anew.
 //!
-//! In the first epoch of a job the rows always see the configuration of that same epoch: its source
+//! In the first epoch of a job the rows see the configuration of that same epoch, unless it is asked
+//! for that they do not wait even then: the source of the configuration
 //! puts the whole snapshot into it ([`Description::snapshot`](crate::source::Description::snapshot)),
 //! so not one row is routed before the configuration is known.
 
@@ -23,8 +24,11 @@ const OPENED_KEY: &[u8] = b"\0opened";
 /// Which configuration a row of epoch `e` sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GateMode {
-    /// That of all epochs before `e`.
+    /// That of all epochs before `e`; in the first epoch of all, its own.
     Previous,
+    /// That of all epochs before `e`: rows of the first epoch of all see none. For comparison with
+    /// jobs that hold nothing back.
+    Unheld,
     /// That of all epochs up to and including `e`.
     Strict,
 }
@@ -105,7 +109,11 @@ impl<L: GateLogic> Stateful for Gate<L> {
             asked: close.asked,
             worker: close.worker,
         };
-        let config_first = self.mode == GateMode::Strict || !self.opened;
+        let config_first = match self.mode {
+            GateMode::Strict => true,
+            GateMode::Previous => !self.opened,
+            GateMode::Unheld => false,
+        };
         for of_config in [config_first, !config_first] {
             for (input, row) in close.rows.iter() {
                 match input {

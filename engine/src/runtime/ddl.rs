@@ -78,6 +78,8 @@ struct Task {
 pub(crate) struct Ddl {
     setup: DdlSetup,
     tasks: Vec<Task>,
+    /// Sinks at work on what is no longer wanted.
+    finishing: Vec<(Maker, TableDefinition)>,
     /// Sinks without work.
     idle: Vec<Maker>,
 }
@@ -86,11 +88,12 @@ impl Ddl {
     /// Makes the first sink, so that what is wrong with the factory is known at once.
     pub(crate) fn new(setup: DdlSetup) -> Result<Self, Fault> {
         let first = Maker { sink: setup.factory.create()?, prepared: false };
-        Ok(Self { setup, tasks: Vec::new(), idle: vec![first] })
+        Ok(Self { setup, tasks: Vec::new(), finishing: Vec::new(), idle: vec![first] })
     }
 
     fn question(&mut self, question: TableQuestion, now: Moment) {
         let TableQuestion { desk, id, epoch, definition } = question;
+        self.supersede(&definition);
         let known = self.tasks.iter().position(|task| task.definition == definition);
         let Some(index) = known else {
             let until = desk.held_until(epoch, now);
@@ -106,13 +109,29 @@ impl Ddl {
         }
     }
 
+    /// Forgets editions of the table that nobody waits for: made later than this one, they would
+    /// take its place. What is at work on one of them is let finish first.
+    fn supersede(&mut self, definition: &TableDefinition) {
+        let other = |task: &mut Task| {
+            let edition = task.definition.edition != definition.edition;
+            edition && task.is_of_table(definition) && task.waiting.is_empty()
+        };
+        for task in self.tasks.extract_if(.., other) {
+            if let Some(maker) = task.maker {
+                self.finishing.push((maker, task.definition));
+            }
+        }
+    }
+
     /// Gives sinks to what is to be made now; one table is made once at a time.
     fn begin(&mut self, now: Moment) {
         for index in 0..self.tasks.len() {
             let at_work = self.tasks.iter().filter(|task| task.maker.is_some());
             let full = at_work.clone().count() >= TABLES_AT_ONCE_MAX;
             let task = &self.tasks[index];
-            let twice = at_work.clone().any(|other| other.is_of_table(&task.definition));
+            let finishing = || self.finishing.iter().any(|(_, other)| task.is_of_table(other));
+            let twice =
+                at_work.clone().any(|other| other.is_of_table(&task.definition)) || finishing();
             if full || twice || !task.is_due(now) {
                 continue;
             }
@@ -159,6 +178,18 @@ impl Ddl {
             self.idle.extend(task.maker.take());
             if answer.is_none_or(|answer| task.decide(answer)) {
                 self.tasks.push(task);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets sinks finish what is no longer wanted; nobody waits for how it ends.
+    fn finish(&mut self, now: Moment) -> Result<(), Fatal> {
+        for (mut maker, definition) in std::mem::take(&mut self.finishing) {
+            match maker.poll(&definition, now) {
+                SinkPoll::Pending => self.finishing.push((maker, definition)),
+                SinkPoll::Done(_) | SinkPoll::Fault(_) => self.idle.push(maker),
+                SinkPoll::Broken(fatal) => return Err(fatal),
             }
         }
         Ok(())
@@ -268,9 +299,11 @@ impl Machine for Ddl {
             self.question(question, now);
         }
         self.begin(now);
+        self.finish(now)?;
         self.poll(now)?;
         self.tasks.retain_mut(|task| task.watch_time(now));
-        Ok(if self.tasks.iter().all(|task| task.outcome.is_some()) {
+        let decided = self.tasks.iter().all(|task| task.outcome.is_some());
+        Ok(if decided && self.finishing.is_empty() {
             Step::Idle
         } else {
             Step::IdleUntil(now.tick_after_ms(POLL_MS))

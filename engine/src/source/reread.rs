@@ -12,9 +12,13 @@
 use std::sync::Arc;
 
 use super::{Partition, Position};
+use crate::batch::order::Order;
 
 /// Ordinals of extra partitions begin here; no source has as many of its own.
 const FIRST_ORDINAL: u32 = 1 << 31;
+/// Bits of the place of a row in an extra partition that are its position in its own; those above
+/// are the ordinal of that partition. No source has as many records, or 2^16 partitions.
+const POSITION_BITS: u32 = 48;
 
 /// A request to read again, answered by rows on the source's port `reread`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +47,24 @@ impl Reread {
     /// of the source's own partitions.
     pub fn number_of(ordinal: u32) -> Option<u32> {
         (ordinal >= FIRST_ORDINAL).then_some(ordinal & !FIRST_ORDINAL)
+    }
+
+    /// The place in an extra partition of the record at `position` of the partition `ordinal`: parts
+    /// are read in the order of their ordinals, so places grow.
+    pub fn place(ordinal: u32, position: u64) -> u64 {
+        (u64::from(ordinal) << POSITION_BITS) | position
+    }
+
+    /// Where the record of a row came from, be it live or read again: ordinal of its partition, and
+    /// its position there. The one thing that a row has in common with itself read again.
+    pub fn origin(order: Order) -> (u32, u64) {
+        match Self::number_of(order.partition) {
+            None => (order.partition, order.position),
+            Some(_) => {
+                let ordinal = u32::try_from(order.position >> POSITION_BITS).expect("16 bits");
+                (ordinal, order.position & ((1 << POSITION_BITS) - 1))
+            }
+        }
     }
 
     /// The position of the extra partition once its end was reached.
@@ -125,6 +147,11 @@ mod tests {
         assert_eq!(Reread::of(&Partition { name: "ods_db/3".into(), ordinal: 3 }), None);
         assert_eq!(Reread::number_of(partition.ordinal), Some(3));
         assert_eq!(Reread::number_of(3), None);
+        let order = Order { peak: 1, partition: 2, position: 7 };
+        assert_eq!(Reread::origin(order), (2, 7));
+        let again = Order { partition: partition.ordinal, position: Reread::place(2, 7), ..order };
+        assert_eq!(Reread::origin(again), (2, 7));
+        assert!(Reread::place(1, u64::from(u32::MAX)) < Reread::place(2, 0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A table's records list their columns in the same order, so the place of a member is remembered:
 //! most names are compared once and hashed never.
 
-use connectors::format::dimension::{DimensionOp, key_fault, push_change};
+use connectors::format::dimension::{ChangeTable, DimensionOp, key_fault, push_change};
 use connectors::format::maxwell::data::DataReader;
 use engine::batch::key::push_bytes;
 use engine::hash::Map;
@@ -128,14 +128,14 @@ impl Columns {
     }
 
     /// Appends a change that sets every column the record names.
-    pub(super) fn write_row(&self, table: &str, op: DimensionOp, out: &mut Vec<u8>) {
+    pub(super) fn write_row(&self, table: ChangeTable<'_>, op: DimensionOp, out: &mut Vec<u8>) {
         let named = |at: &usize| self.cells[*at] != Cell::Absent;
         let cells = (0..self.names.len()).filter(named);
         push_change(out, table, op, cells.map(|at| (self.names[at].as_str(), self.text_of(at))));
     }
 
     /// Appends the deletion of the row with this key.
-    pub(super) fn write_deletion(&self, table: &str, out: &mut Vec<u8>) {
+    pub(super) fn write_deletion(&self, table: ChangeTable<'_>, out: &mut Vec<u8>) {
         let cells = self.keys.iter().map(|at| (self.names[*at].as_str(), self.text_of(*at)));
         push_change(out, table, DimensionOp::Delete, cells);
     }
@@ -144,7 +144,7 @@ impl Columns {
     /// can have had it.
     pub(super) fn write_former(
         &self,
-        table: &str,
+        table: ChangeTable<'_>,
         texts: &[Option<Vec<u8>>],
         key: &mut Vec<u8>,
         change: &mut Vec<u8>,

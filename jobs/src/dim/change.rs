@@ -20,6 +20,10 @@
 //! | refused by itself | reject, the route in force stays |
 //! | no dimension any more | remove, reject |
 //!
+//! If tables are to be made anew (`dim.config_update = recreate`), every update of a row does so, even
+//! one that changes nothing: what an update means must not depend on whether the row before it was
+//! in force yet. Then the key and the salt may be others.
+//!
 //! A rejected row is forgotten: it does not come alive when what it ran into goes away.
 
 use std::borrow::Cow;
@@ -37,6 +41,8 @@ pub struct ConfigChange {
     gone: Option<RouteKey>,
     /// Where the row led before: goes once the row is in force.
     former: Option<RouteKey>,
+    /// Whether it is an update.
+    updated: bool,
     /// The row as it is now, unless it was deleted.
     row: Option<Result<ConfigRow, Rejected>>,
 }
@@ -49,15 +55,22 @@ impl ConfigChange {
         let row = ConfigRow::read(after);
         let leaves = former.as_ref().is_some_and(|former| leaves(former, after, &row));
         let (gone, former) = if leaves { (former, None) } else { (None, former) };
-        Self { gone, former, row: Some(row) }
+        Self { gone, former, updated: false, row: Some(row) }
+    }
+
+    /// The change, told that it is an update; its row before need not be known.
+    pub fn updated(self, updated: bool) -> Self {
+        Self { updated, ..self }
     }
 
     /// A row that was deleted. If it cannot be told what it was about, it was not in force, and its
     /// deletion is rejected.
     pub fn delete(before: &Columns) -> Self {
         match RouteKey::read(before) {
-            Ok(key) => Self { gone: Some(key), former: None, row: None },
-            Err(rejected) => Self { gone: None, former: None, row: Some(Err(rejected)) },
+            Ok(key) => Self { gone: Some(key), former: None, updated: false, row: None },
+            Err(rejected) => {
+                Self { gone: None, former: None, updated: false, row: Some(Err(rejected)) }
+            }
         }
     }
 }
@@ -79,6 +92,8 @@ fn leaves(former: &RouteKey, after: &Columns, row: &Result<ConfigRow, Rejected>)
 pub enum Effect {
     /// Create the table or add the columns it lacks; everything that follows waits for it.
     Ensure(TableDefinition),
+    /// Drop the table if it is there, with all its rows, and create it; likewise.
+    Recreate(TableDefinition),
     /// Route by this row from now on, instead of the one with the same key if there is one.
     Put(ConfigRow),
     /// Stop routing.
@@ -96,6 +111,8 @@ pub struct RouteRules {
     pub schema: Option<String>,
     /// Whether several sources may feed one table (`dim.shared_sink`).
     pub shared_sink: bool,
+    /// Whether an update makes its table anew (`dim.config_update`).
+    pub recreate: bool,
 }
 
 /// The config rows in force.
@@ -136,17 +153,19 @@ impl Routes {
             effects.push(remove);
         }
         match &change.row {
-            Some(Ok(row)) => routes.decide_row(row, change.former.as_ref(), &mut effects),
+            Some(Ok(row)) => routes.decide_row(row, change, &mut effects),
             Some(Err(rejected)) => effects.push(Effect::Reject(rejected.clone())),
             None => {}
         }
         effects
     }
 
-    fn decide_row(&self, row: &ConfigRow, former: Option<&RouteKey>, effects: &mut Vec<Effect>) {
+    fn decide_row(&self, row: &ConfigRow, change: &ConfigChange, effects: &mut Vec<Effect>) {
         let key = row.key();
         let in_force = self.get(&key);
+        let anew = change.updated && self.rules.recreate;
         let rejected = match in_force {
+            Some(_) if anew => None,
             Some(in_force) => differs_for_good(in_force, row),
             None => self.taken(row),
         };
@@ -157,17 +176,20 @@ impl Routes {
             .is_none_or(|route| row.columns.iter().any(|column| !route.columns.contains(column)));
         let same_table = in_force
             .is_some_and(|route| (&route.extend, &route.family) == (&row.extend, &row.family));
-        if widened || !same_table {
-            effects.push(Effect::Ensure(row.definition(self.rules.schema.as_deref())));
+        let definition = || row.definition(self.rules.schema.as_deref());
+        if anew {
+            effects.push(Effect::Recreate(definition()));
+        } else if widened || !same_table {
+            effects.push(Effect::Ensure(definition()));
         }
-        if in_force != Some(row) {
+        if anew || in_force != Some(row) {
             effects.push(Effect::Put(row.clone()));
         }
-        if let Some(former) = former.filter(|former| **former != key && self.get(former).is_some())
-        {
+        let former = change.former.as_ref().filter(|former| **former != key);
+        if let Some(former) = former.filter(|former| self.get(former).is_some()) {
             effects.push(Effect::Remove(former.clone()));
         }
-        if widened {
+        if anew || widened {
             effects.push(Effect::Backfill(key));
         }
     }
@@ -207,7 +229,7 @@ impl Routes {
                     self.rows.remove(&key.source_table);
                 }
             }
-            Effect::Ensure(_) | Effect::Backfill(_) | Effect::Reject(_) => {}
+            Effect::Ensure(_) | Effect::Recreate(_) | Effect::Backfill(_) | Effect::Reject(_) => {}
         }
     }
 }

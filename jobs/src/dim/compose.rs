@@ -2,12 +2,17 @@
 
 use connectors::format::dimension::{ChangeView, DimensionOp, push_change};
 
-/// Appends `older` followed by `newer`; both are of the same row.
+/// Appends `older` followed by `newer`; both are of the same row. What is of an earlier edition of the
+/// table is gone.
 pub(super) fn compose(older: ChangeView<'_>, newer: ChangeView<'_>, out: &mut Vec<u8>) {
+    if older.edition != newer.edition {
+        let left = if older.edition < newer.edition { newer } else { older };
+        return push_change(out, left.target(), left.op, left.cells());
+    }
     let op = match (older.op, newer.op) {
         (_, DimensionOp::Delete | DimensionOp::Replace) | (DimensionOp::Delete, _) => {
             let op = if newer.op == DimensionOp::Delete { newer.op } else { DimensionOp::Replace };
-            return push_change(out, newer.table, op, newer.cells());
+            return push_change(out, newer.target(), op, newer.cells());
         }
         (older, DimensionOp::Upsert) => older,
     };
@@ -18,7 +23,7 @@ pub(super) fn compose(older: ChangeView<'_>, newer: ChangeView<'_>, out: &mut Ve
             None => cells.push((column, text)),
         }
     }
-    push_change(out, newer.table, op, cells);
+    push_change(out, newer.target(), op, cells);
 }
 
 /// Both changes as bytes.

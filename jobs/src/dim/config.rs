@@ -165,6 +165,7 @@ impl ConfigRow {
             keys: self.folded_keys(),
             options: family.chain(options).collect(),
             split_on: self.extend.split_on().to_vec(),
+            edition: 0,
         }
     }
 

@@ -1,8 +1,10 @@
 //! What the configuration step remembers: entries of its state, byte by byte.
 //!
 //! ```text
-//! key:   'r' route | 'p' pending | 'f' fill, each: source, sink    'n' number    'o' opened
-//! value: r: given    p: given, record (varint length), order    f, n: number u32    o: nothing
+//! key:   'r' route | 'p' pending | 'f' fill, each: source, sink    'e' edition: sink
+//!        'n' number    'o' opened
+//! value: r: given    p: given, record (varint length), order    f, n: number u32    e: u64
+//!        o: nothing
 //! given: op u8, before (0 none, 1 + columns), after columns
 //! columns: count varint, each: name, 0 (NULL) | 1 + text; texts with varint lengths
 //! ```
@@ -23,6 +25,8 @@ pub(super) enum Entry<'a> {
     Pending(&'a RouteKey),
     /// The request to read again that fills a route.
     Fill(&'a RouteKey),
+    /// The edition of a sink table that was made anew.
+    Edition(&'a str),
     /// Number of the last request.
     Number,
     /// An epoch has ended.
@@ -35,6 +39,7 @@ pub(super) enum Loaded {
     Route(Given),
     Pending(RouteKey, Pending),
     Fill(RouteKey, u32),
+    Edition(String, u64),
     Number(u32),
     Opened,
 }
@@ -66,6 +71,11 @@ impl Entry<'_> {
             Self::Route(key) => (b'r', Some(key)),
             Self::Pending(key) => (b'p', Some(key)),
             Self::Fill(key) => (b'f', Some(key)),
+            Self::Edition(sink) => {
+                let mut bytes = vec![b'e'];
+                push_text(&mut bytes, sink);
+                return bytes;
+            }
             Self::Number => (b'n', None),
             Self::Opened => (b'o', None),
         };
@@ -86,6 +96,10 @@ impl Loaded {
         match kind {
             b'n' => return Some(Self::Number(number()?)),
             b'o' => return Some(Self::Opened),
+            b'e' => {
+                let edition = u64::from_be_bytes(value.try_into().ok()?);
+                return Some(Self::Edition(take_text(&mut rest)?, edition));
+            }
             _ => {}
         }
         let source_table = take_text(&mut rest)?;
@@ -197,6 +211,11 @@ mod tests {
             (Entry::Route(&key), given.encode(), Loaded::Route(given.clone())),
             (Entry::Pending(&key), first.encode(), Loaded::Pending(key.clone(), first)),
             (Entry::Fill(&key), number.clone(), Loaded::Fill(key.clone(), 7)),
+            (
+                Entry::Edition("DIM_T"),
+                9_u64.to_be_bytes().to_vec(),
+                Loaded::Edition("DIM_T".to_owned(), 9),
+            ),
             (Entry::Number, number, Loaded::Number(7)),
             (Entry::Opened, Vec::new(), Loaded::Opened),
         ];

@@ -34,7 +34,7 @@ use super::change::{ConfigChange, Effect, RouteRules, Routes};
 use super::config::{ConfigRow, RouteKey};
 use super::config_state::{Entry, Given, Loaded, Pending};
 use super::notice::{Notice, Route};
-use crate::settings::DimSettings;
+use crate::settings::{ConfigUpdates, DimSettings};
 
 /// Input: rows of the config table. The other one: ends of what was read again.
 const INPUT_CONFIG: usize = 0;
@@ -49,6 +49,8 @@ struct Event {
     /// What is left to do; not yet decided before its turn.
     effects: Option<VecDeque<Effect>>,
     rejected: bool,
+    /// The edition that it made its table anew as.
+    edition: Option<u64>,
     /// The record, for the side output.
     value: Vec<u8>,
     stamp: Stamp,
@@ -57,12 +59,15 @@ struct Event {
 /// The operator.
 pub(super) struct ConfigStep {
     backfill: bool,
+    updates: ConfigUpdates,
     rules: RouteRules,
     routes: Routes,
     /// Number of the last request to read again.
     number: u32,
     /// Routes that are being filled, and the request that serves each.
     fills: BTreeMap<RouteKey, u32>,
+    /// Editions of sink tables that were made anew.
+    editions: BTreeMap<String, u64>,
     /// Rows whose table is not there yet.
     pending: BTreeMap<RouteKey, Pending>,
     /// Rows of this epoch, in order; the first may wait for its table.
@@ -84,14 +89,19 @@ pub(super) struct ConfigStep {
 impl ConfigStep {
     /// Nothing configured.
     pub(super) fn new(settings: &DimSettings) -> Self {
-        let rules =
-            RouteRules { schema: settings.schema.clone(), shared_sink: settings.shared_sink };
+        let rules = RouteRules {
+            schema: settings.schema.clone(),
+            shared_sink: settings.shared_sink,
+            recreate: settings.config_update == ConfigUpdates::Recreate,
+        };
         Self {
             backfill: settings.backfill,
+            updates: settings.config_update,
             routes: Routes::new(rules.clone()),
             rules,
             number: 0,
             fills: BTreeMap::new(),
+            editions: BTreeMap::new(),
             pending: BTreeMap::new(),
             events: VecDeque::new(),
             questions: BTreeMap::new(),
@@ -103,6 +113,15 @@ impl ConfigStep {
             notices: Notice::schema(),
             dead: dead_schema(),
         }
+    }
+
+    /// Takes a config row, to be worked off in its turn; one that is not asked for is counted only.
+    fn take(&mut self, event: Event, close: &mut Close<'_>) {
+        let update = event.given.op == DebeziumOp::Update;
+        if update && self.updates == ConfigUpdates::Ignore {
+            return close.counters.add("config_ignored", 1);
+        }
+        self.events.push_back(event);
     }
 
     /// Goes on with the events until one has to wait; then asks for what is pending.
@@ -122,12 +141,18 @@ impl ConfigStep {
     }
 
     fn retry(&mut self, close: &mut Close<'_>) {
-        let pending: Vec<_> =
-            self.pending.iter().map(|(key, row)| (key.clone(), row.given.after.clone())).collect();
-        for (key, after) in pending {
-            let row = ConfigRow::read(&after).expect("it was in order when it came");
-            self.ask(Some(key), row.definition(self.rules.schema.as_deref()), close);
+        for (key, Pending { given, order, .. }) in self.pending.clone() {
+            let row = ConfigRow::read(&given.after).expect("it was in order when it came");
+            let table = row.definition(self.rules.schema.as_deref());
+            let anew = self.rules.recreate && given.op == DebeziumOp::Update;
+            let edition = if anew { edition_of(order) } else { self.edition(&table.name) };
+            self.ask(Some(key), TableDefinition { edition, ..table }, close);
         }
+    }
+
+    /// The edition of a sink table as it stands.
+    fn edition(&self, sink: &str) -> u64 {
+        self.editions.get(sink).copied().unwrap_or(0)
     }
 
     fn ask(&mut self, about: Option<RouteKey>, table: TableDefinition, close: &mut Close<'_>) {
@@ -140,8 +165,21 @@ impl ConfigStep {
     fn carry_out(&mut self, event: &mut Event, close: &mut Close<'_>) -> bool {
         let mut effects = event.effects.take().unwrap_or_else(|| self.decide(event, close));
         while let Some(effect) = effects.pop_front() {
-            if let Effect::Ensure(definition) = effect {
-                self.ask(None, definition, close);
+            let table = match &effect {
+                Effect::Ensure(table) => {
+                    TableDefinition { edition: self.edition(&table.name), ..table.clone() }
+                }
+                Effect::Recreate(table) => {
+                    let edition = edition_of(event.stamp.order);
+                    event.edition = Some(edition);
+                    TableDefinition { edition, ..table.clone() }
+                }
+                Effect::Put(_) | Effect::Remove(_) | Effect::Backfill(_) | Effect::Reject(_) => {
+                    TableDefinition::default()
+                }
+            };
+            if !table.name.is_empty() {
+                self.ask(None, table, close);
                 event.effects = Some(effects);
                 return true;
             }
@@ -164,6 +202,7 @@ impl ConfigStep {
             Some(before) if *op == DebeziumOp::Delete => ConfigChange::delete(before),
             before => ConfigChange::put(before.as_ref(), after),
         };
+        let change = change.updated(*op == DebeziumOp::Update);
         self.routes.decide(&change).into()
     }
 
@@ -173,7 +212,7 @@ impl ConfigStep {
             Effect::Remove(key) => self.remove(&key, close),
             Effect::Reject(rejected) => self.reject(rejected.reason.as_str(), event, close),
             // The first is handled by the caller, the other asked for with its route.
-            Effect::Ensure(_) | Effect::Backfill(_) => {}
+            Effect::Ensure(_) | Effect::Recreate(_) | Effect::Backfill(_) => {}
         }
     }
 
@@ -182,6 +221,11 @@ impl ConfigStep {
         let key = row.key();
         self.pending.remove(&key);
         self.change(Entry::Pending(&key), None);
+        if let Some(edition) = event.edition {
+            self.editions.insert(row.sink_table.clone(), edition);
+            let bytes = edition.to_be_bytes().to_vec();
+            self.change(Entry::Edition(&row.sink_table), Some(bytes));
+        }
         let passed = self.opened || !close.asked.nothing_has_passed();
         if fills && self.backfill && passed {
             self.number += 1;
@@ -199,6 +243,7 @@ impl ConfigStep {
             columns: row.columns.clone(),
             keys: row.keys.clone(),
             fill: self.fills.get(&key).copied(),
+            edition: self.edition(&row.sink_table),
         };
         self.notify(&Notice::Put(route), close);
     }
@@ -274,12 +319,16 @@ impl ConfigStep {
             TableAnswer::Refused(fault) => Some(fault),
         };
         let stamp = Stamp { time: NO_TIME, order, behind: None };
-        let mut event = Event { given, effects: None, rejected: false, value: record, stamp };
+        let mut event =
+            Event { given, effects: None, rejected: false, edition: None, value: record, stamp };
         if let Some(fault) = refused {
             self.reject(&format!("table_refused: {fault}"), &mut event, close);
         } else {
             let mut effects = self.decide(&event, close);
-            effects.retain(|effect| !matches!(effect, Effect::Ensure(_)));
+            if effects.iter().any(|effect| matches!(effect, Effect::Recreate(_))) {
+                event.edition = Some(edition_of(order));
+            }
+            effects.retain(|effect| !matches!(effect, Effect::Ensure(_) | Effect::Recreate(_)));
             event.effects = Some(effects);
             self.carry_out(&mut event, close);
             if !event.rejected {
@@ -338,10 +387,9 @@ impl ConfigStep {
 impl Stateful for ConfigStep {
     fn close(&mut self, close: &mut Close<'_>) {
         for (input, row) in close.rows.iter() {
-            if input == INPUT_CONFIG {
-                self.events.push_back(event(row));
-            } else {
-                self.filled(row, close);
+            match input {
+                INPUT_CONFIG => self.take(event(row), close),
+                _ => self.filled(row, close),
             }
         }
         self.work(close);
@@ -368,6 +416,7 @@ impl Stateful for ConfigStep {
             }
             Loaded::Pending(key, row) => drop(self.pending.insert(key, row)),
             Loaded::Fill(key, number) => drop(self.fills.insert(key, number)),
+            Loaded::Edition(sink, edition) => drop(self.editions.insert(sink, edition)),
             Loaded::Number(number) => self.number = number,
             Loaded::Opened => self.opened = true,
         }
@@ -378,6 +427,12 @@ impl Stateful for ConfigStep {
     }
 }
 
+/// The edition of a table that a config row at this place has made anew: the same whenever the row is
+/// read, another one for every row.
+fn edition_of(order: Order) -> u64 {
+    order.position + 1
+}
+
 fn event(row: Row<'_>) -> Event {
     let op = DebeziumOp::of_code(row.int(OP).expect("never null")).expect("written by the decoder");
     let columns = |column| row.bytes(column).map(column_map);
@@ -386,6 +441,7 @@ fn event(row: Row<'_>) -> Event {
         given: Given { op, before: columns(BEFORE), after },
         effects: None,
         rejected: false,
+        edition: None,
         value: row.bytes(VALUE).unwrap_or_default().to_vec(),
         stamp: Stamp::of(row),
     }

@@ -20,14 +20,16 @@ use engine::graph::plan::{Asks, Feed, SinkTarget, SourceSpec, StatefulSpec};
 use engine::graph::{Edge, JobBuilder, JobPlan, Route};
 use engine::limit::GATE_PENDING_ROWS_MAX;
 use engine::operator::gate::{Gate, GateMode};
+use engine::operator::keyed::Keyed;
 
 use super::config_step::{self, ConfigStep};
+use super::keyless::{self, Keyless};
 use super::notice;
 use super::routing::{self, Routing, Rules};
 use super::rows::{self, Rows};
 use crate::ods::ods_db::{self, Changes};
 use crate::outside::{JobTopics, Outside};
-use crate::settings::{DimSettings, Settings};
+use crate::settings::{ConfigLate, DimSettings, Settings};
 
 /// Name of the job.
 pub const NAME: &str = "dimensions";
@@ -67,7 +69,8 @@ pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobEr
     let letters = Arc::new(DeadLetter);
     topics.side(CONFIG_FAULT, &config.dead, letters.clone());
     topics.side(CONFIG_FAULT, &step[config_step::PORT_FAULTS], letters.clone());
-    topics.side(NULL_PK, &gate[routing::PORT_NULL_PK], letters.clone());
+    let keyless = keyless(&mut job, &settings.dim, &gate[routing::PORT_NULL_PK]);
+    topics.side(NULL_PK, &keyless, letters.clone());
     topics.side(UNROUTED, &gate[routing::PORT_UNROUTED], letters);
     topics.build(&mut job, outside);
     job.build()
@@ -112,10 +115,15 @@ fn config_step(
 }
 
 fn gate(job: &mut JobBuilder, dim: &DimSettings, notices: &Edge, changes: &Changes) -> Vec<Edge> {
-    let mode = if dim.backfill { GateMode::Strict } else { GateMode::Previous };
+    let mode = match dim.config_late {
+        ConfigLate::Drop => GateMode::Unheld,
+        ConfigLate::Hold if dim.backfill => GateMode::Strict,
+        ConfigLate::Hold => GateMode::Previous,
+    };
     let rules = Rules {
         database: dim.database.clone(),
         deletes: dim.delete,
+        late: dim.config_late,
         waiting_max: GATE_PENDING_ROWS_MAX,
         dictionary: dictionary(),
     };
@@ -146,6 +154,23 @@ fn apply(job: &mut JobBuilder, routed: &Edge, notices: &Edge) -> Vec<Edge> {
     )
 }
 
+fn keyless(job: &mut JobBuilder, dim: &DimSettings, refused: &Edge) -> Edge {
+    let remembers = dim.backfill;
+    let by_place = || Route::Key(vec![keyless::PLACE]);
+    let out = job.stateful(
+        "keyless",
+        &[(refused, by_place())],
+        StatefulSpec {
+            what: "keyless: changes without key, each told once",
+            make: Arc::new(move || Box::new(Keyed::new(by_place(), Keyless::new(remembers)))),
+            outputs: 1,
+            delay_ms: 0,
+            asks: Asks::default(),
+        },
+    );
+    out.into_iter().next().expect("it has one port")
+}
+
 fn dictionary() -> notice::Route {
     let columns = ["dic_code", "dic_name", "parent_code", "create_time", "operate_time"];
     notice::Route {
@@ -154,5 +179,6 @@ fn dictionary() -> notice::Route {
         columns: columns.map(str::to_owned).to_vec(),
         keys: vec!["dic_code".to_owned()],
         fill: None,
+        edition: 0,
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Route {
     pub(super) keys: Vec<String>,
     /// The request to read again that serves this route, until it is finished.
     pub(super) fill: Option<u32>,
+    /// Edition of the sink table.
+    pub(super) edition: u64,
 }
 
 /// One notice.
@@ -72,6 +74,7 @@ impl Notice {
                 push_list(out, &route.columns);
                 push_list(out, &route.keys);
                 push_varint(out, route.fill.map_or(0, |number| u64::from(number) + 1));
+                push_varint(out, route.edition);
             }
             Self::Remove { source, sink } => push_pair(out, 1, source, sink),
             Self::Waits { source, sink } => push_pair(out, 2, source, sink),
@@ -97,7 +100,8 @@ impl Notice {
             0 => {
                 let (columns, keys) = (take_list(rest)?, take_list(rest)?);
                 let fill = take_number(rest)?.checked_sub(1);
-                Self::Put(Route { source, sink, columns, keys, fill })
+                let edition = take_varint(rest)?;
+                Self::Put(Route { source, sink, columns, keys, fill, edition })
             }
             1 => Self::Remove { source, sink },
             2 => Self::Waits { source, sink },
@@ -151,10 +155,11 @@ mod tests {
             columns: vec!["id".to_owned(), "sku_name".to_owned()],
             keys: vec!["id".to_owned()],
             fill: Some(0),
+            edition: 0,
         };
         let notices = [
             Notice::Put(route.clone()),
-            Notice::Put(Route { fill: None, ..route }),
+            Notice::Put(Route { fill: None, edition: 300, ..route }),
             Notice::Remove { source: source.clone(), sink: sink.clone() },
             Notice::Waits { source: source.clone(), sink: sink.clone() },
             Notice::GivenUp { source: source.clone(), sink },

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use connectors::format::dimension::{DimensionOp, ROW_BYTES_MAX};
+use connectors::format::dimension::{ChangeTable, DimensionOp, ROW_BYTES_MAX};
 use connectors::format::maxwell::ChangeKind;
 use connectors::format::maxwell::data::is_object_with_members;
 use connectors::format::maxwell::decoder::{
@@ -29,9 +29,10 @@ use engine::operator::gate::{GateContext, GateLogic};
 use engine::source::reread::Reread;
 
 use super::cells::Columns;
+use super::keyless;
 use super::notice::{Notice, Route, push_text, take_text};
 use super::rows::{CHANGE, FILL, KEY, SINK, change_schema};
-use crate::settings::Deletes;
+use crate::settings::{ConfigLate, Deletes};
 
 /// Input of the gate: changes as they come.
 pub(super) const INPUT_LIVE: usize = 1;
@@ -40,7 +41,7 @@ pub(super) const INPUT_REREAD: usize = 2;
 
 /// Port: rows for the tables.
 pub(super) const PORT_ROUTED: usize = 0;
-/// Port: records whose row has no key, with the reason.
+/// Port: records whose row has no key, with the reason, to be told once.
 pub(super) const PORT_NULL_PK: usize = 1;
 /// Port: records whose table could not be made, with the reason.
 pub(super) const PORT_UNROUTED: usize = 2;
@@ -51,6 +52,7 @@ pub(super) struct Rules {
     /// The business database.
     pub(super) database: String,
     pub(super) deletes: Deletes,
+    pub(super) late: ConfigLate,
     /// How many records may wait.
     pub(super) waiting_max: u64,
     /// A route that no configuration is needed for and no table is behind.
@@ -83,6 +85,7 @@ pub(super) struct Routing {
     unconfigured: BTreeMap<Box<[u8]>, u64>,
     routed: Arc<Schema>,
     dead: Arc<Schema>,
+    keyless: Arc<Schema>,
     changes: Arc<Schema>,
 }
 
@@ -97,6 +100,7 @@ impl Routing {
             unconfigured: BTreeMap::new(),
             routed: change_schema(),
             dead: dead_schema(),
+            keyless: keyless::schema(),
             changes: maxwell_schema(),
             rules,
         };
@@ -122,9 +126,15 @@ impl Routing {
         }
     }
 
-    fn is_routed(&self, source: &str, sink: &str) -> bool {
+    /// Whether rows go to this edition of a sink.
+    fn is_routed(&self, source: &str, sink: &str, edition: u64) -> bool {
+        let mut routes = self.routes(source);
+        routes.any(|route| route.sink == sink && route.edition == edition)
+    }
+
+    fn routes(&self, source: &str) -> impl Iterator<Item = &Route> {
         let lines = self.tables.get(source.as_bytes());
-        lines.is_some_and(|lines| lines.iter().any(|line| line.route.sink == sink))
+        lines.into_iter().flatten().map(|line| &line.route)
     }
 
     /// Ends the wait for a sink.
@@ -161,12 +171,14 @@ impl Routing {
             let Some(lines) = self.tables.get_mut(source.as_bytes()) else { continue };
             let rules = &self.rules;
             let lines = lines.iter_mut().filter(|line| line.route.sink == sink);
-            lines.for_each(|line| line.take(row, None, rules, (&self.routed, &self.dead), context));
+            lines.for_each(|line| {
+                line.take(row, None, rules, (&self.routed, &self.keyless), context)
+            });
         }
     }
 
     fn give_up(&mut self, source: &str, sink: &str, context: &mut GateContext<'_>) {
-        let is_routed = self.is_routed(source, sink);
+        let is_routed = self.routes(source).any(|route| route.sink == sink);
         for stored in self.release(source, sink, context).rows.into_values() {
             // A route there was before has taken them already.
             if is_routed {
@@ -224,7 +236,7 @@ impl Routing {
         }
         self.keep_waiting(row, context);
         let Some(lines) = self.tables.get_mut(table) else { return };
-        let (rules, schemas) = (&self.rules, (&self.routed, &self.dead));
+        let (rules, schemas) = (&self.rules, (&self.routed, &self.keyless));
         lines.iter_mut().for_each(|line| line.take(row, None, rules, schemas, context));
     }
 
@@ -237,7 +249,7 @@ impl Routing {
             return;
         }
         let Some(lines) = self.tables.get_mut(row.bytes(TABLE).unwrap_or_default()) else { return };
-        let (rules, schemas) = (&self.rules, (&self.routed, &self.dead));
+        let (rules, schemas) = (&self.rules, (&self.routed, &self.keyless));
         // What an earlier request has finished in this epoch, a later one must not begin again: it
         // would be left in the middle.
         let source = text(row, TABLE);
@@ -284,7 +296,7 @@ impl Line {
         row: Row<'_>,
         fill: Option<u32>,
         rules: &Rules,
-        (routed, dead): (&Arc<Schema>, &Arc<Schema>),
+        (routed, keyless): (&Arc<Schema>, &Arc<Schema>),
         context: &mut GateContext<'_>,
     ) {
         self.columns.read(row.bytes(DATA).unwrap_or_default());
@@ -292,25 +304,20 @@ impl Line {
         let fault = self.columns.key_fault();
         let large = (self.columns.bytes() > ROW_BYTES_MAX).then_some("large_row");
         if let Some(reason) = fault.or(large) {
-            if fill.is_none() {
-                refuse(row, PORT_NULL_PK, reason, dead, context);
-                match reason {
-                    "null_pk" => context.counters.add("null_pk", 1),
-                    _ => context.counters.add_labelled("refused_row", ("reason", reason), 1),
-                }
-            }
-            return;
+            let rows = context.output.row(PORT_NULL_PK, keyless);
+            return keyless::write(rows, row, &self.route.sink, reason);
         }
         let former = match kind(row) {
             ChangeKind::Update => row.bytes(OLD).and_then(|old| self.columns.read_former_key(old)),
             _ => None,
         };
         let (sink, columns) = (self.route.sink.as_str(), &self.columns);
+        let table = ChangeTable { name: sink, edition: self.route.edition };
         let counts = fill.is_none() && sink != rules.dictionary.sink;
         let to = To { sink, row, fill, routed };
         if let Some(texts) = &former {
             let (mut key, mut change) = (Vec::new(), Vec::new());
-            if columns.write_former(sink, texts, &mut key, &mut change) {
+            if columns.write_former(table, texts, &mut key, &mut change) {
                 context.counters.add("dim_deletes", u64::from(counts));
                 to.emit(context, |out| out.extend(&key), |out| out.extend(&change));
             }
@@ -318,12 +325,12 @@ impl Line {
         let write_key = |out: &mut Vec<u8>| columns.write_key(out);
         if deletes {
             context.counters.add("dim_deletes", u64::from(counts));
-            return to.emit(context, write_key, |out| columns.write_deletion(sink, out));
+            return to.emit(context, write_key, |out| columns.write_deletion(table, out));
         }
         // The row under its new key is what the record says, not what it was under the old one.
         let op = if former.is_some() { DimensionOp::Replace } else { DimensionOp::Upsert };
         context.counters.add("dim_upserts", u64::from(counts));
-        to.emit(context, write_key, |out| columns.write_row(sink, op, out));
+        to.emit(context, write_key, |out| columns.write_row(table, op, out));
     }
 }
 
@@ -364,7 +371,8 @@ impl GateLogic for Routing {
             Notice::Put(route) => {
                 let (source, sink) = (route.source.clone(), route.sink.clone());
                 context.save_config(route_key(&source, &sink), Some(bytes));
-                let otherwise = route.fill.is_some() || self.is_routed(&source, &sink);
+                let otherwise =
+                    route.fill.is_some() || self.is_routed(&source, &sink, route.edition);
                 self.put(route);
                 self.route_waiting(&source, &sink, otherwise, context);
             }
@@ -373,6 +381,8 @@ impl GateLogic for Routing {
                 self.remove(&source, &sink);
                 self.give_up(&source, &sink, context);
             }
+            // Then its records are dropped, as those of any other table without configuration.
+            Notice::Waits { .. } if self.rules.late == ConfigLate::Drop => {}
             Notice::Waits { source, sink } => {
                 context.save_config(wait_key(&source, &sink), Some(bytes));
                 self.waiting.entry((source, sink)).or_default();

@@ -3,9 +3,10 @@
 use connectors::format::app_log::{ActionTs, ErrForm, FlatClash, Shape, SplitOptions};
 use engine::source::Start;
 use jobs::Settings;
-use jobs::settings::{Deletes, DimSettings};
+use jobs::settings::{ConfigLate, ConfigUpdates, Deletes, DimSettings};
 
 use super::judge::Judge;
+use crate::config::document::Value;
 use crate::config::duration::duration_text;
 use crate::config::raw::{Given, Switch, Watershed};
 
@@ -87,9 +88,18 @@ fn dimensions(raw: &Switch, watershed: &Watershed, judge: &mut Judge<'_>) -> Dim
     if let (Some(given), true) = (&watershed.database, database.is_empty()) {
         judge.fault(given, ": a database has a name");
     }
+    reconcile(raw.dim_backfill_reconcile.as_ref(), judge);
+    let updates = [
+        ("alter_add", ConfigUpdates::AlterAdd),
+        ("recreate", ConfigUpdates::Recreate),
+        ("ignore", ConfigUpdates::Ignore),
+    ];
+    let late = [("hold", ConfigLate::Hold), ("drop", ConfigLate::Drop)];
     DimSettings {
         database,
         delete: judge.choice(raw.dim_delete.as_ref(), &deletes, &[]),
+        config_update: judge.choice(raw.dim_config_update.as_ref(), &updates, &[]),
+        config_late: judge.choice(raw.dim_config_late.as_ref(), &late, &[]),
         backfill: judge.choice(raw.dim_backfill.as_ref(), &[("on", true), ("off", false)], &[]),
         shared_sink: judge.choice(
             raw.dim_shared_sink.as_ref(),
@@ -97,6 +107,21 @@ fn dimensions(raw: &Switch, watershed: &Watershed, judge: &mut Judge<'_>) -> Dim
             &[],
         ),
         schema: schema(raw.dim_schema.as_ref(), judge),
+    }
+}
+
+/// Rows that a snapshot lacks can be deleted only where a snapshot is read: a back-fill reads the
+/// changes again, deletions among them.
+fn reconcile(given: Option<&Given>, judge: &mut Judge<'_>) {
+    let on = given.is_some_and(|given| given.value == Value::Text("on".to_owned()));
+    match given {
+        Some(given) if on => judge.fault(
+            given,
+            " needs a MySQL snapshot of the source table, and a back-fill reads ods_db again \
+             instead, with the deletions it holds; it comes with the capture of the business \
+             tables",
+        ),
+        _ => judge.choice(given, &[("off", ())], &[]),
     }
 }
 
@@ -115,10 +140,6 @@ fn schema(given: Option<&Given>, judge: &mut Judge<'_>) -> Option<String> {
 
 /// Switches of which only the default is built.
 fn only_default(raw: &Switch, judge: &mut Judge<'_>) {
-    let update = raw.dim_config_update.as_ref();
-    judge.choice(update, &[("alter_add", ())], &["recreate", "ignore"]);
-    judge.choice(raw.dim_config_late.as_ref(), &[("hold", ())], &["drop"]);
-    judge.choice(raw.dim_backfill_reconcile.as_ref(), &[("off", ())], &["on"]);
     judge.choice(raw.dws_cur_date.as_ref(), &[("window", ())], &["wall_clock"]);
     judge.choice(raw.time_advance_when_idle.as_ref(), &[("off", ())], &["wall_clock"]);
     let Some(ttl) = &raw.is_new_ttl else { return };
@@ -135,6 +156,20 @@ fn only_default(raw: &Switch, judge: &mut Judge<'_>) {
 fn combinations(raw: &Switch, settings: &Settings, judge: &mut Judge<'_>) {
     if let (Some(clash), true) = (&raw.log_split_flat_clash, settings.split.shape != Shape::Flat) {
         judge.fault(clash, " says nothing unless switch.log_split.shape = \"flat\"");
+    }
+    if let (Some(late), ConfigLate::Drop, true) =
+        (&raw.dim_config_late, settings.dim.config_late, settings.dim.backfill)
+    {
+        let message = " makes no sense unless switch.dim.backfill = \"off\": what is dropped \
+                       would be read again";
+        judge.fault(late, message);
+    }
+    if let (Some(update), ConfigUpdates::Recreate, true) =
+        (&raw.dim_config_update, settings.dim.config_update, settings.dim.shared_sink)
+    {
+        let message = " makes no sense with switch.dim.shared_sink = \"on\": the rows of the other \
+                       sources would go, too";
+        judge.fault(update, message);
     }
     let (hold, skew) = (settings.future_hold_ms, settings.future_skew_ms);
     let given = raw.source_future_skew.as_ref().or(raw.source_future_hold.as_ref());

@@ -159,16 +159,24 @@ fn values_are_judged() {
             "f:2: switch.dim.delete = \"keep\" is none of its values: delete, ignore, upsert",
         ),
         (
-            "[switch]\ndim.config_update = \"recreate\"",
-            "f:2: switch.dim.config_update = \"recreate\" is not available yet; what is: alter_add",
+            "[switch]\ndim.config_update = \"recreate\"\ndim.shared_sink = \"on\"",
+            "f:2: switch.dim.config_update = \"recreate\" makes no sense with \
+             switch.dim.shared_sink = \"on\": the rows of the other sources would go, too",
         ),
         (
             "[switch]\ndim.config_late = \"drop\"",
-            "f:2: switch.dim.config_late = \"drop\" is not available yet; what is: hold",
+            "f:2: switch.dim.config_late = \"drop\" makes no sense unless switch.dim.backfill = \
+             \"off\": what is dropped would be read again",
         ),
         (
             "[switch]\ndim.backfill_reconcile = \"on\"",
-            "f:2: switch.dim.backfill_reconcile = \"on\" is not available yet; what is: off",
+            "f:2: switch.dim.backfill_reconcile = \"on\" needs a MySQL snapshot of the source \
+             table, and a back-fill reads ods_db again instead, with the deletions it holds; it \
+             comes with the capture of the business tables",
+        ),
+        (
+            "[switch]\ndim.backfill_reconcile = \"yes\"",
+            "f:2: switch.dim.backfill_reconcile = \"yes\" is none of its values: off",
         ),
         (
             "[switch]\ndim.schema = \"a-b\"",

@@ -2,7 +2,8 @@
 //!
 //! A table is made once and only grows: columns are added at its end, nothing is ever dropped, key
 //! and salt are decided for good, because they are in every row key. A definition that needs another
-//! key or salt changes nothing and is told what differs. Names are folded to upper case, as Phoenix
+//! key or salt changes nothing and is told what differs. Only a definition of another edition makes a
+//! table anew: it takes a new number, and the rows of the edition before are dropped. Names are folded to upper case, as Phoenix
 //! folds unquoted ones. A change names its table without a schema, so a name is in one schema only.
 //!
 //! A specification as bytes; a part is a length varint and text (UTF-8), lists begin with their count
@@ -14,6 +15,8 @@
 //!   | columns: per column name part, qualifier varint (0: a key column)
 //!   | keys: per key column, in key order, its place among the columns varint
 //!   | options: name part, value part | split points: part
+//!
+//! version u8 = 2 | edition varint | the rest likewise: a table that was made anew
 //! ```
 
 mod definition;
@@ -31,7 +34,9 @@ use definition::difference;
 
 const CATALOG: &str = "catalog";
 const NEXT_ID_KEY: &[u8] = b"next_id";
-const TABLE_PREFIX: &[u8] = b"table/";
+const TABLE_PREFIX: &[u8] = TABLE_PREFIX_TEXT.as_bytes();
+/// Begins the names of spaces, too.
+const TABLE_PREFIX_TEXT: &str = "table/";
 /// Entries read at a time.
 const CHUNK: usize = 256;
 
@@ -56,6 +61,8 @@ pub struct DimensionTable {
     pub options: Vec<(String, String)>,
     /// Split points, likewise.
     pub split_on: Vec<String>,
+    /// Which edition of the table it is; 0 unless it was made anew.
+    pub edition: u64,
     /// The space its rows lie in.
     pub(super) space: Arc<str>,
     /// Qualifier of the next column.
@@ -102,7 +109,7 @@ pub(super) fn fold(name: &str) -> String {
 /// the rows of the definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ensured {
-    /// It was made.
+    /// It was made, or made anew.
     Created,
     /// It was there with all these columns.
     Matched,
@@ -193,6 +200,11 @@ impl DimensionStore {
             self.store(&catalog, wanted)?;
             return Ok(Ensured::Created);
         };
+        if table.edition != wanted.edition {
+            self.store(&catalog, wanted)?;
+            self.drop_former()?;
+            return Ok(Ensured::Created);
+        }
         if let Some(difference) = difference(table, &wanted) {
             return Ok(Ensured::Conflict(difference));
         }
@@ -206,6 +218,19 @@ impl DimensionStore {
                 Ok(Ensured::Altered(added))
             }
         }
+    }
+
+    /// Drops the rows of all editions that are gone; a unit under way may have brought back some of
+    /// an earlier one.
+    fn drop_former(&self) -> Result<(), DimensionError> {
+        let catalog = self.catalog();
+        for space in self.backend.spaces()? {
+            let kept = || catalog.tables().any(|table| *table.space == *space);
+            if space.starts_with(TABLE_PREFIX_TEXT) && !kept() {
+                self.backend.drop_space(&space)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes a specification durable, then visible.

@@ -79,7 +79,7 @@ fn answer(catalog: &Catalog, view: &dyn StateView, key: &[u8]) -> Answer {
             Ok(row) => {
                 let mut out = Vec::with_capacity(2 * value.len() + key.len());
                 let cells = cells(table, &key, row);
-                push_change(&mut out, &table.name, DimensionOp::Replace, cells);
+                push_change(&mut out, table.name.as_str(), DimensionOp::Replace, cells);
                 Answer::Row(out, row.written_at)
             }
             Err(reason) => Answer::Fault(Fault::never(corrupt(table, &key, reason).to_string())),

@@ -22,6 +22,7 @@ pub(super) fn definition(
     let columns = columns.iter().map(|name| ((*name).to_owned(), "VARCHAR".to_owned())).collect();
     let salt = ("SALT_BUCKETS".to_owned(), salt.to_string());
     TableDefinition {
+        edition: 0,
         schema: None,
         name: name.to_owned(),
         columns,
@@ -45,7 +46,7 @@ pub(super) fn deliver(lower: u64, upper: u64, rows: &[Written<'_>]) -> SinkReque
     for (table, op, cells) in rows {
         let mut value = Vec::new();
         let cells = cells.iter().map(|(column, text)| (*column, text.map(str::as_bytes)));
-        push_change(&mut value, table, *op, cells);
+        push_change(&mut value, *table, *op, cells);
         push_row(&mut writer, Op::Insert, &value);
     }
     request(lower, upper, writer)

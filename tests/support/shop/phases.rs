@@ -26,6 +26,8 @@ struct Made {
 #[derive(Debug, Clone)]
 pub(crate) struct Phases {
     deletes: Deletes,
+    /// Whether an updated row makes its table anew.
+    recreates: bool,
     /// Rows in force.
     pub(crate) routes: BTreeMap<Pair, Config>,
     /// Config rows that were refused.
@@ -38,6 +40,7 @@ impl Default for Phases {
     fn default() -> Self {
         Self {
             deletes: Deletes::Delete,
+            recreates: false,
             routes: BTreeMap::new(),
             rejected: 0,
             made: BTreeMap::new(),
@@ -50,6 +53,11 @@ impl Phases {
     /// What `dim.delete` says.
     pub(crate) fn with_deletes(deletes: Deletes) -> Self {
         Self { deletes, ..Self::default() }
+    }
+
+    /// What `dim.config_update = recreate` says.
+    pub(crate) fn recreating() -> Self {
+        Self { recreates: true, ..Self::default() }
     }
 
     /// A change comes by.
@@ -73,9 +81,13 @@ impl Phases {
         if let Some(before) = before.filter(|before| before.source != row.source) {
             self.routes.remove(&pair(before));
         }
-        if !self.accepts(row) {
+        let anew = self.recreates && before.is_some();
+        if !self.accepts(row, anew) {
             self.rejected += 1;
             return;
+        }
+        if anew {
+            self.made.remove(&row.sink);
         }
         let made = self.made.entry(row.sink.clone()).or_insert_with(|| Made {
             keys: row.keys.clone(),
@@ -92,14 +104,14 @@ impl Phases {
             let known = known.all_columns();
             row.all_columns().iter().any(|column| !known.contains(column))
         });
-        if wider {
+        if anew || wider {
             for change in self.past.iter().filter(|change| change.table == row.source) {
                 apply(row, change, self.deletes, &mut made.rows);
             }
         }
     }
 
-    fn accepts(&self, row: &Config) -> bool {
+    fn accepts(&self, row: &Config, anew: bool) -> bool {
         let mut seen = BTreeSet::new();
         let well_formed =
             !row.columns.is_empty() && row.columns.iter().all(|column| seen.insert(column));
@@ -108,7 +120,7 @@ impl Phases {
         let foreign = |route: &&Config| route.sink == row.sink && route.source != row.source;
         let in_force = self.routes.contains_key(&pair(row));
         let taken = !in_force && self.routes.values().any(|r| foreign(&r));
-        well_formed && !taken && self.made.get(&row.sink).is_none_or(same)
+        well_formed && !taken && (anew || self.made.get(&row.sink).is_none_or(same))
     }
 
     /// All tables, every row with every column.

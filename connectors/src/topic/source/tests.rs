@@ -99,7 +99,7 @@ fn line(batch: &SourceBatch) -> String {
     if batch.boundary { line } else { format!("({line})") }
 }
 
-/// `again <offset>.. <numbers>`: keys without their `k`.
+/// `again <offset>.. <rows>`: keys without their `k`, and where each came from.
 fn line_again(batch: &SourceBatch) -> String {
     assert!(batch.boundary);
     let at = RereadPosition::decode(&batch.next).expect("a position of a re-reading");
@@ -110,7 +110,8 @@ fn line_again(batch: &SourceBatch) -> String {
         .map(|row| {
             assert_eq!(row.order().partition, batch.partition.ordinal);
             let key = std::str::from_utf8(row.bytes(RAW_KEY).unwrap()).unwrap();
-            format!("{}#{}", key.trim_start_matches('k'), row.order().position)
+            let (ordinal, offset) = Reread::origin(row.order());
+            format!("{}#{ordinal}/{offset}", key.trim_start_matches('k'))
         })
         .collect();
     format!("again {at:?}: {}", rows.join(" "))
@@ -244,10 +245,10 @@ fn all_partitions_are_read_again_up_to_where_they_stand() {
     // What comes later is live only.
     fixture.append(1, &[7]);
     let expected = [
-        "again [3, 0, 0]: 0#0 1#1 2#2",
+        "again [3, 0, 0]: 0#0/0 1#0/1 2#0/2",
         "t/1@1: v0",
-        "again [4, 0, 0]: 3#3",
-        "again [4, 0, 2]: 0#4 1#5",
+        "again [4, 0, 0]: 3#0/3",
+        "again [4, 0, 2]: 0#2/0 1#2/1",
         END,
     ];
     assert_eq!(drain(&mut source, BUDGET), expected);
@@ -255,11 +256,11 @@ fn all_partitions_are_read_again_up_to_where_they_stand() {
     source.reread(&request("t", 2), None).unwrap();
     let seen = drain(&mut source, PollBudget { rows: 2, ..BUDGET });
     let expected = [
-        "again [2, 0, 0]: 0#0 1#1",
-        "again [3, 0, 0]: 2#2",
-        "again [4, 0, 0]: 3#3",
-        "again [4, 1, 0]: 0#4",
-        "again [4, 1, 2]: 0#5 1#6",
+        "again [2, 0, 0]: 0#0/0 1#0/1",
+        "again [3, 0, 0]: 2#0/2",
+        "again [4, 0, 0]: 3#0/3",
+        "again [4, 1, 0]: 0#1/0",
+        "again [4, 1, 2]: 0#2/0 1#2/1",
         END,
     ];
     assert_eq!(seen, expected);
@@ -274,7 +275,7 @@ fn records_that_wait_to_be_given_are_not_read_again() {
     assert!(matches!(source.poll(one, Moment::default()), Polled::Rows(_)));
     source.reread(&request("t", 1), None).unwrap();
     let seen = drain(&mut source, one);
-    assert_eq!(seen, ["t/0@2: v1", "t/0@3: -", "again [1]: 0#0", END]);
+    assert_eq!(seen, ["t/0@2: v1", "t/0@3: -", "again [1]: 0#0/0", END]);
 }
 
 #[test]
@@ -317,7 +318,7 @@ fn a_topic_read_to_its_end_is_still_read_again() {
     seen.sort();
     assert_eq!(seen, [END, "end t/0", "end t/1", "t/1@1: v0"]);
     source.reread(&request("t", 2), None).unwrap();
-    assert_eq!(drain(&mut source, BUDGET), ["again [0, 1]: 0#0", END]);
+    assert_eq!(drain(&mut source, BUDGET), ["again [0, 1]: 0#1/0", END]);
 }
 
 #[test]
@@ -332,7 +333,7 @@ fn requests_are_read_one_after_the_other_and_replaced_by_name() {
     }
     assert!(matches!(source.poll(one, Moment::default()), Polled::Rows(_)));
     source.reread(&request("t", 2), None).unwrap();
-    let again = "again [2]: 0#0 1#1";
+    let again = "again [2]: 0#0/0 1#0/1";
     assert_eq!(drain(&mut source, BUDGET), [again, "end backfill/other", again, END]);
 }
 
@@ -346,13 +347,13 @@ fn reading_again_begins_with_what_retention_left() {
     drain(&mut source, BUDGET);
     source.reread(&request("t", 1), None).unwrap();
     let Polled::Rows(first) = source.poll(BUDGET, Moment::default()) else { panic!("records") };
-    assert_eq!(line(&first), "again [2]: 0#0 1#1");
+    assert_eq!(line(&first), "again [2]: 0#0/0 1#0/1");
     // Taken while it is being read, and while nobody reads it.
     fixture.topic.remove_before(0, 6);
     let rest = drain(&mut source, BUDGET);
-    assert!(!rest[0].contains("2#2"), "{rest:?}");
+    assert!(!rest[0].contains("2#0/2"), "{rest:?}");
     assert!(rest[0].starts_with("again ["), "{rest:?}");
-    assert_eq!(rest[rest.len() - 2..], ["again [10]: 8#8 9#9", END]);
+    assert_eq!(rest[rest.len() - 2..], ["again [10]: 8#0/8 9#0/9", END]);
     let mut source = fixture.opened(&Start::Latest);
     source.reread(&request("t", 1), Some(&first.next)).unwrap();
     assert_eq!(drain(&mut source, BUDGET), rest);

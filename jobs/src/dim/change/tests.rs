@@ -43,15 +43,13 @@ fn change(text: &str) -> ConfigChange {
         return ConfigChange::put(None, &row(inserted));
     }
     let (before, after) = text.split_once(" => ").expect("an update");
-    ConfigChange::put(Some(&row(before)), &row(after))
+    ConfigChange::put(Some(&row(before)), &row(after)).updated(true)
 }
 
 fn shown(effect: &Effect) -> String {
     match effect {
-        Effect::Ensure(table) => {
-            let columns: Vec<&str> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
-            format!("ensure {}({})", table.name, columns.join(","))
-        }
+        Effect::Ensure(table) => format!("ensure {}", table_shown(table)),
+        Effect::Recreate(table) => format!("recreate {}", table_shown(table)),
         Effect::Put(row) => {
             format!("put {}>{}({})", row.source_table, row.sink_table, row.columns.join(","))
         }
@@ -61,8 +59,13 @@ fn shown(effect: &Effect) -> String {
     }
 }
 
+fn table_shown(table: &TableDefinition) -> String {
+    let columns: Vec<&str> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
+    format!("{}({})", table.name, columns.join(","))
+}
+
 fn rules(shared_sink: bool) -> RouteRules {
-    RouteRules { schema: None, shared_sink }
+    RouteRules { schema: None, shared_sink, recreate: false }
 }
 
 /// Decides and applies one change.
@@ -74,7 +77,11 @@ fn step(routes: &mut Routes, change: &ConfigChange) -> Vec<Effect> {
 
 /// What the last of these changes does.
 fn last(shared_sink: bool, changes: &[&str]) -> String {
-    let mut routes = Routes::new(rules(shared_sink));
+    last_of(rules(shared_sink), changes)
+}
+
+fn last_of(rules: RouteRules, changes: &[&str]) -> String {
+    let mut routes = Routes::new(rules);
     let mut effects = Vec::new();
     for text in changes {
         effects = step(&mut routes, &change(text));
@@ -244,8 +251,30 @@ fn a_shared_table_needs_one_key_and_one_salt() {
 }
 
 #[test]
+fn where_tables_are_made_anew_every_update_does_so() {
+    let rules = RouteRules { schema: None, shared_sink: false, recreate: true };
+    for (changes, expected) in [
+        (&["+a>t id,x"][..], "ensure T(ID,X); put a>T(id,x); backfill a>T"),
+        (&["+a>t id", "a>t id => a>t id"], "recreate T(ID); put a>T(id); backfill a>T"),
+        (&["+a>t id,x", "a>t id,x => a>t id"], "recreate T(ID); put a>T(id); backfill a>T"),
+        (&["+a>t id,x", "a>t id,x => a>t id,x/x"], "recreate T(ID,X); put a>T(id,x); backfill a>T"),
+        // Inserted again it is what it always was.
+        (&["+a>t id,x", "+a>t id,x/x"], "reject key_changed"),
+        (&["+a>t id", "a>t id => a>u id"], "recreate U(ID); put a>U(id); remove a>T; backfill a>U"),
+        (&["+a>t id", "a>t id => b>t id"], "remove a>T; recreate T(ID); put b>T(id); backfill b>T"),
+        // One that was not in force.
+        (&["+a>t ", "a>t  => a>t id"], "recreate T(ID); put a>T(id); backfill a>T"),
+        (&["+a>t id", "+b>t id", "b>t id => b>t id,x"], "reject sink_taken"),
+        (&["+a>t id", "a>t id => a>t "], "reject no_columns"),
+    ] {
+        assert_eq!(last_of(rules.clone(), changes), expected, "{changes:?}");
+    }
+}
+
+#[test]
 fn routes_are_found_by_their_source() {
-    let mut routes = Routes::new(RouteRules { schema: Some("s".to_owned()), shared_sink: false });
+    let rules = RouteRules { schema: Some("s".to_owned()), ..RouteRules::default() };
+    let mut routes = Routes::new(rules);
     for text in ["+a>u id", "+a>t id,x", "+b>v id"] {
         let effects = step(&mut routes, &change(text));
         let Some(Effect::Ensure(table)) = effects.first() else { panic!("{effects:?}") };

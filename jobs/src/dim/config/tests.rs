@@ -71,6 +71,7 @@ fn a_row_of_2022_is_read() {
     let definition = row.definition(Some("gmall2022_realtime"));
     let varchar = |name: &str| (name.to_owned(), "VARCHAR".to_owned());
     let expected = TableDefinition {
+        edition: 0,
         schema: Some("GMALL2022_REALTIME".to_owned()),
         name: "DIM_SKU_INFO".to_owned(),
         columns: ["ID", "SKU_NAME", "TM_ID"].map(varchar).to_vec(),

@@ -19,10 +19,12 @@ fn gate() -> Box<Gate<Routing>> {
         columns: vec!["id".to_owned()],
         keys: vec!["id".to_owned()],
         fill: None,
+        edition: 0,
     };
     let rules = Rules {
         database: "d".to_owned(),
         deletes: Deletes::Delete,
+        late: ConfigLate::Hold,
         waiting_max: 2,
         dictionary: route("dictionary"),
     };
@@ -66,6 +68,7 @@ fn put(fill: Option<u32>) -> (usize, Batch) {
         columns: vec!["id".to_owned(), "name".to_owned()],
         keys: vec!["id".to_owned()],
         fill,
+        edition: 0,
     }))
 }
 

@@ -142,7 +142,7 @@ impl Bench {
         source.again = Some((self.number, 0, upto));
         let columns = COLUMNS[..source.width].iter().map(|name| (*name).to_owned()).collect();
         let (keys, fill) = (vec!["id".to_owned()], Some(self.number));
-        Some(Notice::Put(Route { source: name, sink, columns, keys, fill }))
+        Some(Notice::Put(Route { source: name, sink, columns, keys, fill, edition: 0 }))
     }
 
     fn step(&mut self, step: &Step) {

@@ -31,6 +31,7 @@ impl DimensionTable {
             keys: Vec::new(),
             options,
             split_on: definition.split_on.clone(),
+            edition: definition.edition,
             space: space(id),
             next_qualifier: FIRST_QUALIFIER,
             name: name.clone(),

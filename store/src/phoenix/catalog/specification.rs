@@ -6,6 +6,8 @@ use super::super::value::Qualifier;
 use super::{DimensionColumn, DimensionTable, Place};
 
 const VERSION: u8 = 1;
+/// Version of a table that was made anew.
+const VERSION_ANEW: u8 = 2;
 
 /// The space of a table's rows.
 pub(super) fn space(id: u32) -> std::sync::Arc<str> {
@@ -14,7 +16,10 @@ pub(super) fn space(id: u32) -> std::sync::Arc<str> {
 
 impl DimensionTable {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
+        let mut out = vec![if self.edition == 0 { VERSION } else { VERSION_ANEW }];
+        if self.edition != 0 {
+            push_varint(&mut out, self.edition);
+        }
         push_part(&mut out, &self.name);
         push_part(&mut out, self.schema.as_deref().unwrap_or_default());
         push_varint(&mut out, u64::from(self.salt_buckets));
@@ -42,8 +47,13 @@ impl DimensionTable {
 
     /// `None` if [`DimensionTable::encode`] did not write these bytes.
     pub(super) fn decode(id: u32, version: u32, bytes: &[u8]) -> Option<Self> {
-        let (&VERSION, mut rest) = bytes.split_first()? else { return None };
+        let (kind, mut rest) = bytes.split_first()?;
         let rest = &mut rest;
+        let edition = match *kind {
+            VERSION => 0,
+            VERSION_ANEW => take_varint(rest)?,
+            _ => return None,
+        };
         let name = take_part(rest)?;
         let schema = Some(take_part(rest)?).filter(|schema| !schema.is_empty());
         let salt_buckets = u16::try_from(take_varint(rest)?).ok()?;
@@ -65,6 +75,7 @@ impl DimensionTable {
             keys,
             options,
             split_on,
+            edition,
             space: space(id),
             next_qualifier,
         };

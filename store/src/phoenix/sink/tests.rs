@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connectors::format::dimension::{DimensionOp, ROW_BYTES_MAX, push_change};
+use connectors::format::dimension::{ChangeTable, DimensionOp, ROW_BYTES_MAX, push_change};
 use engine::outbox::rows::{Op, RowWriter};
 use engine::random::Random;
 use engine::state::backend::{StateBackend, StateBatch};
@@ -334,4 +334,52 @@ fn rows_tables_and_mark_are_on_disk_when_acknowledged() {
     let mut sink = prepared(&store, 0);
     assert_eq!(last(sink.as_mut()), Some(7));
     assert_eq!(rows(&store, "dim_t"), [r#"{"id":"1","a":"x"}"#]);
+}
+
+/// A table made anew: rows of another edition go with it, come they before or later.
+#[test]
+fn rows_end_with_the_edition_of_their_table() {
+    let (backend, store) = with_tables();
+    let mut sink = prepared(&store, 0);
+    let row = |epoch: u64, edition: u64, id: &str| {
+        let mut change = Vec::new();
+        let table = ChangeTable { name: "dim_t", edition };
+        push_change(&mut change, table, Upsert, [("id", Some(id.as_bytes()))]);
+        let mut writer = RowWriter::new();
+        push_row(&mut writer, Op::Insert, &change);
+        request(epoch, epoch, writer)
+    };
+    ask(sink.as_mut(), row(1, 0, "1")).unwrap();
+    let ensure = |edition: u64, columns: &[&str]| {
+        let key = &columns[..1];
+        SinkRequest::EnsureTable(TableDefinition {
+            edition,
+            ..definition("dim_t", columns, key, 0)
+        })
+    };
+    // Another key is no conflict then.
+    ask(sink.as_mut(), ensure(5, &["b", "id"])).unwrap();
+    assert_eq!(rows(&store, "dim_t"), [""; 0]);
+    ask(sink.as_mut(), ensure(5, &["b", "id"])).unwrap();
+    assert!(ask(sink.as_mut(), ensure(5, &["id"])).is_err(), "the key of an edition stays");
+    ask(sink.as_mut(), ensure(9, &["id", "c"])).unwrap();
+    for (epoch, edition, id) in [(2, 0, "2"), (3, 9, "3"), (4, 5, "4")] {
+        ask(sink.as_mut(), row(epoch, edition, id)).unwrap();
+    }
+    let expected = [r#"{"id":"3","c":null}"#];
+    assert_eq!(rows(&store, "dim_t"), expected);
+    let fault = ask(sink.as_mut(), row(5, 10, "5")).unwrap_err();
+    assert!(fault.message.contains("its edition was never made"), "{fault}");
+    let spaces = || {
+        let all = backend.spaces().unwrap();
+        all.into_iter().filter(|space| space.starts_with("table/")).collect::<Vec<_>>()
+    };
+    assert_eq!(spaces().len(), 1, "{:?}", spaces());
+    // The catalog of another process.
+    let store = DimensionStore::new(Arc::new(backend.clone())).unwrap();
+    assert_eq!(rows(&store, "dim_t"), expected);
+    // What was asked for last counts, also if it is an earlier one.
+    let mut sink = prepared(&store, 0);
+    ask(sink.as_mut(), ensure(0, &["id"])).unwrap();
+    assert_eq!(rows(&store, "dim_t"), [""; 0]);
 }

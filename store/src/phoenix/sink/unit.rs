@@ -78,6 +78,13 @@ impl<'a> UnitWriter<'a> {
     fn write(&mut self, change: &ChangeView<'a>) -> Result<(), Refusal> {
         let target = self.target(change.table)?;
         let target = self.targets.get_mut(target).expect("an index of a target");
+        if change.edition < target.table.edition {
+            // Its table was dropped, and with it every row.
+            return Ok(());
+        }
+        if change.edition > target.table.edition {
+            return Err(refused_row(&target.table, "its edition was never made"));
+        }
         target.split(change, &mut self.texts, &mut self.changed)?;
         let table = target.table.clone();
         let key = row_key::of(&table, &self.texts).map_err(|reason| refused_row(&table, reason))?;
