@@ -125,7 +125,8 @@ fn open_too_long(settings: &[(&str, &str)]) {
     let settings = [settings, &[("transaction.timeout.ms", "1000")]].concat();
     let config = writing(&bootstrap, "late", &settings);
     let (mut sink, _) = Delivering::start(config, &["late"], &identity("late"));
-    let pid = i32::try_from(own.pid().unwrap()).ok().and_then(Pid::from_raw).unwrap();
+    let pid =
+        i32::try_from(own.pid().expect("it runs")).ok().and_then(Pid::from_raw).expect("an id");
     let mut epoch = 0;
     // Until it stood still in the middle of a transaction.
     while sink.faults.is_empty() {
@@ -134,19 +135,19 @@ fn open_too_long(settings: &[(&str, &str)]) {
         let unit = numbered(epoch, 20_000);
         sink.sink.begin(SinkRequest::Deliver(unit.0.clone(), unit.1.clone().into()));
         pass(Duration::from_millis(2 + 2 * epoch));
-        kill_process(pid, Signal::STOP).unwrap();
+        kill_process(pid, Signal::STOP).expect("signalled");
         pass(Duration::from_millis(2500));
-        kill_process(pid, Signal::CONT).unwrap();
+        kill_process(pid, Signal::CONT).expect("signalled");
         match sink.answer() {
             Ok(reply) => assert_eq!(reply, SinkReply::Delivered),
             Err(fault) => {
                 assert_eq!(fault.retry, Retry::Later, "{fault}");
                 sink.faults.push(fault);
-                sink.deliver(&unit).unwrap();
+                sink.deliver(&unit).expect("delivered");
             }
         }
     }
-    sink.deliver(&numbered(epoch + 1, 10)).unwrap();
+    sink.deliver(&numbered(epoch + 1, 10)).expect("delivered");
     let units = (1..=epoch).map(|epoch| (epoch, 20_000)).chain([(epoch + 1, 10)]);
     assert_eq!(sorted(&bootstrap, "late"), numbered_values(units), "{:?}", sink.faults);
 }
@@ -182,14 +183,14 @@ fn kill_in_mid_delivery(settings: &[(&str, &str)]) {
         let unit = numbered(epoch, 30_000);
         sink.sink.begin(SinkRequest::Deliver(unit.0.clone(), unit.1.clone().into()));
         pass(Duration::from_millis(15 * epoch));
-        own.kill().unwrap();
-        own.restart().unwrap();
+        own.kill().expect("killed");
+        own.restart().expect("a restart");
         if let Err(fault) = sink.answer() {
             assert_eq!(fault.retry, Retry::Later, "{fault}");
-            sink.deliver(&unit).unwrap();
+            sink.deliver(&unit).expect("delivered");
         }
     }
-    sink.deliver(&numbered(5, 10)).unwrap();
+    sink.deliver(&numbered(5, 10)).expect("delivered");
     let units = (1..=4).map(|epoch| (epoch, 30_000)).chain([(5, 10)]);
     assert_eq!(sorted(&bootstrap, "killed"), numbered_values(units), "{:?}", sink.faults);
 }
