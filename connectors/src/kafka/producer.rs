@@ -12,9 +12,14 @@
 //! thread, which waits for the brokers; there is no thread and no memory between transactions.
 //!
 //! It sends nothing twice: the caller has every record safe, so a transaction of which anything
-//! failed is aborted and begun again as a whole. After a failure of a connection the outcome is not
-//! known: the producer MUST be dropped, and another one opened under the same id. After an abort the
-//! next transaction begins with a new epoch, so the numbers of records begin anew everywhere.
+//! failed is aborted and begun again as a whole. A failure it does not mend leaves the outcome open:
+//! the producer MUST be dropped, and another one opened under the same id. After an abort the next
+//! transaction begins with a new epoch, so the numbers of records begin anew everywhere.
+//!
+//! Only what may be asked twice is: the coordinator. That is more than comfort. A broker (4.3.1) that
+//! is killed between the answer to a commit and its markers may take the partitions for deleted while
+//! it starts, and never write the markers; the next commit of the same producer there makes up for
+//! them, a new producer that first waits for readers to get on would wait for ever.
 
 mod batches;
 mod coordinator;
@@ -117,40 +122,23 @@ impl Producer {
         stopped: Stopped,
     ) -> Result<Self, Failure> {
         let patience = Patience::new(OPEN_LIMIT, &stopped);
+        let mut coordinator = Coordinator::new(settings.clone(), transactional_id);
+        let id = coordinator.init(ProducerId::NONE, &patience)?;
+        let topics = Topics::new(topics, settings.batch_bytes, id);
+        let leaders = Leaders::default();
+        let (known_at, open, renew) = (None, false, false);
+        let mut opened =
+            Self { settings, stopped, coordinator, id, leaders, topics, known_at, open, renew };
         loop {
-            let opened = Self::try_open(&settings, transactional_id, topics, &stopped, &patience);
-            match opened {
-                Err(failure) if may_pass(&failure) && !patience.is_over() => {
+            match opened.learn(&patience) {
+                Ok(()) => return Ok(opened),
+                Err(failure) if !is_news(&failure) || patience.is_over() => return Err(failure),
+                Err(_) => {
                     std::thread::sleep(OPEN_PAUSE);
                     patience.check_stopped()?;
                 }
-                decided => return decided,
             }
         }
-    }
-
-    fn try_open(
-        settings: &Settings,
-        transactional_id: &str,
-        topics: &[String],
-        stopped: &Stopped,
-        patience: &Patience,
-    ) -> Result<Self, Failure> {
-        let mut coordinator = Coordinator::find(settings, transactional_id, patience)?;
-        let id = coordinator.init(settings, ProducerId::NONE, patience)?;
-        let mut opened = Self {
-            settings: settings.clone(),
-            stopped: Stopped::clone(stopped),
-            coordinator,
-            id,
-            leaders: Leaders::default(),
-            topics: Topics::new(topics, settings.batch_bytes, id),
-            known_at: None,
-            open: false,
-            renew: false,
-        };
-        opened.learn(patience)?;
-        Ok(opened)
     }
 
     /// Asks for leaders and partitions.
@@ -167,17 +155,13 @@ impl Producer {
         let patience = Patience::new(BEGIN_LIMIT, &self.stopped);
         self.topics.forget();
         self.open = false;
-        if !self.coordinator.is_open() {
-            self.coordinator = self.coordinator.find_again(&self.settings, &patience)?;
+        if self.coordinator.let_go_of_closed() | self.leaders.let_go_of_closed() {
             self.known_at = None;
         }
         if self.renew {
-            self.id = self.coordinator.init(&self.settings, self.id, &patience)?;
+            self.id = self.coordinator.init(self.id, &patience)?;
             self.topics.restart_sequences();
             self.renew = false;
-        }
-        if self.leaders.let_go_of_closed() {
-            self.known_at = None;
         }
         match self.known_at {
             Some(at) if at.elapsed() < METADATA_AGE_MAX => Ok(()),
@@ -264,18 +248,8 @@ impl Producer {
     }
 }
 
-/// Whether opening again may help.
-fn may_pass(failure: &Failure) -> bool {
-    match failure {
-        Failure::Broken { .. } | Failure::Silent { .. } => true,
-        Failure::Refused(code) => {
-            code.passes()
-                || code.has_moved()
-                || matches!(
-                    *code,
-                    ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::LEADER_NOT_AVAILABLE
-                )
-        }
-        Failure::Garbled { .. } | Failure::Unserved { .. } | Failure::Stopped => false,
-    }
+/// Whether a broker may only not have heard of a topic, or of its leaders, yet.
+fn is_news(failure: &Failure) -> bool {
+    let news = [ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorCode::LEADER_NOT_AVAILABLE];
+    failure.code().is_some_and(|code| news.contains(&code))
 }

@@ -71,7 +71,7 @@ impl Topics {
         Self { topics, batch_bytes, buffered: 0, spare: Vec::new(), seed }
     }
 
-    pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
         self.topics.iter().map(|topic| &*topic.name)
     }
 

@@ -18,44 +18,29 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 /// How long brokers may take to hear of a new topic.
 const NEWS_LIMIT: Duration = Duration::from_secs(5);
 
-/// A connection to the coordinator of one transactional id.
+/// The coordinator of one transactional id. Lost connections are made anew: taking in partitions and
+/// ending a transaction may be asked twice, with the same outcome.
 #[derive(Debug)]
 pub(super) struct Coordinator {
-    connection: Connection,
+    settings: Settings,
     transactional_id: String,
+    /// `None` until it is found, and again when it has moved or does not answer.
+    connection: Option<Connection>,
 }
 
 impl Coordinator {
-    /// Asks the first broker that can be reached.
-    pub(super) fn find(
-        settings: &Settings,
-        transactional_id: &str,
-        patience: &Patience,
-    ) -> Result<Self, Failure> {
-        let mut any = any_broker(settings, patience)?;
-        let (code, address) = any.ask(
-            &api::FIND_COORDINATOR,
-            patience,
-            |body| find::write_find(body, transactional_id),
-            find::read_find,
-        )?;
-        code.check().map_err(Failure::Refused)?;
-        let address = address.ok_or(Failure::Refused(ErrorCode::COORDINATOR_NOT_AVAILABLE))?;
-        let connection = Connection::open(&address, &settings.client, patience)?;
-        Ok(Self { connection, transactional_id: transactional_id.to_owned() })
+    /// Asks nobody yet.
+    pub(super) fn new(settings: Settings, transactional_id: &str) -> Self {
+        Self { settings, transactional_id: transactional_id.to_owned(), connection: None }
     }
 
-    /// As [`Coordinator::find`], for the same id.
-    pub(super) fn find_again(
-        &self,
-        settings: &Settings,
-        patience: &Patience,
-    ) -> Result<Self, Failure> {
-        Self::find(settings, &self.transactional_id, patience)
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.connection.is_open()
+    /// Lets go of a connection that the broker has closed; whether that was so.
+    pub(super) fn let_go_of_closed(&mut self) -> bool {
+        let closed = self.connection.as_ref().is_some_and(|connection| !connection.is_open());
+        if closed {
+            self.connection = None;
+        }
+        closed
     }
 
     pub(super) fn transactional_id(&self) -> &str {
@@ -65,16 +50,14 @@ impl Coordinator {
     /// An epoch of our own: the first one, or one after `former`, which only its owner gets.
     pub(super) fn init(
         &mut self,
-        settings: &Settings,
         former: ProducerId,
         patience: &Patience,
     ) -> Result<ProducerId, Failure> {
-        let (id, timeout_ms) = (&self.transactional_id, settings.transaction_timeout_ms);
-        ask_until(
-            &mut self.connection,
+        let timeout_ms = self.settings.transaction_timeout_ms;
+        self.ask_until(
             &api::INIT_PRODUCER_ID,
             patience,
-            |body| find::write_init(body, id, timeout_ms, former),
+            |id, body| find::write_init(body, id, timeout_ms, former),
             find::read_init,
             ErrorCode::passes,
         )
@@ -83,11 +66,16 @@ impl Coordinator {
     /// What this broker knows of these topics.
     pub(super) fn metadata<'a>(
         &mut self,
-        topics: impl ExactSizeIterator<Item = &'a str>,
+        topics: impl ExactSizeIterator<Item = &'a str> + Clone,
         patience: &Patience,
     ) -> Result<Metadata, Failure> {
-        let write = |body: &mut Vec<u8>| metadata::write(body, topics);
-        self.connection.ask(&api::METADATA, patience, write, metadata::read)
+        self.ask_until(
+            &api::METADATA,
+            patience,
+            |_id, body| metadata::write(body, topics.clone()),
+            |reader| Ok((ErrorCode::NONE, metadata::read(reader)?)),
+            |_| false,
+        )
     }
 
     /// Takes partitions into the transaction, which begins with the first of them.
@@ -97,13 +85,12 @@ impl Coordinator {
         topics: &[Partitions<'_>],
         patience: &Patience,
     ) -> Result<(), Failure> {
-        let (id, started) = (&self.transactional_id, Instant::now());
+        let started = Instant::now();
         let is_news = |code| code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-        ask_until(
-            &mut self.connection,
+        self.ask_until(
             &api::ADD_PARTITIONS,
             patience,
-            |body| transaction::write_add(body, id, producer, topics),
+            |id, body| transaction::write_add(body, id, producer, topics),
             |reader| Ok((to_blame(&transaction::read_add(reader)?), ())),
             |code| code.passes() || (is_news(code) && started.elapsed() < NEWS_LIMIT),
         )
@@ -116,15 +103,81 @@ impl Coordinator {
         commit: bool,
         patience: &Patience,
     ) -> Result<(), Failure> {
-        let id = &self.transactional_id;
-        ask_until(
-            &mut self.connection,
+        self.ask_until(
             &api::END_TXN,
             patience,
-            |body| transaction::write_end(body, id, producer, commit),
+            |id, body| transaction::write_end(body, id, producer, commit),
             |reader| Ok((transaction::read_end(reader)?, ())),
             ErrorCode::passes,
         )
+    }
+
+    /// Asks until the answer is not one that passes by itself, wherever the coordinator is meanwhile.
+    fn ask_until<T>(
+        &mut self,
+        api: &'static Api,
+        patience: &Patience,
+        write: impl Fn(&str, &mut Vec<u8>),
+        read: impl Fn(&mut Reader<'_>) -> Result<(ErrorCode, T), Garbled>,
+        passes: impl Fn(ErrorCode) -> bool,
+    ) -> Result<T, Failure> {
+        let (mut pause, longest) = PAUSE;
+        loop {
+            let asked = self.ask(api, patience, &write, &read);
+            let failure = match asked {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if failure.code().is_none_or(ErrorCode::has_moved) {
+                self.connection = None;
+            }
+            if patience.is_over() || !may_pass(&failure, &passes) {
+                return Err(failure);
+            }
+            std::thread::sleep(pause);
+            patience.check_stopped()?;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    fn ask<T>(
+        &mut self,
+        api: &'static Api,
+        patience: &Patience,
+        write: impl Fn(&str, &mut Vec<u8>),
+        read: impl Fn(&mut Reader<'_>) -> Result<(ErrorCode, T), Garbled>,
+    ) -> Result<T, Failure> {
+        if self.connection.is_none() {
+            self.connection = Some(self.find(patience)?);
+        }
+        let connection = self.connection.as_mut().expect("found above");
+        let id = &self.transactional_id;
+        let (code, answer) = connection.ask(api, patience, |body| write(id, body), read)?;
+        code.check().map_err(Failure::Refused)?;
+        Ok(answer)
+    }
+
+    /// Asks the first broker that can be reached who it is.
+    fn find(&self, patience: &Patience) -> Result<Connection, Failure> {
+        let mut any = any_broker(&self.settings, patience)?;
+        let (code, address) = any.ask(
+            &api::FIND_COORDINATOR,
+            patience,
+            |body| find::write_find(body, &self.transactional_id),
+            find::read_find,
+        )?;
+        code.check().map_err(Failure::Refused)?;
+        let address = address.ok_or(Failure::Refused(ErrorCode::COORDINATOR_NOT_AVAILABLE))?;
+        Connection::open(&address, &self.settings.client, patience)
+    }
+}
+
+/// Whether asking again may help.
+fn may_pass(failure: &Failure, passes: impl Fn(ErrorCode) -> bool) -> bool {
+    match failure {
+        Failure::Broken { .. } | Failure::Silent { .. } => true,
+        Failure::Refused(code) => code.has_moved() || passes(*code),
+        Failure::Garbled { .. } | Failure::Unserved { .. } | Failure::Stopped => false,
     }
 }
 
@@ -144,30 +197,6 @@ fn to_blame(all: &[(String, i32, ErrorCode)]) -> ErrorCode {
     let mut bad = all.iter().map(|(_, _, code)| *code).filter(|code| *code != ErrorCode::NONE);
     let first = bad.clone().next().unwrap_or(ErrorCode::NONE);
     bad.find(|code| *code != ErrorCode::OPERATION_NOT_ATTEMPTED).unwrap_or(first)
-}
-
-/// Asks until the answer is not one that passes by itself.
-fn ask_until<T>(
-    connection: &mut Connection,
-    api: &'static Api,
-    patience: &Patience,
-    write: impl Fn(&mut Vec<u8>),
-    read: impl Fn(&mut Reader<'_>) -> Result<(ErrorCode, T), Garbled>,
-    passes: impl Fn(ErrorCode) -> bool,
-) -> Result<T, Failure> {
-    let (mut pause, longest) = PAUSE;
-    loop {
-        let (code, answer) = connection.ask(api, patience, &write, &read)?;
-        match code.check() {
-            Ok(()) => return Ok(answer),
-            Err(code) if passes(code) && !patience.is_over() => {
-                std::thread::sleep(pause);
-                patience.check_stopped()?;
-                pause = (pause * 2).min(longest);
-            }
-            Err(code) => return Err(Failure::Refused(code)),
-        }
-    }
 }
 
 #[cfg(test)]

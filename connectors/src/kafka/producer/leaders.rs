@@ -64,7 +64,8 @@ impl Leaders {
         settings: &Settings,
         patience: &Patience,
     ) -> Result<(), Refusal> {
-        if !self.open.contains_key(&node) {
+        let closed = |leader: &Leader| leader.sent.is_empty() && !leader.connection.is_open();
+        if self.open.get(&node).is_none_or(closed) {
             let address = self.addresses.get(&node);
             let address = address.ok_or(Failure::Refused(ErrorCode::LEADER_NOT_AVAILABLE))?;
             let connection = Connection::open(address, &settings.client, patience)?;

@@ -19,6 +19,7 @@ use crate::kafka::config::KafkaConfig;
 use crate::kafka::producer::{Producer, Refusal, Settings};
 use crate::kafka::watch::{fault_of, is_refusal};
 use crate::kafka::wire::batch::Record;
+use crate::kafka::wire::code::ErrorCode;
 use crate::kafka::wire::failure::Failure;
 
 /// A producer that has its transactional id for itself.
@@ -151,20 +152,23 @@ impl From<Trouble> for End {
 impl From<Refusal> for End {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Batch { code, .. } if code.is_fenced() || code.has_moved() => {
-                Self::Lost(Failure::Refused(code))
-            }
+            Refusal::Batch { code, .. } if is_lost(code) => Self::Lost(Failure::Refused(code)),
             Refusal::Batch { code, topic, bytes, message } => {
                 Self::Trouble(undelivered(code.known(), topic, bytes, message))
             }
             Refusal::Failure(Failure::Stopped) => Self::Trouble(Trouble::Stopped),
-            Refusal::Failure(Failure::Refused(code)) if !code.is_fenced() && !code.has_moved() => {
+            Refusal::Failure(Failure::Refused(code)) if !is_lost(code) => {
                 let what = "take partitions into a kafka transaction";
                 Self::Trouble(Trouble::Fault(fault_of(code.known(), what)))
             }
             Refusal::Failure(failure) => Self::Lost(failure),
         }
     }
+}
+
+/// Whether an abort under our number makes no sense.
+fn is_lost(code: ErrorCode) -> bool {
+    code.is_stale() || code.has_moved()
 }
 
 fn undelivered(
@@ -220,7 +224,6 @@ fn different(targets: &[String], progress: &str) -> (Vec<String>, Vec<usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::wire::code::ErrorCode;
     use engine::error::Retry;
 
     #[test]

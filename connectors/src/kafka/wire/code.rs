@@ -47,14 +47,14 @@ impl ErrorCode {
         matches!(self, Self::COORDINATOR_LOAD_IN_PROGRESS | Self::CONCURRENT_TRANSACTIONS)
     }
 
-    /// Whether the coordinator of our id is somewhere else, or does not know us any more.
+    /// Whether the coordinator of our id is to be looked for.
     pub(in crate::kafka) fn has_moved(self) -> bool {
-        matches!(
-            self,
-            Self::COORDINATOR_NOT_AVAILABLE
-                | Self::NOT_COORDINATOR
-                | Self::INVALID_PRODUCER_ID_MAPPING
-        )
+        matches!(self, Self::COORDINATOR_NOT_AVAILABLE | Self::NOT_COORDINATOR)
+    }
+
+    /// Whether our number at the coordinator is good for nothing any more.
+    pub(in crate::kafka) fn is_stale(self) -> bool {
+        self.is_fenced() || self == Self::INVALID_PRODUCER_ID_MAPPING
     }
 }
 
