@@ -3,13 +3,15 @@
 //! ```text
 //!  <data>/state/lock      held by the process that runs on the directory
 //!        /state/db        the state store       /state/outbox   what is not yet delivered
-//!        /state/crash     why processes died    /topic          the embedded topic log
+//!        /state/crash     why processes died    /state/quarantine  jobs that are left out
 //!        /store/dws       the embedded tables   /store/dim      the dimension tables
+//!        /topic           the embedded topic log
 //!        /control.sock    the way to ask the process
 //! ```
 //!
-//! Every opener takes the lock first, also one that only reads: the state store lets one process in
-//! and replays its journal when opened.
+//! Every opener takes the lock first. One that only looks shares it with others that do, keeps owners
+//! out, and changes nothing: it opens a private copy of the stores
+//! ([`private_copy`](crate::private_copy)).
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -23,13 +25,17 @@ use engine::checkpoint::restore::Saved;
 use engine::error::Fatal;
 use engine::state::fjall::{FjallBackend, FjallOptions};
 use engine::time::zone::Zone;
+use store::doris::{DwsError, DwsStore};
+use store::phoenix::{DimensionError, DimensionStore};
 
 use crate::crash;
+use crate::private_copy::{Looked, PrivateCopy};
 
 /// How long an opener waits for an owner that is just dying: the kernel frees the lock only after
 /// it has freed the memory.
 const DYING: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(10);
+/// Short, for the lock is free for an instant only where somebody asks for the status all the time.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// A data directory, which need not exist yet.
 #[derive(Debug, Clone)]
@@ -45,6 +51,24 @@ pub(crate) struct Owned {
     pub(crate) backend: Arc<FjallBackend>,
     /// Freed last: fields are dropped in this order.
     _lock: DirLock,
+}
+
+/// A directory as it was when nobody owned it, and perhaps for as long as the value lives.
+pub(crate) struct Seen {
+    /// The directory's files.
+    pub(crate) disk: Arc<dyn Disk>,
+    /// A copy of its state store.
+    pub(crate) backend: Looked<FjallBackend>,
+    /// Freed last.
+    _lock: Option<DirLock>,
+}
+
+/// The state in a copy.
+fn opened(copy: PrivateCopy) -> anyhow::Result<(Looked<FjallBackend>, Saved)> {
+    let open = |path: &Path| FjallBackend::open(path, FjallOptions::default());
+    let backend = Looked::open(copy, open).map_err(Fatal::disk)?;
+    let saved = Saved::read(&*backend)?;
+    Ok((backend, saved))
 }
 
 impl DataDir {
@@ -72,6 +96,11 @@ impl DataDir {
     /// Records of crashes.
     pub(crate) fn crash(&self) -> PathBuf {
         self.root.join("state/crash")
+    }
+
+    /// Who is in quarantine.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("state/quarantine")
     }
 
     /// The embedded tables.
@@ -118,13 +147,46 @@ impl DataDir {
         Ok(Owned { disk: Arc::new(disk), backend: Arc::new(backend?), _lock: lock })
     }
 
-    /// As [`DataDir::own`], but only where something has run before, and without waiting; with what
-    /// the last complete checkpoint says.
-    pub(crate) fn own_existing(&self, purpose: &str) -> anyhow::Result<(Owned, Saved)> {
+    /// Opens the directory to look at it, where something has run before and nothing runs; with what
+    /// the last complete checkpoint says. Changes nothing, and does not wait.
+    pub(crate) fn look(&self) -> anyhow::Result<(Seen, Saved)> {
         self.check_exists()?;
-        let owned = self.open(self.lock(purpose)?)?;
-        let saved = Saved::read(owned.backend.as_ref())?;
-        Ok((owned, saved))
+        let lock = DirLock::share(&self.state())?;
+        let disk = self.shared_disk()?;
+        let (backend, saved) = opened(PrivateCopy::of(&self.db())?)?;
+        Ok((Seen { disk, backend, _lock: Some(lock) }, saved))
+    }
+
+    /// As [`DataDir::look`], but keeps nobody out for longer than it takes to copy the state: an owner
+    /// that comes meanwhile may be a reason to fail.
+    pub(crate) fn glance(&self) -> anyhow::Result<(Seen, Saved)> {
+        self.check_exists()?;
+        let lock = DirLock::share(&self.state())?;
+        let copy = PrivateCopy::of(&self.db())?;
+        drop(lock);
+        let (backend, saved) = opened(copy)?;
+        Ok((Seen { disk: self.shared_disk()?, backend, _lock: None }, saved))
+    }
+
+    /// Whether a process owns the directory.
+    pub(crate) fn is_owned(&self) -> bool {
+        matches!(DirLock::share(&self.state()), Err(LockError::Held { .. }))
+    }
+
+    /// The embedded tables, to look at while the lock is shared; `None` where there are none.
+    pub(crate) fn look_at_dws(&self) -> anyhow::Result<Option<Result<Looked<DwsStore>, DwsError>>> {
+        let path = self.dws();
+        let copy = path.is_dir().then(|| PrivateCopy::of(&path)).transpose()?;
+        Ok(copy.map(|copy| Looked::open(copy, DwsStore::open)))
+    }
+
+    /// The dimension tables, likewise.
+    pub(crate) fn look_at_dim(
+        &self,
+    ) -> anyhow::Result<Option<Result<Looked<DimensionStore>, DimensionError>>> {
+        let path = self.dim();
+        let copy = path.is_dir().then(|| PrivateCopy::of(&path)).transpose()?;
+        Ok(copy.map(|copy| Looked::open(copy, DimensionStore::open)))
     }
 
     /// The files of a directory that another process may own.
@@ -224,11 +286,11 @@ mod tests {
     fn only_what_has_run_is_read() {
         let dir = tempfile::tempdir().expect("a directory");
         let data = DataDir::new(dir.path().join("none"));
-        let error = data.own_existing("test").err().expect("refused");
+        let error = data.look().err().expect("refused");
         assert!(error.to_string().contains("nothing has run in"), "{error}");
         assert!(!data.root().exists(), "reading makes nothing");
         drop(data.own("test").expect("made"));
-        let (_owned, saved) = data.own_existing("test").expect("it is there now");
+        let (_seen, saved) = data.look().expect("it is there now");
         assert_eq!(saved.generation, 0);
     }
 
@@ -237,12 +299,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let data = DataDir::new(dir.path());
         let owned = data.own("test").expect("free");
-        for error in [data.own("test").err(), data.own_existing("test").err()] {
+        for error in [data.own("test").err(), data.look().err()] {
             let error = error.expect("taken");
             assert!(error.to_string().contains("held by pid"), "{error}");
             assert_eq!(crate::exit::code_of(&error), 76);
         }
         drop(owned);
+        // Those that look do not disturb each other.
+        let seen = [data.look().expect("free again"), data.look().expect("still free")];
+        let error = data.own("test").err().expect("taken");
+        assert!(error.to_string().contains("held by a command that reads it"), "{error}");
+        drop(seen);
         data.own("test").expect("free again");
     }
 }

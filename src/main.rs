@@ -15,6 +15,7 @@ mod demo;
 mod exit;
 mod injected;
 mod inspect;
+mod private_copy;
 mod replay;
 mod run;
 mod signal;
@@ -124,11 +125,9 @@ fn explain(cli: &Cli, args: &FileArgs) -> Result<()> {
 
 fn status(cli: &Cli, json: bool) -> Result<()> {
     let dir = data_dir(cli, None)?;
-    let report = match Teller::find(&dir, "watershed status")? {
+    let report = match Teller::find(&dir)? {
         Teller::Running(mut connection) => connection.status()?,
-        Teller::Alone(owned, saved) => {
-            Report::saved(&saved).with_dimensions(&dir, owned.backend.as_ref())
-        }
+        Teller::Alone(seen, saved) => Report::saved(&saved).with_dimensions(&dir, &*seen.backend),
     };
     match json {
         true => println!("{}", serde_json::to_string(&report)?),
@@ -139,8 +138,8 @@ fn status(cli: &Cli, json: bool) -> Result<()> {
 
 fn verify(cli: &Cli, args: &DirArgs) -> Result<()> {
     let dir = data_dir(cli, args.dir.clone())?;
-    let (owned, saved) = dir.own_existing("watershed verify")?;
-    let found = verify::verify_all(&dir, owned.disk.as_ref(), owned.backend.as_ref(), &saved);
+    let (seen, saved) = dir.look()?;
+    let found = verify::verify_all(&dir, seen.disk.as_ref(), &*seen.backend, &saved);
     if args.json {
         println!("{}", serde_json::to_string(&found)?);
     } else {
@@ -160,13 +159,13 @@ fn verify(cli: &Cli, args: &DirArgs) -> Result<()> {
 
 fn inspect(cli: &Cli, args: &InspectArgs) -> Result<()> {
     let dir = data_dir(cli, args.dir.dir.clone())?;
-    let (owned, saved) = dir.own_existing("watershed inspect")?;
+    let (seen, saved) = dir.look()?;
     if let Some(table) = &args.table {
         let mut out = BufWriter::new(io::stdout().lock());
         inspect::print_rows(&dir, table, &mut out)?;
         return Ok(out.flush()?);
     }
-    let inventory = inspect::inventory(&dir, owned.backend.as_ref(), &saved)?;
+    let inventory = inspect::inventory(&dir, &*seen.backend, &saved)?;
     match args.dir.json {
         true => println!("{}", serde_json::to_string(&inventory)?),
         false => print!("{}", inventory.text()),

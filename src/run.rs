@@ -51,6 +51,7 @@ pub(crate) fn run(cli: &Cli, args: &RunArgs) -> Result<u8> {
             failures_max: checked.engine.restart_max,
             shutdown_limit: Duration::from_millis(checked.engine.shutdown_limit_ms),
             crash_dir: dir.crash(),
+            quarantine: dir.quarantine(),
         });
     }
     crash::record_into(dir.crash());

@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use anyhow::{Context as _, bail};
-use engine::checkpoint::disk::real::LockError;
 use engine::checkpoint::restore::Saved;
 use engine::checkpoint::writer::{TopicMarks, WriterGauges};
 use engine::control::handle::Handle;
@@ -32,7 +31,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::config::nearest::hint;
-use crate::data_dir::{DataDir, Owned};
+use crate::data_dir::{DataDir, Seen};
 use crate::status::{Report, TopicReport};
 
 /// Connections served at a time.
@@ -163,29 +162,25 @@ fn say(mut stream: &UnixStream, answer: &Value) -> io::Result<()> {
 pub(crate) enum Teller {
     /// The process that runs on it.
     Running(Connection),
-    /// The directory itself, now ours.
-    Alone(Owned, Box<Saved>),
+    /// The directory itself, as it is while nobody owns it.
+    Alone(Box<Seen>, Box<Saved>),
 }
 
 impl Teller {
     /// Finds out. A process that has the directory and no socket yet is given some time.
-    pub(crate) fn find(dir: &DataDir, purpose: &str) -> anyhow::Result<Self> {
+    pub(crate) fn find(dir: &DataDir) -> anyhow::Result<Self> {
         let begun = Instant::now();
         loop {
             if let Some(connection) = Connection::open(dir)? {
                 return Ok(Self::Running(connection));
             }
-            match dir.own_existing(purpose) {
-                Err(error) if is_held(&error) && begun.elapsed() < BIRTH => thread::sleep(PAUSE),
+            match dir.glance() {
+                Err(_) if dir.is_owned() && begun.elapsed() < BIRTH => thread::sleep(PAUSE),
                 Err(error) => return Err(error),
-                Ok((owned, saved)) => return Ok(Self::Alone(owned, Box::new(saved))),
+                Ok((seen, saved)) => return Ok(Self::Alone(Box::new(seen), Box::new(saved))),
             }
         }
     }
-}
-
-fn is_held(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(LockError::Held { .. }))
 }
 
 /// A conversation with the process that runs on a directory.

@@ -8,14 +8,16 @@
 //! After a failure it starts the child again: at once, then after 1 s, doubling to 60 s; too many
 //! failures in ten minutes and it gives up with code 75. A child that stopped as asked, cannot be
 //! configured, or finds its directory in use is not started again. The same operator at fault three
-//! times in a row puts its job into quarantine: the child is told to start without it.
+//! times in a row puts its job into quarantine: the child is told to start without it, also by the
+//! next supervisor, if this one is killed (`memory`).
 
 mod history;
+mod memory;
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -41,6 +43,8 @@ pub(crate) struct Policy {
     pub(crate) shutdown_limit: Duration,
     /// Where the child leaves its crash records.
     pub(crate) crash_dir: PathBuf,
+    /// Where it is kept who is in quarantine.
+    pub(crate) quarantine: PathBuf,
 }
 
 /// Makes this process die with its parent, which must be `supervisor`.
@@ -56,17 +60,24 @@ pub(crate) fn enter_child(supervisor: u32) -> anyhow::Result<()> {
 /// code once it is over. Blocks; must be called on the main thread, whose end would end the child.
 pub(crate) fn supervise(policy: &Policy) -> anyhow::Result<u8> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let mut history = History::new(policy.failures_max);
+    let mut history = History::new(policy.failures_max, memory::remembered(&policy.quarantine));
+    say_quarantine(&history);
     let begun = Instant::now();
     loop {
         let mut child = start(history.quarantined()).context("cannot start the process")?;
         let pid = child.id();
         let end = watch(&mut child, &mut signals, policy.shutdown_limit)?;
         let code = match end {
-            End::Asked(code) => return Ok(code),
+            End::Asked(code) => {
+                memory::forget(&policy.quarantine);
+                return Ok(code);
+            }
             End::Own(status) => status,
         };
         if let Some(code @ (exit::STOPPED | exit::CONFIGURATION | exit::IN_USE)) = code_of(code) {
+            if code == exit::STOPPED {
+                memory::forget(&policy.quarantine);
+            }
             return Ok(code);
         }
         let record = crash::record_of_process(&policy.crash_dir, pid);
@@ -75,12 +86,17 @@ pub(crate) fn supervise(policy: &Policy) -> anyhow::Result<u8> {
             named.or_else(|| history::operator(&record.thread))
         });
         let now_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let known = history.quarantined().len();
         let next = history.failed(now_ms, operator);
+        if history.quarantined().len() > known {
+            remember(&policy.quarantine, &history);
+        }
         report(code, &next, &history);
         match next {
             Next::GiveUp => return Ok(exit::GAVE_UP),
             Next::Restart { after } => {
                 if pause(&mut signals, after)? {
+                    memory::forget(&policy.quarantine);
                     return Ok(exit::STOPPED);
                 }
             }
@@ -181,8 +197,18 @@ fn report(status: ExitStatus, next: &Next, history: &History) {
         Next::Restart { after } => format!("starting it again in {}", text(*after)),
     };
     say(&format!("the process {how}; {then}"));
+    say_quarantine(history);
+}
+
+fn say_quarantine(history: &History) {
     if !history.quarantined().is_empty() {
         say(&format!("in quarantine after repeated faults: {}", history.quarantined().join(", ")));
+    }
+}
+
+fn remember(path: &Path, history: &History) {
+    if let Err(error) = memory::remember(path, history.quarantined()) {
+        say(&format!("could not remember who is in quarantine: {error}"));
     }
 }
 

@@ -34,15 +34,15 @@ pub(crate) struct Topics {
 impl Topics {
     /// Finds the topics of a directory, through its process if one runs.
     pub(crate) fn open(dir: &DataDir) -> anyhow::Result<Self> {
-        match Teller::find(dir, "watershed topic")? {
+        match Teller::find(dir)? {
             Teller::Running(mut connection) => {
                 let partitions = connection.topics()?;
                 let disk = dir.shared_disk()?;
                 Ok(Self { disk, partitions, connection: Some(connection) })
             }
-            Teller::Alone(owned, saved) => {
+            Teller::Alone(seen, saved) => {
                 let partitions = Report::saved(&saved).topics;
-                Ok(Self { disk: owned.disk.clone(), partitions, connection: None })
+                Ok(Self { disk: seen.disk.clone(), partitions, connection: None })
             }
         }
     }

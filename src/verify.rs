@@ -10,7 +10,6 @@ use engine::checkpoint::restore::Saved;
 use engine::outbox::log::{LogError, Mark, VerifyReport, last_close_marks, read_ref, verify};
 use engine::state::backend::{StateBackend, StateError, StateView};
 use serde::Serialize;
-use store::doris::DwsStore;
 use store::phoenix::DimensionStore;
 use store::phoenix::catalog::DimensionTable;
 
@@ -140,11 +139,12 @@ impl Findings {
     }
 
     fn tables(&mut self, dir: &DataDir) {
-        if !dir.dws().is_dir() {
-            return;
-        }
-        let open = || DwsStore::open(&dir.dws());
-        match crate::crash::letting_unwind(open).and_then(|store| store.counts()) {
+        let store = match dir.look_at_dws() {
+            Ok(None) => return,
+            Ok(Some(store)) => store,
+            Err(error) => return self.damage.push(format!("tables: {error:#}")),
+        };
+        match store.and_then(|store| store.counts()) {
             Ok(counts) => {
                 self.good
                     .extend(counts.iter().map(|(name, rows)| format!("table {name}: {rows} rows")));
@@ -155,13 +155,13 @@ impl Findings {
 
     /// Every row of every dimension table is read; one that is corrupt is named by its key.
     fn dimensions(&mut self, dir: &DataDir) {
-        if !dir.dim().is_dir() {
-            return;
-        }
-        let open = || DimensionStore::open(&dir.dim());
-        match crate::crash::letting_unwind(open) {
-            Ok(store) => store.tables().iter().for_each(|table| self.dimension(&store, table)),
-            Err(error) => self.damage.push(format!("dimension tables: {error}")),
+        match dir.look_at_dim() {
+            Ok(None) => {}
+            Ok(Some(Ok(store))) => {
+                store.tables().iter().for_each(|table| self.dimension(&store, table))
+            }
+            Ok(Some(Err(error))) => self.damage.push(format!("dimension tables: {error}")),
+            Err(error) => self.damage.push(format!("dimension tables: {error:#}")),
         }
     }
 

@@ -1,103 +1,116 @@
 //! Dimension routing, embedded topic to embedded tables, beside its floor.
 //!
 //! ```text
-//!   ods_db ──> floor:     read . parse the envelope
+//!   ods_db ──> floor:     read . parse the envelope . write the rows of configured tables
 //!          └─> watershed: read . parse . gate . pick columns . outbox . tables
 //! ```
 //!
-//! A third of the records belongs to dimension tables, the rest to facts that nobody asks for. Both
-//! parts read the same topic files, each in a process of its own. Measured are seconds and processor
-//! seconds from the first record to the last row in its table; the floor writes nothing.
+//! A third of the records belongs to dimension tables, the rest to facts that nobody asks for. The
+//! job merges rows of one key in its tables, so what both write cannot be the same: it is not
+//! compared, the number of changes is, in which the job counts those of `base_dic` otherwise.
 
-mod feed;
-mod floor;
-mod whole;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use anyhow::{Context as _, Result, ensure};
+use connectors::file::lines::LinesSourceFactory;
+use connectors::format::maxwell::MaxwellParser;
+use engine::hash::Set;
+use engine::source::SourceFactory;
+use jobs::Job;
+use jobs::dim::dimensions::{self, TABLE_PROCESS};
+use jobs::generate::{config, shop};
+use jobs::ods::ods_db;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use crate::embedded::{Embedded, WORKERS};
+use crate::pair::{Content, Given, Outcome, Pair, Scale};
+use crate::plain_files::PlainFiles;
+use crate::usage::Measured;
 
-use crate::usage::Used;
+/// The bench.
+pub(crate) const PAIR: Pair = Pair {
+    name: "dim_routing",
+    about: "topic to tables; floor: read, parse envelopes, write the rows of dimensions to a file",
+    records: Scale { full: 600_000, quick: 150_000 },
+    kafka: None,
+    tolerance_percent: 2,
+    feed,
+    floor,
+    whole,
+};
 
-/// Records unless told otherwise.
-pub(crate) const RECORDS: u32 = 600_000;
-/// Pairs unless told otherwise.
-pub(crate) const RUNS: u32 = 3;
-/// The hidden command.
-pub(crate) const COMMAND: &str = "dim_routing-part";
+fn feed(given: &Given) -> Result<u32> {
+    let generator = shop::Generator::new(shop::Settings {
+        records: Some(u64::from(given.records)),
+        dimension_share: 3_333,
+        fault_share: 0,
+        ..shop::Settings::default()
+    });
+    std::fs::write(config_path(&given.dir), config_rows())?;
+    Embedded::open(&given.dir)?.feed(ods_db::NAME, generator)?;
+    Ok(given.records)
+}
 
-const KINDS: [&str; 2] = ["floor", "watershed"];
+/// Where the configuration lies.
+fn config_path(dir: &Path) -> PathBuf {
+    dir.join("table_process.jsonl")
+}
 
-/// Measures and prints.
-pub(crate) fn bench(records: u32, runs: u32) -> Result<()> {
-    ensure!(records > 0 && runs > 0, "nothing to do");
-    let fed = tempfile::tempdir()?;
-    let bytes = feed::feed(fed.path(), records)?;
-    println!("{records} records of ods_db, {} MB", bytes / 1_000_000);
-    println!(
-        "{:12}{:>9}{:>12}{:>18}{:>12}",
-        "", "seconds", "records/s", "per CPU second", "peak MiB"
-    );
-    let mut all = [Vec::new(), Vec::new()];
-    for run in 1..=runs {
-        for (kind, rows) in KINDS.into_iter().zip(&mut all) {
-            let used = measured(kind, fed.path(), records)?;
-            println!("{}", line(&format!("{kind} {run}"), &used, records));
-            rows.push(used);
+fn config_rows() -> Vec<u8> {
+    let settings = config::Settings::of_course(config::Layout::TableProcess);
+    let generator = config::Generator::new(settings);
+    let mut text = Vec::new();
+    for number in 0..generator.snapshot_records() {
+        generator.write(number, &mut text);
+        text.push(b'\n');
+    }
+    text
+}
+
+/// The tables that the configuration names.
+fn configured(dir: &Path) -> Result<Set<String>> {
+    let text = std::fs::read_to_string(config_path(dir))?;
+    let named = |line: &str| {
+        let (_, rest) = line.split_once("\"source_table\":\"")?;
+        Some(rest.split_once('"')?.0.to_owned())
+    };
+    text.lines().map(|line| named(line).context("a config row names its table")).collect()
+}
+
+fn floor(given: &Given) -> Result<Outcome> {
+    let tables = configured(&given.dir)?;
+    let embedded = Embedded::open(&given.dir)?;
+    let measured = Measured::begin()?;
+    let (mut parser, mut read) = (MaxwellParser::default(), 0);
+    let mut files = PlainFiles::create(&given.dir, 1)?;
+    embedded.each(ods_db::NAME, &mut |row| {
+        read += 1;
+        let change = parser.parse(row.value.unwrap_or_default()).ok();
+        let change = change.filter(|change| tables.contains(change.table()));
+        match change.and_then(|change| change.data()) {
+            Some(data) => files.push(0, b"", data.as_bytes()),
+            None => Ok(()),
         }
-    }
-    println!("medians:");
-    let medians = all.map(median);
-    for (kind, used) in KINDS.into_iter().zip(&medians) {
-        println!("{}", line(kind, used, records));
-    }
-    let [floor, watershed] = medians;
-    println!("watershed / floor: CPU {:.2} times", watershed.cpu_seconds / floor.cpu_seconds);
-    Ok(())
+    })?;
+    let written = files.finish()?;
+    let used = measured.end()?;
+    ensure!(read == given.records, "{read} of {} records were read", given.records);
+    Ok(Outcome { used, written: Content { bytes: 0, ..written } })
 }
 
-/// One part, in a process of its own, on a copy of what was fed.
-fn measured(kind: &str, fed: &Path, records: u32) -> Result<Used> {
-    let dir = tempfile::tempdir()?;
-    let copied =
-        Command::new("cp").arg("-r").arg(fed.join(".")).arg(dir.path()).status()?.success();
-    ensure!(copied, "could not copy {}", fed.display());
-    let child = Command::new(std::env::current_exe()?)
-        .args([COMMAND, kind])
-        .arg(dir.path())
-        .arg(records.to_string())
-        .stderr(Stdio::inherit())
-        .output()?;
-    ensure!(child.status.success(), "the {kind} ended with {}", child.status);
-    let said = String::from_utf8(child.stdout)?;
-    let words: Vec<&str> = said.split_whitespace().collect();
-    let [seconds, cpu_seconds, peak_rss_bytes] = words[..] else { bail!("it said {said:?}") };
-    Ok(Used {
-        seconds: seconds.parse()?,
-        cpu_seconds: cpu_seconds.parse()?,
-        peak_rss_bytes: peak_rss_bytes.parse()?,
-    })
-}
-
-/// Does the work of a part and prints its figures.
-pub(crate) fn work(words: &[&str]) -> Result<()> {
-    let [kind, dir, records] = words[..] else { bail!("{COMMAND} is not for people") };
-    let records = records.parse().context("a number of records")?;
-    let part = if kind == KINDS[0] { floor::run } else { whole::run };
-    let Used { seconds, cpu_seconds, peak_rss_bytes } = part(Path::new(dir), records)?;
-    println!("{seconds} {cpu_seconds} {peak_rss_bytes}");
-    Ok(())
-}
-
-fn line(name: &str, used: &Used, records: u32) -> String {
-    let records = f64::from(records);
-    let mib = u32::try_from(used.peak_rss_bytes / (1 << 20)).unwrap_or(u32::MAX);
-    let (rate, per_cpu) = (records / used.seconds, records / used.cpu_seconds);
-    format!("{name:12}{:9.2}{rate:12.0}{per_cpu:18.0}{mib:12}", used.seconds)
-}
-
-fn median(mut rows: Vec<Used>) -> Used {
-    rows.sort_by(|a, b| a.cpu_seconds.total_cmp(&b.cpu_seconds));
-    rows[rows.len() / 2]
+fn whole(given: &Given) -> Result<Outcome> {
+    let embedded = Embedded::open(&given.dir)?;
+    let config = || -> Arc<dyn SourceFactory> {
+        let path = config_path(&given.dir);
+        Arc::new(LinesSourceFactory { path, limit: None, snapshot: true })
+    };
+    let (used, _read) = embedded.run(WORKERS, |embedded| {
+        let source = |name: &str| (name == TABLE_PROCESS).then(config);
+        embedded.plans(&[Job::Dimensions], &source)
+    })?;
+    let read = embedded.counted("records_in", ods_db::NAME)?;
+    ensure!(read == u64::from(given.records), "the job has read {read} records");
+    let of_rows = |name| embedded.counted(name, dimensions::NAME);
+    let records = of_rows("dim_upserts")? + of_rows("dim_deletes")?;
+    Ok(Outcome { used, written: Content { records, bytes: 0 } })
 }

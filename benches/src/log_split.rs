@@ -5,169 +5,81 @@
 //!           └─> watershed: consume . parse . is_new . split . outbox . produce, epoch of 1 s
 //! ```
 //!
-//! Both read the same topic of one real broker, one after the other, each in a process of its own;
-//! both write the same number of records of the same bytes to the same number of topics, which is
-//! checked by reading them back. Measured is the time from the first record read to the last one
-//! committed, and our processor seconds in it; the broker is another process and not counted, but
-//! shares the cores. Broken records, half a percent, are produced by the floor without the
-//! headers that say what is broken.
+//! Both read the same topic of one real broker, one after the other; both write the same number of
+//! records of the same bytes to the same number of topics, which is checked by reading them back.
+//! Measured is the time from the first record read to the last one committed, and our processor
+//! seconds in it; the broker is another process and not counted, but shares the cores. Broken
+//! records, half a percent, are produced by the floor without the headers that say what is broken.
 
 mod floor;
 mod input;
-pub(crate) mod part;
-mod whole;
+pub(crate) mod pieces;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result, ensure};
-use jobs::dwd::log_split::{NAME, ODS_LOG};
-use jobs::outside::future_topic;
-use tempfile::TempDir;
-use xtask::services::kafka::{Broker, Options};
+use anyhow::{Result, ensure};
+use engine::source::Start;
+use jobs::dwd::log_split::{NAME, ODS_LOG, TOPICS};
+use jobs::outside::{dead_topic, future_topic};
+use jobs::{Job, Outside, Settings};
 
-use self::part::{Kind, Outcome, Setup, outputs};
-use crate::topics::{self, Content};
+use crate::embedded::Embedded;
+use crate::kafka_ends::Ends;
+use crate::pair::{Content, Given, KafkaTopics, Outcome, Pair, Scale};
+use crate::topics::contents;
 
-/// Records unless told otherwise.
-pub(crate) const RECORDS: u32 = 400_000;
-/// Pairs of floor and watershed unless told otherwise.
-pub(crate) const RUNS: u32 = 3;
+/// The bench.
+pub(crate) const PAIR: Pair = Pair {
+    name: "log_split",
+    about: "Kafka to Kafka, exactly once, 2 workers, epochs of 1 s; floor: consume, parse, produce as \
+            many bytes in transactions of 1 s, on one thread",
+    records: Scale { full: 400_000, quick: 150_000 },
+    kafka: Some(KafkaTopics {
+        input: ODS_LOG,
+        outputs,
+        sides: |prefix| vec![format!("{prefix}{}", future_topic(NAME))],
+    }),
+    tolerance_percent: 0,
+    feed,
+    floor: floor::run,
+    whole,
+};
 
-/// Measures and prints.
-pub(crate) fn bench(records: u32, runs: u32) -> Result<()> {
-    ensure!(records > 0 && runs > 0, "nothing to do");
-    // Deleted topics must not be on the disk while the next part is measured.
-    let options = Options::measure().with("log.segment.delete.delay.ms", "500");
-    let broker = Broker::start(&options)?;
-    let (bootstrap, plan) = (broker.bootstrap(), tempfile::tempdir()?);
-    topics::make(&bootstrap, &[ODS_LOG.to_owned()])?;
-    input::produce(&bootstrap, ODS_LOG, records, plan.path())?;
-    println!("{records} records of ods_log; load average {}", load()?);
-    println!(
-        "{:12}{:>9}{:>12}{:>16}{:>12}",
-        "", "seconds", "records/s", "CPU s/million", "peak MiB"
-    );
-    let mut all = BTreeMap::from([(Kind::Floor.name(), vec![]), (Kind::Watershed.name(), vec![])]);
-    let mut first = None;
-    for run in 1..=runs {
-        for kind in [Kind::Floor, Kind::Watershed] {
-            let (figures, content) = measured(kind, run, &bootstrap, records, &plan)?;
-            println!("{}", figures.line(&format!("{} {run}", kind.name())));
-            all.entry(kind.name()).or_default().push(figures);
-            let expected = *first.get_or_insert(content);
-            ensure!(content == expected, "{content:?} were written, by the first {expected:?}");
-        }
-    }
-    let written = first.context("there are runs")?;
-    println!("each wrote {} records, {} MB", written.records, written.bytes / 1_000_000);
-    report(&all);
-    println!("load average at the end {}", load()?);
-    Ok(())
+/// Names of the topics a part writes and that are compared.
+fn outputs(prefix: &str) -> Vec<String> {
+    let dead = dead_topic(NAME);
+    let names = TOPICS.iter().copied().chain([dead.as_str()]);
+    names.map(|name| format!("{prefix}{name}")).collect()
 }
 
-/// One part: its figures, and what it has written.
-fn measured(
-    kind: Kind,
-    run: u32,
-    bootstrap: &str,
-    records: u32,
-    plan: &TempDir,
-) -> Result<(Figures, Content)> {
-    let prefix = format!("{}_{run}_", kind.name());
-    let names = outputs(&prefix);
-    let state = tempfile::tempdir()?;
-    let dir = match kind {
-        Kind::Floor => plan.path().to_owned(),
-        Kind::Watershed => state.path().to_owned(),
+fn feed(given: &Given) -> Result<u32> {
+    input::produce(&given.bootstrap, ODS_LOG, given.records, &given.dir)?;
+    Ok(given.records)
+}
+
+fn whole(given: &Given) -> Result<Outcome> {
+    let ends = Ends::new(given)?;
+    let source = ends.source(ODS_LOG)?;
+    let outside = Outside {
+        source: &|_name| (Arc::new(source.clone()), Start::Earliest),
+        topics: &|names| ends.sink(names),
+        table: &|_name| unreachable!("log split writes no table"),
+        dimensions: &|| unreachable!("the bench has no dimensions"),
+        publish: &|_name| true,
     };
-    if kind == Kind::Floor {
-        topics::make(bootstrap, &names)?;
-    }
-    let (bootstrap, input) = (bootstrap.to_owned(), ODS_LOG.to_owned());
-    let setup = Setup { kind, bootstrap, input, prefix, records, dir };
-    let outcome = setup.run()?;
-    let (dead, split) = names.split_last().context("six topics")?;
-    let split = topics::contents(&setup.bootstrap, split)?;
-    let dead = topics::contents(&setup.bootstrap, std::slice::from_ref(dead))?;
-    if let Some(counted) = outcome.records_out {
-        // Dead letters are not among the job's `records_out`.
-        let read = split.records;
-        ensure!(counted == read, "the job counts {counted} records, read back were {read}");
-    }
-    let content =
+    let plans = jobs::plans(&[Job::LogSplit], &Settings::default(), &outside)?;
+    let embedded = Embedded::open(&given.dir)?;
+    let used = embedded.run_until(u64::from(given.records), |_embedded| Ok(plans))?;
+    let counted = |name| embedded.counted(name, NAME);
+    let read = counted("records_in")?;
+    ensure!(read == u64::from(given.records), "the job has read {read} records");
+    let mut split = outputs(&given.prefix);
+    let dead = split.split_off(TOPICS.len());
+    let (split, dead) = (contents(&given.bootstrap, &split)?, contents(&given.bootstrap, &dead)?);
+    // Dead letters are not among the job's `records_out`.
+    let (counted, read) = (counted("records_out")?, split.records);
+    ensure!(counted == read, "the job counts {counted} records, read back were {read}");
+    let written =
         Content { records: split.records + dead.records, bytes: split.bytes + dead.bytes };
-    let mut made = names;
-    if kind == Kind::Watershed {
-        made.push(format!("{}{}", setup.prefix, future_topic(NAME)));
-    }
-    topics::delete(&setup.bootstrap, &made)?;
-    Ok((Figures::of(&outcome, records), content))
-}
-
-/// A row of the table.
-#[derive(Debug, Clone, Copy)]
-struct Figures {
-    seconds: f64,
-    rate: f64,
-    cpu_per_million: f64,
-    peak_mib: f64,
-}
-
-impl Figures {
-    fn of(outcome: &Outcome, records: u32) -> Self {
-        let (used, records) = (outcome.used, f64::from(records));
-        let kib = u32::try_from(used.peak_rss_bytes / 1024).unwrap_or(u32::MAX);
-        Self {
-            seconds: used.seconds,
-            rate: records / used.seconds,
-            cpu_per_million: used.cpu_seconds / records * 1e6,
-            peak_mib: f64::from(kib) / 1024.0,
-        }
-    }
-
-    fn line(&self, name: &str) -> String {
-        let Self { seconds, rate, cpu_per_million, peak_mib } = self;
-        format!("{name:12}{seconds:9.2}{rate:12.0}{cpu_per_million:16.2}{peak_mib:12.0}")
-    }
-}
-
-/// Medians and ratios.
-fn report(all: &BTreeMap<&str, Vec<Figures>>) {
-    let medians: Vec<(&str, Figures)> =
-        all.iter().map(|(name, rows)| (*name, medians(rows))).collect();
-    println!("medians:");
-    for (name, row) in &medians {
-        println!("{}", row.line(name));
-    }
-    if let [(_, floor), (_, watershed)] = medians[..] {
-        println!(
-            "watershed / floor: rate {:.0} %, CPU {:.2} times",
-            watershed.rate / floor.rate * 100.0,
-            watershed.cpu_per_million / floor.cpu_per_million
-        );
-    }
-    println!(
-        "compared: log_split exactly once on 2 workers, epochs of 1 s, state in fjall; with \
-         consume, parse and transactional produce of as many bytes on 1 thread without any engine"
-    );
-}
-
-fn medians(rows: &[Figures]) -> Figures {
-    let median = |figure: fn(&Figures) -> f64| {
-        let mut figures: Vec<f64> = rows.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
-    };
-    Figures {
-        seconds: median(|row| row.seconds),
-        rate: median(|row| row.rate),
-        cpu_per_million: median(|row| row.cpu_per_million),
-        peak_mib: median(|row| row.peak_mib),
-    }
-}
-
-/// Of the last minute: other work on the machine spoils rates, ratios less.
-fn load() -> Result<String> {
-    let text = std::fs::read_to_string("/proc/loadavg")?;
-    Ok(text.split(' ').next().unwrap_or_default().to_owned())
+    Ok(Outcome { used, written })
 }

@@ -13,21 +13,14 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::pair::Content;
+
 /// Partitions of every topic of the benches.
 pub(crate) const PARTITIONS: u32 = 4;
 /// How long the broker may take for anything.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// How long nothing comes from topics that are read to their end.
 const QUIET: Duration = Duration::from_secs(2);
-
-/// What topics hold: records, and bytes of their keys and values.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Content {
-    /// Committed records.
-    pub(crate) records: u64,
-    /// Bytes of keys and values.
-    pub(crate) bytes: u64,
-}
 
 /// Makes topics.
 pub(crate) fn make(bootstrap: &str, names: &[String]) -> Result<()> {

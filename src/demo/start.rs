@@ -38,6 +38,7 @@ pub(crate) fn start(cli: &Cli, args: &DemoArgs) -> Result<u8> {
             failures_max: checked.engine.restart_max,
             shutdown_limit: Duration::from_millis(checked.engine.shutdown_limit_ms),
             crash_dir: dir.crash(),
+            quarantine: dir.quarantine(),
         });
         terminal.put_back(matches!(code, Ok(exit::STOPPED)));
         return code;

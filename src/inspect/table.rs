@@ -12,8 +12,8 @@ use store::phoenix::DimensionStore;
 use store::phoenix::catalog::DimensionTable;
 
 use crate::config::nearest::hint;
-use crate::crash;
 use crate::data_dir::DataDir;
+use crate::private_copy::Looked;
 
 /// A dimension table. Names are in upper case, as the store keeps them.
 #[derive(Debug, Serialize)]
@@ -86,7 +86,7 @@ pub(crate) fn print_rows(dir: &DataDir, name: &str, out: &mut dyn Write) -> anyh
         return print_dimension(store, name, out);
     }
     let dws = open_dws(dir)?;
-    let tables = dws.as_ref().map(DwsStore::tables).transpose().map_err(damaged)?;
+    let tables = dws.as_ref().map(|store| store.tables()).transpose().map_err(damaged)?;
     let tables = tables.unwrap_or_default();
     if let Some(store) = dws.filter(|_| tables.iter().any(|table| table == name)) {
         for row in store.rows(name).map_err(damaged)? {
@@ -127,20 +127,12 @@ fn write_line(line: &[u8], out: &mut dyn Write) -> std::io::Result<()> {
 }
 
 /// The dimension tables, if there are any; looking makes none.
-fn open_dimensions(dir: &DataDir) -> Result<Option<DimensionStore>, Fatal> {
-    if !dir.dim().is_dir() {
-        return Ok(None);
-    }
-    let open = || DimensionStore::open(&dir.dim());
-    Ok(Some(crash::letting_unwind(open).map_err(damaged)?))
+fn open_dimensions(dir: &DataDir) -> anyhow::Result<Option<Looked<DimensionStore>>> {
+    Ok(dir.look_at_dim()?.transpose().map_err(damaged)?)
 }
 
-fn open_dws(dir: &DataDir) -> Result<Option<DwsStore>, Fatal> {
-    if !dir.dws().is_dir() {
-        return Ok(None);
-    }
-    let open = || DwsStore::open(&dir.dws());
-    Ok(Some(crash::letting_unwind(open).map_err(damaged)?))
+fn open_dws(dir: &DataDir) -> anyhow::Result<Option<Looked<DwsStore>>> {
+    Ok(dir.look_at_dws()?.transpose().map_err(damaged)?)
 }
 
 /// Tables that cannot be read end the command as a disk that cannot.

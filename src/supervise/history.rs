@@ -32,8 +32,9 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) fn new(failures_max: usize) -> Self {
-        Self { failures_max, failures: VecDeque::new(), quarantined: Vec::new() }
+    /// No failures; these operators are in quarantine from before.
+    pub(super) fn new(failures_max: usize, quarantined: Vec<String>) -> Self {
+        Self { failures_max, failures: VecDeque::new(), quarantined }
     }
 
     /// Takes note of a failure at `now_ms` of a clock that only moves forward.
@@ -104,16 +105,16 @@ mod tests {
     fn pauses_double_up_to_a_minute_and_the_tenth_failure_is_the_last() {
         let expected = [0, 1, 2, 4, 8, 16, 32, 60, 60].map(Some).into_iter().chain([None]);
         let times: Vec<u64> = (0..10).map(|number| number * 1000).collect();
-        assert_eq!(pauses(&mut History::new(10), &times), expected.collect::<Vec<_>>());
+        assert_eq!(pauses(&mut History::new(10, Vec::new()), &times), expected.collect::<Vec<_>>());
     }
 
     #[test]
     fn failures_are_forgotten_after_ten_minutes() {
-        let found = pauses(&mut History::new(3), &[0, 1, 600_000, 600_001, 600_002]);
+        let found = pauses(&mut History::new(3, Vec::new()), &[0, 1, 600_000, 600_001, 600_002]);
         assert_eq!(found, [Some(0), Some(1), Some(1), Some(1), None]);
-        let far = pauses(&mut History::new(2), &[0, 600_000, 1_200_000]);
+        let far = pauses(&mut History::new(2, Vec::new()), &[0, 600_000, 1_200_000]);
         assert_eq!(far, [Some(0); 3]);
-        assert_eq!(pauses(&mut History::new(1), &[0]), [None]);
+        assert_eq!(pauses(&mut History::new(1, Vec::new()), &[0]), [None]);
     }
 
     #[test]
@@ -127,13 +128,23 @@ mod tests {
             (&[(0, "a.x"), (500_000, "a.x"), (600_000, "a.x")], &[]),
         ];
         for (failures, expected) in cases {
-            let mut history = History::new(100);
+            let mut history = History::new(100, Vec::new());
             for (at, operator) in failures {
                 let operator = (!operator.is_empty()).then(|| (*operator).to_owned());
                 history.failed(*at, operator);
             }
             assert_eq!(history.quarantined(), expected, "{failures:?}");
         }
+    }
+
+    #[test]
+    fn who_was_in_quarantine_before_is_joined_by_others_and_once() {
+        let mut history = History::new(100, vec!["a.x".to_owned()]);
+        assert_eq!(history.quarantined(), ["a.x"]);
+        for operator in ["a.x", "a.x", "a.x", "b.y", "b.y", "b.y"] {
+            history.failed(0, Some(operator.to_owned()));
+        }
+        assert_eq!(history.quarantined(), ["a.x", "b.y"]);
     }
 
     #[test]

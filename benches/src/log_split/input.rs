@@ -6,30 +6,18 @@
 //! the job, and has nothing to do with splitting.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use connectors::format::app_log::{AppLogParser, Layout, Main, Split, SplitOptions};
-use connectors::kafka::murmur2;
-use jobs::generate::{Generator, Settings};
-use rdkafka::config::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+use connectors::format::app_log::AppLogParser;
 
-use crate::topics::{LIMIT, PARTITIONS};
+use super::pieces::{DEAD, Pieces};
+use crate::kafka_clients::produce_logs;
+use crate::topics::PARTITIONS;
 
 /// Bytes of output the floor takes from, again and again.
 const STOCK_BYTES: usize = 4 * 1024 * 1024;
 /// Bits of a plan's word that hold a length; the topic lies above.
 const LENGTH_BITS: u32 = 24;
-
-/// Index of each topic in plans, as in `jobs::dwd::log_split::TOPICS`; dead letters follow.
-const PAGE: u32 = 0;
-const START: u32 = 1;
-const DISPLAY: u32 = 2;
-const ACTION: u32 = 3;
-const ERROR: u32 = 4;
-const DEAD: u32 = 5;
 
 /// What each record becomes, by partition and order; and bytes to make it of.
 #[derive(Debug, Default)]
@@ -99,63 +87,19 @@ impl Plan {
 
 /// Produces `records` generated records to `topic` and leaves the plan in `dir`.
 pub(crate) fn produce(bootstrap: &str, topic: &str, records: u32, dir: &Path) -> Result<()> {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("enable.idempotence", "true")
-        .set("linger.ms", "5")
-        .set("batch.size", "1000000")
-        .create()?;
-    let settings = Settings { records_per_second: 5_000, mids: 20_000, ..Settings::default() };
-    let mut cursor = Generator::new(settings).open(0);
     let mut planner = Planner::new();
-    let mut line = Vec::new();
-    for number in 0..records {
-        line.clear();
-        let generated = cursor.next(&mut line).context("the stream has no end")?;
-        let key = generated.key.and_then(|key| line.get(key));
-        let partition = match key {
-            Some(key) => murmur2::partition_of(key, PARTITIONS),
-            None => number % PARTITIONS,
-        };
-        planner.record(usize::try_from(partition)?, &line)?;
-        let mut record =
-            BaseRecord::<[u8], [u8]>::to(topic).payload(&line).partition(i32::try_from(partition)?);
-        record.key = key;
-        send(&producer, record)?;
-    }
-    producer.flush(LIMIT)?;
+    produce_logs(bootstrap, topic, records, &mut |partition, line| {
+        planner.record(partition, line)
+    })?;
     planner.plan.save(dir)
-}
-
-/// Hands one record over, waiting while the producer's queue is full.
-pub(crate) fn send(
-    producer: &BaseProducer<DefaultProducerContext>,
-    mut record: BaseRecord<'_, [u8], [u8]>,
-) -> Result<()> {
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                pause(producer);
-                record = back;
-            }
-            Err((error, _)) => return Err(error.into()),
-        }
-    }
-}
-
-/// Lets the client work. `poll` with a time would sit it out, and spin through the end of it.
-pub(crate) fn pause(producer: &BaseProducer<DefaultProducerContext>) {
-    std::thread::park_timeout(Duration::from_micros(300));
-    producer.poll(Duration::ZERO);
 }
 
 /// Splits records for their lengths.
 struct Planner {
     parser: AppLogParser,
     plan: Plan,
-    layout: Vec<u8>,
-    outputs: Vec<(u32, Vec<u8>)>,
+    pieces: Pieces,
+    outputs: Vec<(usize, Vec<u8>)>,
 }
 
 impl Planner {
@@ -164,25 +108,25 @@ impl Planner {
         Self {
             parser: AppLogParser::default(),
             plan: Plan { words, stock: Vec::new() },
-            layout: Vec::new(),
+            pieces: Pieces::default(),
             outputs: Vec::new(),
         }
     }
 
     fn record(&mut self, partition: usize, value: &[u8]) -> Result<()> {
-        self.outputs.clear();
-        self.layout.clear();
+        let outputs = &mut self.outputs;
+        outputs.clear();
         match self.parser.parse(value) {
-            Ok(log) => {
-                log.write_layout(&mut self.layout);
-                split(value, Layout::read(&self.layout), &mut self.outputs);
-            }
-            Err(_dirty) => self.outputs.push((DEAD, value.to_vec())),
+            Ok(log) => self.pieces.each(&log, value, &mut |topic, piece| {
+                outputs.push((topic, piece.to_vec()));
+                Ok::<_, anyhow::Error>(())
+            })?,
+            Err(_dirty) => outputs.push((DEAD, value.to_vec())),
         }
         let words = self.plan.words.get_mut(partition).context("a partition of ours")?;
         words.push(u32::try_from(self.outputs.len())?);
         for (topic, bytes) in &self.outputs {
-            let length = u32::try_from(bytes.len())?;
+            let (topic, length) = (u32::try_from(*topic)?, u32::try_from(bytes.len())?);
             ensure!(length >> LENGTH_BITS == 0, "an output of {length} bytes");
             words.push((topic << LENGTH_BITS) | length);
             if self.plan.stock.len() < STOCK_BYTES {
@@ -190,31 +134,5 @@ impl Planner {
             }
         }
         Ok(())
-    }
-}
-
-/// As `connectors::format::app_log::emit::Splitter`; a repair of `is_new` changes no length.
-fn split(value: &[u8], layout: Layout<'_>, outputs: &mut Vec<(u32, Vec<u8>)>) {
-    let split = Split::new(value, layout, false, SplitOptions::default());
-    let mut output = |topic, write: &dyn Fn(&mut Vec<u8>)| {
-        let mut bytes = Vec::new();
-        write(&mut bytes);
-        outputs.push((topic, bytes));
-    };
-    if layout.has_err() {
-        output(ERROR, &|out| split.write_error(out));
-    }
-    match layout.main() {
-        Main::Start => output(START, &|out| split.write_main(out)),
-        Main::Page => {
-            for element in layout.displays() {
-                output(DISPLAY, &|out| split.write_display(element, out));
-            }
-            for element in layout.actions() {
-                output(ACTION, &|out| split.write_action(element, out));
-            }
-            output(PAGE, &|out| split.write_main(out));
-        }
-        Main::None => {}
     }
 }

@@ -217,7 +217,7 @@ impl DirLock {
             .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(root, &mut file)),
+            Err(TryLockError::WouldBlock) => return Err(held_or_read(root, &mut file)),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         let text = format!("pid {}, {holder}\n", std::process::id());
@@ -225,6 +225,29 @@ impl DirLock {
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
         file.write_all(text.as_bytes()).map_err(failed)?;
         Ok(DirLock { _file: file })
+    }
+
+    /// Keeps owners out of `root` while it is read, beside other readers. Writes nothing: what the
+    /// file says is still the last owner. Never waits.
+    pub fn share(root: &Path) -> Result<DirLock, LockError> {
+        let failed = |source| LockError::Io { root: root.to_owned(), source };
+        let mut file = File::open(root.join("lock")).map_err(failed)?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(DirLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(held(root, &mut file)),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
+/// The refusal of an owner: readers have not written their names.
+fn held_or_read(root: &Path, file: &mut File) -> LockError {
+    match file.try_lock_shared() {
+        Ok(()) => {
+            let holder = "a command that reads it".to_owned();
+            LockError::Held { root: root.to_owned(), holder }
+        }
+        Err(_owned) => held(root, file),
     }
 }
 
@@ -291,6 +314,23 @@ mod tests {
         for path in ["../x", "/etc/passwd", "a/../../x"] {
             assert_eq!(disk.remove(path).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         }
+    }
+
+    #[test]
+    fn readers_keep_owners_out_and_write_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(DirLock::share(dir.path()), Err(LockError::Io { .. })));
+        drop(DirLock::acquire(dir.path(), "the last").unwrap());
+        let text = || std::fs::read_to_string(dir.path().join("lock")).unwrap();
+        let before = text();
+        let readers = [DirLock::share(dir.path()).unwrap(), DirLock::share(dir.path()).unwrap()];
+        let refused = DirLock::acquire(dir.path(), "x").unwrap_err().to_string();
+        assert!(refused.ends_with("held by a command that reads it"), "{refused}");
+        assert_eq!(text(), before);
+        drop(readers);
+        let _owner = DirLock::acquire(dir.path(), "y").unwrap();
+        let refused = DirLock::share(dir.path()).unwrap_err().to_string();
+        assert!(refused.ends_with(", y"), "{refused}");
     }
 
     #[test]
