@@ -267,7 +267,7 @@ impl Controller {
     /// Whether the open epoch should close now, of its own accord.
     fn is_due(&self, now: Moment) -> bool {
         let early =
-            self.setup.budget.is_closed() && now.tick_us >= self.closed_at + EARLY_CLOSE_MS * 1000;
+            self.setup.budget.is_filling() && now.tick_us >= self.closed_at + EARLY_CLOSE_MS * 1000;
         let full = self.setup.epoch.rows_max.is_some_and(|rows| self.rows_of_epoch() >= rows);
         now.reached(self.close_at) || early || full
     }
