@@ -298,6 +298,7 @@ fn through_topic(
             marks: topics.clone(),
             until: Some(until.clone()),
             snapshot: false,
+            on_lost_position: connectors::kafka::config::OnLostPosition::Stop,
         };
         plans.extend(plans_of(Arc::new(source), target));
         plans

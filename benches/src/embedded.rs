@@ -116,6 +116,7 @@ impl Embedded {
             marks: self.marks.clone(),
             until,
             snapshot: false,
+            on_lost_position: connectors::kafka::config::OnLostPosition::Stop,
         })
     }
 

@@ -1,4 +1,4 @@
-//! What a source does to be read again: requests one after the other, and their turns.
+//! What a source does to be read again: requests one after the other, their parts in order.
 //!
 //! A source keeps [`Rereads`] beside its live partitions and reads the parts of the first request in
 //! their order, which is that of their partitions. A row read again is numbered by its partition and
@@ -11,39 +11,7 @@ use std::collections::VecDeque;
 use engine::batch::Batch;
 use engine::error::Fault;
 use engine::source::reread::{Reread, RereadPart, RereadPosition};
-use engine::source::{Partition, PollBudget, Polled, Position, SourceBatch};
-
-/// While live records keep coming, one poll of this many goes to what is read again: that takes a
-/// quarter of the source's thread at most, and a back-fill still moves under full load.
-const POLLS_PER_TURN: u32 = 4;
-
-/// Polls that brought live records since something was read again.
-#[derive(Debug, Default)]
-pub(crate) struct Turn(u32);
-
-/// A source with live partitions and extra ones.
-pub(crate) trait Twofold {
-    /// The count of this source.
-    fn turn(&mut self) -> &mut Turn;
-    /// Polls the live partitions.
-    fn poll_live(&mut self, budget: PollBudget) -> Polled;
-    /// Polls what is read again; `Idle` if that is nothing.
-    fn poll_again(&mut self, budget: PollBudget) -> Polled;
-
-    /// Live records first; what is read again in its turn, and whenever there are none.
-    fn poll_in_turn(&mut self, budget: PollBudget) -> Polled {
-        let due = self.turn().0 + 1 >= POLLS_PER_TURN;
-        let first = if due { self.poll_again(budget) } else { self.poll_live(budget) };
-        let (polled, again) = match first {
-            Polled::Idle if due => (self.poll_live(budget), false),
-            Polled::Idle => (self.poll_again(budget), true),
-            first => (first, due),
-        };
-        let turn = self.turn();
-        turn.0 = if again { 0 } else { (turn.0 + 1).min(POLLS_PER_TURN) };
-        polled
-    }
-}
+use engine::source::{Partition, Polled, Position, SourceBatch};
 
 /// A request and what is left of it.
 pub(crate) struct Rereading<R> {
@@ -150,62 +118,6 @@ mod tests {
     use engine::batch::build::{RawBuilder, raw_schema};
 
     use super::*;
-
-    const BUDGET: PollBudget = PollBudget { rows: 1, bytes: 1 };
-
-    /// Gives what is in its lists: `Fault` for live, `Idle` if empty.
-    #[derive(Default)]
-    struct Lists {
-        turn: Turn,
-        live: u32,
-        again: u32,
-    }
-
-    impl Twofold for Lists {
-        fn turn(&mut self) -> &mut Turn {
-            &mut self.turn
-        }
-
-        fn poll_live(&mut self, _budget: PollBudget) -> Polled {
-            polled(&mut self.live, "l")
-        }
-
-        fn poll_again(&mut self, _budget: PollBudget) -> Polled {
-            polled(&mut self.again, "a")
-        }
-    }
-
-    fn polled(left: &mut u32, what: &str) -> Polled {
-        match left.checked_sub(1) {
-            Some(fewer) => {
-                *left = fewer;
-                Polled::End(Partition { name: what.into(), ordinal: 0 })
-            }
-            None => Polled::Idle,
-        }
-    }
-
-    fn drain(lists: &mut Lists) -> String {
-        let mut seen = String::new();
-        while let Polled::End(partition) = lists.poll_in_turn(BUDGET) {
-            seen.push_str(&partition.name);
-        }
-        seen
-    }
-
-    #[test]
-    fn live_records_come_first_and_leave_every_fourth_poll() {
-        let lists = |live, again| Lists { live, again, ..Lists::default() };
-        assert_eq!(drain(&mut lists(9, 2)), "lllalllalll");
-        assert_eq!(drain(&mut lists(4, 4)), "lllalaaa");
-        assert_eq!(drain(&mut lists(0, 3)), "aaa");
-        assert_eq!(drain(&mut lists(6, 0)), "llllll");
-        // A turn that found nothing is not lost, and not saved up either.
-        let mut late = lists(9, 0);
-        assert_eq!(drain(&mut late), "lllllllll");
-        (late.live, late.again) = (4, 2);
-        assert_eq!(drain(&mut late), "alllal");
-    }
 
     fn part(ordinal: u32, next: u64, upto: u64) -> RereadPart {
         let (next, upto) = (Position::of_number(next), Position::of_number(upto));

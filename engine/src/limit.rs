@@ -18,6 +18,11 @@ pub const BATCH_BYTES_TARGET: usize = 256 * 1024;
 pub const ROW_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes a source may read ahead, per source and worker.
 pub const SOURCE_QUEUE_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes a source may read ahead of what it reads again, likewise.
+pub const REREAD_QUEUE_BYTES: u64 = 1024 * 1024;
+/// Rows that an epoch takes of what a source reads again, per worker. Then the epoch is closed early,
+/// so a back-fill makes epochs more, not longer: this many are closed within some 10 ms.
+pub const REREAD_ROWS_PER_EPOCH: usize = 8192;
 /// Batches one activation of an operator may take before it yields.
 pub const OPERATOR_BUDGET: usize = 64;
 /// Commands one worker applies between two steps.

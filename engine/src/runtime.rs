@@ -10,4 +10,5 @@ pub mod pump;
 pub mod queue;
 pub mod step;
 pub mod thread;
+mod turn;
 pub mod worker;

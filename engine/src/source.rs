@@ -126,8 +126,8 @@ pub trait Source: Send {
     fn open(&mut self, partition: &Partition, start: &Start) -> Result<(), Fault>;
     /// Opens the extra partition [`Reread::partition`]: the records of all open partitions once
     /// more, from the first still there up to where these stand now, or on from `saved`, the extra
-    /// partition's own position. It ends with [`Polled::End`]. Records that came before others of
-    /// their partition MUST come before them again, and the live partitions MUST NOT starve.
+    /// partition's own position. Its records come by [`Source::poll_again`] and end with
+    /// [`Polled::End`]. Records that came before others of their partition MUST come before them again.
     ///
     /// # Errors
     ///
@@ -136,8 +136,14 @@ pub trait Source: Send {
         let (_, name) = (saved, self.describe().name);
         Err(Fault::never(format!("{name} cannot be read again for \"{}\"", request.name)))
     }
-    /// Records of any open partition.
+    /// Records of any open partition, extra ones aside.
     fn poll(&mut self, budget: PollBudget, now: Moment) -> Polled;
+    /// Records of what is read again; [`Polled::Idle`] if that is nothing. Asked less often than
+    /// [`Source::poll`], and not at all while there is no room: live records go first.
+    fn poll_again(&mut self, budget: PollBudget, now: Moment) -> Polled {
+        let _ = (budget, now);
+        Polled::Idle
+    }
     /// Called after delivery, for copies of our positions outside (Kafka group offsets). Recovery
     /// never reads them.
     fn acknowledge(&mut self, positions: &[(Partition, Position)]);

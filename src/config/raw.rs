@@ -220,7 +220,7 @@ sections! {
         "scan.startup.mode" scan_startup_mode,
         /// For mode `timestamp`: milliseconds since 1970.
         "scan.startup.timestamp-millis" scan_startup_timestamp_millis,
-        /// What to do when Kafka no longer has the saved position: `stop` (default), `earliest`,
+        /// What to do when the topic no longer has the saved position: `stop` (default), `earliest`,
         /// `latest`.
         "on-lost-position" on_lost_position,
     }
@@ -239,7 +239,7 @@ sections! {
         "scan.startup.mode" scan_startup_mode,
         /// For mode `timestamp`: milliseconds since 1970.
         "scan.startup.timestamp-millis" scan_startup_timestamp_millis,
-        /// What to do when Kafka no longer has the saved position: `stop` (default), `earliest`,
+        /// What to do when the topic no longer has the saved position: `stop` (default), `earliest`,
         /// `latest`.
         "on-lost-position" on_lost_position,
     }
@@ -258,7 +258,7 @@ sections! {
         /// Where to begin without a saved position: `initial` or `earliest-offset`, which are one
         /// here: all of it (default).
         "scan.startup.mode" scan_startup_mode,
-        /// What to do when the saved position is lost: `stop` (default); with Kafka also `earliest`,
+        /// What to do when the saved position is lost: `stop` (default); with topics also `earliest`,
         /// `latest`; with MySQL also `snapshot` (the table is read again).
         "on-lost-position" on_lost_position,
         /// Name or address of the MySQL or MariaDB server.

@@ -72,5 +72,6 @@ fn topic_source(
         marks: warehouse.topics.clone(),
         until,
         snapshot: topic == TABLE_PROCESS,
+        on_lost_position: connectors::kafka::config::OnLostPosition::Stop,
     }
 }

@@ -178,7 +178,9 @@ impl<'a> Pacer<'a> {
 
     /// Records of all sources that may be read.
     fn fed(&self) -> u64 {
-        self.limits.iter().map(|limit| limit.load(Ordering::SeqCst)).sum()
+        // Without limits in the end.
+        let limits = self.limits.iter().map(|limit| limit.load(Ordering::SeqCst));
+        limits.fold(0, u64::saturating_add)
     }
 
     /// One step; `emitted` records are in the dataflow.

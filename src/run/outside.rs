@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use connectors::file::lines::LinesSourceFactory;
-use connectors::kafka::config::KafkaConfig;
+use connectors::kafka::config::{KafkaConfig, OnLostPosition};
 use connectors::kafka::murmur2;
 use connectors::kafka::sink::KafkaSinkFactory;
 use connectors::kafka::source::KafkaSourceFactory;
@@ -88,9 +88,9 @@ fn source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn SourceFact
     // The configuration counts from its beginning: without a part of it rows would go astray.
     let snapshot = name == TABLE_PROCESS;
     match checked.source(name) {
-        Some(SourcePlace::Embedded { topic, start }) => {
-            let partitions = partitions_of(name);
-            (embedded(inside, topic.clone(), partitions, snapshot), start.clone())
+        Some(SourcePlace::Embedded { topic, start, on_lost_position }) => {
+            let lost = (snapshot, *on_lost_position);
+            (embedded(inside, topic.clone(), partitions_of(name), lost), start.clone())
         }
         Some(SourcePlace::Kafka { config, start }) => {
             let mut config = config.clone();
@@ -112,7 +112,9 @@ fn source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn SourceFact
 fn dwd_source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn SourceFactory>, Start) {
     let topic = prefixed(checked, name);
     let factory = match &checked.topics.place {
-        TopicPlace::Embedded { partitions } => embedded(inside, topic, *partitions, false),
+        TopicPlace::Embedded { partitions } => {
+            embedded(inside, topic, *partitions, (false, OnLostPosition::Stop))
+        }
         TopicPlace::Kafka(config) => {
             let mut config = config.clone();
             config.topics = vec![topic];
@@ -126,10 +128,17 @@ fn embedded(
     inside: &Inside,
     topic: String,
     partitions: u32,
-    snapshot: bool,
+    (snapshot, on_lost_position): (bool, OnLostPosition),
 ) -> Arc<dyn SourceFactory> {
-    let (disk, marks) = (inside.disk.clone(), inside.topics.clone());
-    Arc::new(TopicSourceFactory { topic, partitions, disk, marks, until: None, snapshot })
+    Arc::new(TopicSourceFactory {
+        topic,
+        partitions,
+        disk: inside.disk.clone(),
+        marks: inside.topics.clone(),
+        until: None,
+        snapshot,
+        on_lost_position,
+    })
 }
 
 fn kafka(config: KafkaConfig) -> Arc<dyn SourceFactory> {

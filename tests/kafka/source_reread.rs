@@ -52,7 +52,11 @@ impl Given {
     fn until(&mut self, source: &mut KafkaSource, enough: impl Fn(&Given) -> bool) {
         let (waiting, budget) = (Waiting::new(), PollBudget { rows: 300, bytes: 1 << 20 });
         while !enough(self) {
-            match source.poll(budget, waiting.now()) {
+            let polled = match source.poll(budget, waiting.now()) {
+                Polled::Idle => source.poll_again(budget, waiting.now()),
+                polled => polled,
+            };
+            match polled {
                 Polled::Rows(batch) => self.take(batch),
                 Polled::Whole(partition, at) => {
                     self.whole.push((partition.name.to_string(), at.as_number().expect("offset")));

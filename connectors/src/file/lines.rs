@@ -29,7 +29,7 @@ use engine::source::{
     SourceFactory, Start,
 };
 
-use crate::reread::{Rereads, Turn, Twofold};
+use crate::reread::Rereads;
 
 /// What is kept of a line too long to be a record: enough to be recognised as one that is.
 const LINE_BYTES_KEPT: usize = ROW_BYTES_MAX + 1;
@@ -55,7 +55,6 @@ impl SourceFactory for LinesSourceFactory {
             setup: self.clone(),
             open: None,
             rereads: Rereads::new(),
-            turn: Turn::default(),
             schema: raw_schema(),
         }))
     }
@@ -65,7 +64,6 @@ struct LinesSource {
     setup: LinesSourceFactory,
     open: Option<Lines>,
     rereads: Rereads<Lines>,
-    turn: Turn,
     schema: Arc<Schema>,
 }
 
@@ -217,45 +215,6 @@ impl LinesSource {
     }
 }
 
-impl Twofold for LinesSource {
-    fn turn(&mut self) -> &mut Turn {
-        &mut self.turn
-    }
-
-    fn poll_live(&mut self, budget: PollBudget) -> Polled {
-        let partition = self.partition();
-        let Some(lines) = self.open.as_mut().filter(|lines| !lines.ended) else {
-            return Polled::Idle;
-        };
-        let limit = self.setup.limit.as_ref().map_or(u64::MAX, |at| at.load(Ordering::Acquire));
-        let mut builder = RawBuilder::new(&self.schema, partition.ordinal);
-        let ended = match lines.fill(budget, limit, &mut builder) {
-            Ok(ended) => ended,
-            Err(error) => return Polled::Fault(unreadable(&self.setup.path, &error)),
-        };
-        let next = lines.place.encode();
-        match builder.finish() {
-            Some(rows) => {
-                Polled::Rows(SourceBatch { partition, rows, next, boundary: !lines.snapshot })
-            }
-            None if ended && std::mem::take(&mut lines.snapshot) => Polled::Whole(partition, next),
-            None if ended => {
-                lines.ended = true;
-                Polled::End(partition)
-            }
-            None => Polled::Idle,
-        }
-    }
-
-    fn poll_again(&mut self, budget: PollBudget) -> Polled {
-        match self.read_again(budget) {
-            Ok(Some(batch)) => Polled::Rows(batch),
-            Ok(None) => self.rereads.end(),
-            Err(fault) => Polled::Fault(fault),
-        }
-    }
-}
-
 impl Source for LinesSource {
     fn describe(&self) -> Description {
         Description {
@@ -294,7 +253,36 @@ impl Source for LinesSource {
     }
 
     fn poll(&mut self, budget: PollBudget, _now: Moment) -> Polled {
-        self.poll_in_turn(budget)
+        let partition = self.partition();
+        let Some(lines) = self.open.as_mut().filter(|lines| !lines.ended) else {
+            return Polled::Idle;
+        };
+        let limit = self.setup.limit.as_ref().map_or(u64::MAX, |at| at.load(Ordering::Acquire));
+        let mut builder = RawBuilder::new(&self.schema, partition.ordinal);
+        let ended = match lines.fill(budget, limit, &mut builder) {
+            Ok(ended) => ended,
+            Err(error) => return Polled::Fault(unreadable(&self.setup.path, &error)),
+        };
+        let next = lines.place.encode();
+        match builder.finish() {
+            Some(rows) => {
+                Polled::Rows(SourceBatch { partition, rows, next, boundary: !lines.snapshot })
+            }
+            None if ended && std::mem::take(&mut lines.snapshot) => Polled::Whole(partition, next),
+            None if ended => {
+                lines.ended = true;
+                Polled::End(partition)
+            }
+            None => Polled::Idle,
+        }
+    }
+
+    fn poll_again(&mut self, budget: PollBudget, _now: Moment) -> Polled {
+        match self.read_again(budget) {
+            Ok(Some(batch)) => Polled::Rows(batch),
+            Ok(None) => self.rereads.end(),
+            Err(fault) => Polled::Fault(fault),
+        }
     }
 
     fn acknowledge(&mut self, _positions: &[(Partition, Position)]) {}

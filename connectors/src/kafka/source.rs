@@ -38,7 +38,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::config::{KafkaConfig, OnLostPosition};
 use super::watch::{Listener, Watch, fault_of_error};
-use crate::reread::{Rereads, Turn, Twofold};
+use crate::reread::Rereads;
 use client::Client;
 use discovery::Discovery;
 use inquiry::{Answer, Place, Question, Range};
@@ -97,7 +97,6 @@ pub struct KafkaSource {
     rereads: Rereads<()>,
     /// Requests that came before it was known where the live partitions begin.
     postponed: Vec<Reread>,
-    turn: Turn,
 }
 
 impl KafkaSource {
@@ -117,7 +116,6 @@ impl KafkaSource {
             client: None,
             rereads: Rereads::new(),
             postponed: Vec::new(),
-            turn: Turn::default(),
         }
     }
 
@@ -277,7 +275,11 @@ impl Source for KafkaSource {
     }
 
     fn poll(&mut self, budget: PollBudget, _now: Moment) -> Polled {
-        self.poll_in_turn(budget)
+        self.poll_live(budget)
+    }
+
+    fn poll_again(&mut self, budget: PollBudget, _now: Moment) -> Polled {
+        self.poll_extra(budget)
     }
 
     fn acknowledge(&mut self, positions: &[(Partition, Position)]) {

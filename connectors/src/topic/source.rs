@@ -4,13 +4,15 @@
 //! allowed. One poll reads at most one block (1 MiB, or one large record) of each partition, and no
 //! more once it has found records; so while the start is looked for by time, polls are idle though
 //! there is more to read. What retention removed is never passed over in silence: a position that
-//! is no longer there, or not yet, stops the job. Only what is read again begins with what is left.
+//! is no longer there, or not yet, stops the job, or is told as a fault where it shall go on without
+//! what is missing. Only what is read again begins with what is left.
 //!
 //! A topic may be a snapshot: then what was visible of a partition when it was opened lies in one
 //! epoch, so it has to fit into memory.
 
 mod reading;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,7 +30,8 @@ use engine::source::{
     SourceFactory, Start,
 };
 
-use crate::reread::{Rereads, Turn, Twofold, damaged};
+use crate::kafka::config::OnLostPosition;
+use crate::reread::{Rereads, damaged};
 use reading::{Chunk, Cut, Reading};
 
 /// Makes sources of one topic.
@@ -48,6 +51,8 @@ pub struct TopicSourceFactory {
     /// Whether what is visible of a partition when it is opened is a snapshot, of which no part may
     /// be seen without the rest.
     pub snapshot: bool,
+    /// What to do about a position that is no longer there.
+    pub on_lost_position: OnLostPosition,
 }
 
 impl SourceFactory for TopicSourceFactory {
@@ -75,7 +80,8 @@ struct TopicSource {
     /// Which open partition is asked next.
     next: usize,
     rereads: Rereads<Reading>,
-    turn: Turn,
+    /// Losses that are still to be told.
+    faults: VecDeque<Fault>,
     schema: Arc<Schema>,
 }
 
@@ -99,24 +105,41 @@ impl TopicSource {
             open: Vec::new(),
             next: 0,
             rereads: Rereads::new(),
-            turn: Turn::default(),
+            faults: VecDeque::new(),
             schema: raw_schema(),
         }
     }
 
-    fn live(&self, partition: &Partition, start: &Start) -> Result<Live, Fault> {
+    fn live(&mut self, partition: &Partition, start: &Start) -> Result<Live, Fault> {
         let mark = (self.visible)(partition.ordinal).unwrap_or_default();
         let (next, exact, since_ms) = match start {
             Start::Earliest => (0, false, None),
             Start::Latest => (mark.next_base, true, None),
             Start::Timestamp(since_ms) => (0, false, Some(*since_ms)),
-            Start::At(position) => (saved(partition, position, &mark)?, true, None),
+            Start::At(position) => match saved(partition, position)? {
+                next if next <= mark.next_base => (next, true, None),
+                next => {
+                    let has = format!("it ends at {}", mark.next_base);
+                    (self.go_on(lost(partition, next, &has), &mark)?, false, None)
+                }
+            },
         };
         let mut reading = Reading::open(&self.setup, partition.ordinal, next, mark);
         reading.since_ms = since_ms;
         let snapshot = self.setup.snapshot && !matches!(start, Start::At(_));
         let whole_at = snapshot.then_some(mark.next_base);
         Ok(Live { partition: partition.clone(), reading, exact, whole_at, ended: false })
+    }
+
+    /// Where to go on after this loss, which is told; or the fault that stops the job.
+    fn go_on(&mut self, lost: Fault, mark: &Mark) -> Result<u64, Fault> {
+        let (next, words) = match self.setup.on_lost_position {
+            OnLostPosition::Stop => return Err(lost),
+            OnLostPosition::Earliest => (0, "at the oldest record"),
+            OnLostPosition::Latest => (mark.next_base, "after the newest record"),
+        };
+        self.faults.push_back(Fault::later(format!("{}; going on {words}", lost.message)));
+        Ok(next)
     }
 
     /// Reads one block of an open partition, and gives the first records of it.
@@ -133,10 +156,18 @@ impl TopicSource {
         if let Some(whole) = live.whole(live.reading.next) {
             return Ok(whole);
         }
-        match live.block()? {
-            Some(block) => live.cut(&block, budget, &self.schema),
-            None => Ok(live.at_mark(last)),
+        let Some(block) = live.reading.block()? else { return Ok(live.at_mark(last)) };
+        if let Some(lost) = live.gap(&block) {
+            let (ordinal, mark) = (live.partition.ordinal, live.reading.mark());
+            let next = self.go_on(lost, &mark)?;
+            let live = &mut self.open[index];
+            live.exact = false;
+            if next > block.header.base {
+                live.reading = Reading::open(&self.setup, ordinal, next, mark);
+                return Ok(Polled::Idle);
+            }
         }
+        self.open[index].cut(&block, budget, &self.schema)
     }
 
     /// Records of the re-reading under way; `None` at its end.
@@ -164,14 +195,11 @@ impl TopicSource {
 }
 
 impl Live {
-    fn block(&mut self) -> Result<Option<Block>, Fault> {
-        let block = self.reading.block()?;
-        let base = block.as_ref().map_or(self.reading.next, |block| block.header.base);
-        if self.exact && base > self.reading.next {
-            let first = format!("it begins at {base}");
-            return Err(lost(&self.partition, self.reading.next, &first));
-        }
-        Ok(block)
+    /// What is missing before this block.
+    fn gap(&self, block: &Block) -> Option<Fault> {
+        let base = block.header.base;
+        let gap = self.exact && base > self.reading.next;
+        gap.then(|| lost(&self.partition, self.reading.next, &format!("it begins at {base}")))
     }
 
     fn cut(
@@ -209,54 +237,21 @@ impl Live {
     }
 }
 
-/// A saved position, if it can be one of this partition.
-fn saved(partition: &Partition, saved: &Position, mark: &Mark) -> Result<u64, Fault> {
-    let offset = saved.as_number().ok_or_else(|| {
+/// A saved position, if it can be one of a topic.
+fn saved(partition: &Partition, saved: &Position) -> Result<u64, Fault> {
+    saved.as_number().ok_or_else(|| {
         let bytes = saved.0.len();
         Fault::never(format!("position of \"{}\" is no offset: {bytes} bytes", partition.name))
-    })?;
-    if offset > mark.next_base {
-        return Err(lost(partition, offset, &format!("it ends at {}", mark.next_base)));
-    }
-    Ok(offset)
+    })
 }
 
 fn lost(partition: &Partition, offset: u64, has: &str) -> Fault {
     let message =
         format!("position {offset} of topic partition \"{}\" is lost: {has}", partition.name);
     Fault::never(message).with_hint(
-        "retention removed it or the topic was made anew; start the job afresh, or restore the topic",
+        "retention removed it or the topic was made anew; on-lost-position = earliest or latest goes \
+         on without what is missing",
     )
-}
-
-impl Twofold for TopicSource {
-    fn turn(&mut self) -> &mut Turn {
-        &mut self.turn
-    }
-
-    fn poll_live(&mut self, budget: PollBudget) -> Polled {
-        for _ in 0..self.open.len() {
-            let live = &mut self.open[self.next];
-            if let Some(chunk) = live.reading.take() {
-                return live.batch(chunk);
-            }
-            self.next = (self.next + 1) % self.open.len();
-            match self.read(self.next, budget) {
-                Ok(Polled::Idle) => {}
-                Ok(polled) => return polled,
-                Err(fault) => return Polled::Fault(fault),
-            }
-        }
-        Polled::Idle
-    }
-
-    fn poll_again(&mut self, budget: PollBudget) -> Polled {
-        match self.read_again(budget) {
-            Ok(Some(batch)) => Polled::Rows(batch),
-            Ok(None) => self.rereads.end(),
-            Err(fault) => Polled::Fault(fault),
-        }
-    }
 }
 
 impl Source for TopicSource {
@@ -288,7 +283,30 @@ impl Source for TopicSource {
     }
 
     fn poll(&mut self, budget: PollBudget, _now: Moment) -> Polled {
-        self.poll_in_turn(budget)
+        if let Some(fault) = self.faults.pop_front() {
+            return Polled::Fault(fault);
+        }
+        for _ in 0..self.open.len() {
+            let live = &mut self.open[self.next];
+            if let Some(chunk) = live.reading.take() {
+                return live.batch(chunk);
+            }
+            self.next = (self.next + 1) % self.open.len();
+            match self.read(self.next, budget) {
+                Ok(Polled::Idle) => {}
+                Ok(polled) => return polled,
+                Err(fault) => return Polled::Fault(fault),
+            }
+        }
+        Polled::Idle
+    }
+
+    fn poll_again(&mut self, budget: PollBudget, _now: Moment) -> Polled {
+        match self.read_again(budget) {
+            Ok(Some(batch)) => Polled::Rows(batch),
+            Ok(None) => self.rereads.end(),
+            Err(fault) => Polled::Fault(fault),
+        }
     }
 
     /// What is acknowledged is saved, so no later generation begins before it.

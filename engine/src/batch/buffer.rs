@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Live bytes of a process: the third brake (specification 17.3). Every [`Buffer`] adds its size
-/// when made and subtracts it when dropped, so the sum is exact, stashed rows included.
+/// when made and subtracts it when dropped, so the sum is exact, stashed rows included. What counts
+/// is the memory taken, not how much of it is filled.
 #[derive(Debug, Default)]
 pub struct Budget {
     live: AtomicU64,
@@ -48,7 +49,7 @@ impl Buffer {
     /// Takes `bytes` and counts them against `budget`.
     pub fn new(bytes: Vec<u8>, budget: Option<Arc<Budget>>) -> Self {
         if let Some(budget) = &budget {
-            budget.live.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            budget.live.fetch_add(bytes.capacity() as u64, Ordering::Relaxed);
         }
         Self { bytes, budget }
     }
@@ -56,7 +57,7 @@ impl Buffer {
     /// Counts the bytes against `budget` from now on.
     pub(crate) fn attach(&mut self, budget: &Arc<Budget>) {
         if self.budget.is_none() {
-            budget.live.fetch_add(self.bytes.len() as u64, Ordering::Relaxed);
+            budget.live.fetch_add(self.bytes.capacity() as u64, Ordering::Relaxed);
             self.budget = Some(budget.clone());
         }
     }
@@ -75,7 +76,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(budget) = &self.budget {
-            budget.live.fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
+            budget.live.fetch_sub(self.bytes.capacity() as u64, Ordering::Relaxed);
         }
     }
 }

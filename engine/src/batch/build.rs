@@ -71,6 +71,19 @@ impl BatchBuilder {
         builder
     }
 
+    /// Takes the memory of so many rows at once, for what is known of them beforehand.
+    pub fn reserve(&mut self, rows: usize) {
+        for column in &mut self.columns {
+            match column {
+                Column::Slice(slices) => slices.reserve(rows),
+                Column::Int(values) => values.reserve(rows),
+            }
+        }
+        self.regions.reserve(rows);
+        self.orders.reserve(rows);
+        self.times.reserve(rows);
+    }
+
     /// Number of finished rows.
     pub fn len(&self) -> usize {
         self.regions.len()
@@ -236,10 +249,10 @@ impl BatchBuilder {
             return None;
         }
         let mut next = Self::new(&self.schema);
-        // The next batch will be as large: no growing from nothing.
-        next.body.reserve(self.body.len());
-        next.regions.reserve(self.regions.len());
-        next.orders.reserve(self.orders.len());
+        // The next batch will be as large: no growing from nothing, and an eighth more, because one
+        // row too many would double it.
+        next.body.reserve(self.body.len() + self.body.len() / 8);
+        next.reserve(self.len() + self.len() / 8);
         std::mem::replace(self, next).finish(budget)
     }
 }

@@ -1,7 +1,7 @@
 //! The controller: the only writer of commands, and the coordinator of epochs.
 //!
 //! It closes the open epoch when the interval has passed, when the in-flight budget is closed, or
-//! when it is asked to; a group with too many incomplete epochs, or too much undelivered, is
+//! when it is asked to; in one group alone when a back-fill there has had its share of it. A group with too many incomplete epochs, or too much undelivered, is
 //! withheld and cuts later. It starts the sources of a job only after the job's sinks have finished
 //! what an earlier generation had planned.
 
@@ -86,6 +86,7 @@ pub(crate) struct ControllerSetup {
     pub(crate) waker: Waker,
     pub(crate) random: Random,
     pub(crate) source_queue_bytes: u64,
+    pub(crate) reread_rows: usize,
     pub(crate) points: CrashPoints,
     pub(crate) log: EventLog,
 }
@@ -266,9 +267,23 @@ impl Controller {
     /// Whether the open epoch should close now, of its own accord.
     fn is_due(&self, now: Moment) -> bool {
         let early =
-            self.setup.budget.is_closed() && now.tick_us >= self.closed_at + EARLY_CLOSE_MS * 1000;
+            self.setup.budget.is_filling() && now.tick_us >= self.closed_at + EARLY_CLOSE_MS * 1000;
         let full = self.setup.epoch.rows_max.is_some_and(|rows| self.rows_of_epoch() >= rows);
         now.reached(self.close_at) || early || full
+    }
+
+    /// Groups whose epoch should end before the others'.
+    fn closing_alone(&self, now: Moment) -> BTreeSet<Arc<str>> {
+        if now.tick_us < self.closed_at + EARLY_CLOSE_MS * 1000 {
+            return BTreeSet::new();
+        }
+        let wants = self.groups.iter().filter(|group| group.wants_cut(now));
+        let mut names: BTreeSet<_> = wants.map(|group| group.name.clone()).collect();
+        if !names.is_empty() {
+            let closable = self.closable();
+            names.retain(|name| closable.contains(name));
+        }
+        names
     }
 
     fn rows_of_epoch(&self) -> u64 {
@@ -278,7 +293,14 @@ impl Controller {
     fn close_now(&mut self, request: CloseRequest, now: Moment) -> u64 {
         let names = self.groups.iter().map(|group| group.name.clone()).collect();
         let stamp = request.next_stamp_ms.unwrap_or_else(|| self.next_stamp(now));
+        self.restart_interval(now);
         self.close(&names, stamp, true, now)
+    }
+
+    /// Closes of their own accord are counted from here.
+    fn restart_interval(&mut self, now: Moment) {
+        self.emitted_before = self.setup.emitted.load(Ordering::Relaxed);
+        self.close_at = now.tick_after_ms(self.setup.epoch.interval_ms.unwrap_or(u64::MAX / 2000));
     }
 
     /// Groups that may close: a withheld one keeps its epoch open and cuts later.
@@ -309,8 +331,6 @@ impl Controller {
         self.open += 1;
         self.stamp_ms = next_stamp_ms;
         self.closed_at = now.tick_us;
-        self.emitted_before = self.setup.emitted.load(Ordering::Relaxed);
-        self.close_at = now.tick_after_ms(self.setup.epoch.interval_ms.unwrap_or(u64::MAX / 2000));
         let cut = Cut { epoch, next: self.open, next_stamp_ms, jobs: jobs.into() };
         self.order(|_worker| Order::Close(cut.clone()));
         epoch
@@ -449,8 +469,14 @@ impl Machine for Controller {
             let (names, stamp) = (self.closable(), self.next_stamp(now));
             // With every group withheld the epoch stays open; a completion wakes us.
             if !names.is_empty() || self.groups.is_empty() {
+                self.restart_interval(now);
                 self.close(&names, stamp, false, now);
             }
+        }
+        let names = if self.stopping { BTreeSet::new() } else { self.closing_alone(now) };
+        if !names.is_empty() {
+            let stamp = self.next_stamp(now);
+            self.close(&names, stamp, false, now);
         }
         self.finish_ended(now);
         self.finish_cancels();

@@ -24,7 +24,7 @@ use crate::checkpoint::writer::{Destination, OpenBlock, WriterItem};
 use crate::codec::Encoder;
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
-use crate::graph::plan::{CollectSpec, Feed, SinkTarget};
+use crate::graph::plan::{CollectSpec, Feed, Partitioner, SinkTarget};
 use crate::outbox::rows::{Op, OutRow, RowWriter};
 use crate::runtime::current;
 
@@ -66,15 +66,65 @@ pub(crate) fn collect<'s>(
 
 struct OpenEpoch {
     hold: Hold,
-    blocks: BTreeMap<Destination, RowWriter>,
+    /// By number of the destination.
+    blocks: Vec<RowWriter>,
     /// Rows that are the job's result.
     results: u64,
+}
+
+/// The destinations of a sink, numbered: an outbox is one, topics have one for each partition.
+enum Places {
+    Outbox,
+    Topics {
+        partitioner: Partitioner,
+        /// By topic: the number of its first partition, and how many there are.
+        topics: Vec<(usize, u32)>,
+        all: Vec<Destination>,
+    },
+}
+
+impl Places {
+    fn of(target: &SinkTarget) -> Self {
+        let SinkTarget::Topics(specs, partitioner) = target else { return Self::Outbox };
+        let (mut topics, mut all) = (Vec::new(), Vec::new());
+        for (topic, spec) in (0..).zip(specs) {
+            topics.push((all.len(), spec.partitions));
+            let partitions = 0..spec.partitions;
+            all.extend(partitions.map(|partition| Destination::Topic { topic, partition }));
+        }
+        Self::Topics { partitioner: *partitioner, topics, all }
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::Outbox => 1,
+            Self::Topics { all, .. } => all.len(),
+        }
+    }
+
+    fn of_row(&self, row: &OutRow<'_>) -> usize {
+        match self {
+            Self::Outbox => 0,
+            Self::Topics { partitioner, topics, .. } => {
+                let bytes = row.key.or(row.value).unwrap_or_default();
+                let (first, partitions) = topics[usize::from(row.target)];
+                first + usize::try_from(partitioner(bytes, partitions)).expect("32 bits fit")
+            }
+        }
+    }
+
+    fn destination(&self, place: usize) -> Destination {
+        match self {
+            Self::Outbox => Destination::Outbox,
+            Self::Topics { all, .. } => all[place],
+        }
+    }
 }
 
 struct CollectStage {
     context: Rc<JobContext>,
     name: OperatorName,
-    target: SinkTarget,
+    places: Places,
     feeds: Vec<Feed>,
     epochs: BTreeMap<u64, OpenEpoch>,
     key: Vec<u8>,
@@ -87,7 +137,7 @@ impl CollectStage {
         Self {
             context: context.clone(),
             name: context.name(uid),
-            target: spec.target.clone(),
+            places: Places::of(&spec.target),
             feeds: spec.feeds.clone(),
             epochs: BTreeMap::new(),
             key: Vec::new(),
@@ -101,10 +151,10 @@ impl CollectStage {
         epoch: u64,
         retain: impl FnOnce() -> Vec<timely::dataflow::operators::Capability<u64>>,
     ) {
-        let Self { epochs, context, name, .. } = self;
+        let Self { epochs, context, name, places, .. } = self;
         epochs.entry(epoch).or_insert_with(|| {
             let hold = context.worker.hold(name, HoldReason::Pending, retain());
-            OpenEpoch { hold, blocks: BTreeMap::new(), results: 0 }
+            OpenEpoch { hold, blocks: vec![RowWriter::new(); places.count()], results: 0 }
         });
     }
 
@@ -152,31 +202,20 @@ impl CollectStage {
     }
 
     fn write(&mut self, epoch: u64, row: &OutRow<'_>) {
-        let destination = self.destination(row);
+        let place = self.places.of_row(row);
         let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
-        let writer = open.blocks.entry(destination).or_default();
+        let writer = &mut open.blocks[place];
         // Where one block became full, the next one will: it gets its memory at once.
         let full = (!writer.has_room_for(row))
             .then(|| std::mem::replace(writer, RowWriter::for_a_full_block()));
         writer.push(row);
         if let Some(full) = full {
-            self.send(epoch, destination, full);
+            self.send(epoch, place, full);
         }
     }
 
-    fn destination(&self, row: &OutRow<'_>) -> Destination {
-        match &self.target {
-            SinkTarget::Topics(topics, partitioner) => {
-                let bytes = row.key.or(row.value).unwrap_or_default();
-                let partitions = topics[usize::from(row.target)].partitions;
-                let partition = partitioner(bytes, partitions);
-                Destination::Topic { topic: row.target, partition }
-            }
-            SinkTarget::Outside(_) => Destination::Outbox,
-        }
-    }
-
-    fn send(&self, epoch: u64, destination: Destination, writer: RowWriter) {
+    fn send(&self, epoch: u64, place: usize, writer: RowWriter) {
+        let destination = self.places.destination(place);
         let (job, sink) = (self.name.job.clone(), self.name.uid.clone());
         let shard = u16::try_from(self.context.worker.index).expect("at most 1024 workers");
         let rows = writer.rows();
@@ -187,8 +226,9 @@ impl CollectStage {
 
     fn close(&mut self, epoch: u64) -> (Hold, Option<Piece>) {
         let open = self.epochs.remove(&epoch).expect("the caller saw it");
-        for (destination, writer) in open.blocks {
-            self.send(epoch, destination, writer);
+        let filled = open.blocks.into_iter().enumerate().filter(|(_, writer)| !writer.is_empty());
+        for (place, writer) in filled {
+            self.send(epoch, place, writer);
         }
         self.counters.add("records_out", open.results);
         let counts = self.counters.take();

@@ -219,7 +219,8 @@ impl DecodeStage {
 
     fn rows(&mut self, partition: &Partition, input: &Batch, stamp: i64, made: &mut Made) {
         self.counters.add("records_in", input.len() as u64);
-        let rows = BatchBuilder::over(self.decoder.schema(), input);
+        let mut rows = BatchBuilder::over(self.decoder.schema(), input);
+        rows.reserve(input.len());
         let mut decoded = Decoded { rows, dead: Vec::new(), counters: &mut self.counters };
         self.decoder.decode(input, &mut decoded);
         let Decoded { rows, dead, .. } = decoded;

@@ -93,12 +93,20 @@ fn split_batch(batch: &Arc<Batch>, route: &Route, peers: usize, mut give: impl F
         let copy = |target: usize| Routed { target: target as u64, batch: batch.clone() };
         return (0..peers).map(copy).for_each(give);
     }
+    // Keys spread evenly, and a quarter more than an even share.
+    let share = |all: usize| all / peers + all / peers / 4 + 1;
+    let begin = || {
+        let mut builder = BatchBuilder::new(batch.schema());
+        builder.reserve(share(batch.len()));
+        builder.body().reserve(share(batch.bytes()));
+        builder
+    };
     let mut key = Vec::new();
     for row in batch.rows() {
         key.clear();
         route.write_key(row, &mut key);
         let target = worker_of_group(key_group(&key), peers);
-        targets[target].get_or_insert_with(|| BatchBuilder::new(batch.schema())).copy(row);
+        targets[target].get_or_insert_with(begin).copy(row);
     }
     for (target, builder) in targets.into_iter().enumerate() {
         if let Some(batch) = builder.and_then(|builder| builder.finish(budget.as_ref())) {

@@ -3,6 +3,9 @@
 //! The operator holds one capability, at the open epoch. At a cut it emits the positions of what it
 //! *emitted* (not of what was polled) and moves on; rows and cut travel in one channel, so whoever
 //! reads it sees exactly the rows before the cut, before it.
+//!
+//! What is read again comes in small shares, one for each epoch, and asks for the end of the epoch
+//! once its share is used up: a back-fill never makes the live records wait for a long epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -73,10 +76,14 @@ pub(crate) fn source<'s>(
     let waiting = {
         let (worker, job) = (context.worker.clone(), context.job.clone());
         let (cut, divisible) = (operator.cut_epoch.clone(), operator.divisible.clone());
+        let share = operator.share.clone();
         move || {
             let cut_due = worker.epochs.borrow().cut_from(&job, cut.get()).is_some();
             let may_take = !divisible.get() || !worker.budget.is_closed();
-            (cut_due && divisible.get()) || (queue.has_items() && may_take)
+            let may_take_again = may_take && share.get() > 0;
+            (cut_due && divisible.get())
+                || (queue.has_live() && may_take)
+                || (may_take_again && queue.has_again())
         }
     };
     context.wake(activator, waiting);
@@ -107,11 +114,14 @@ struct SourceOperator {
     undiscovered: bool,
     /// Whether a cut is allowed now; for whoever wakes this operator.
     divisible: Rc<std::cell::Cell<bool>>,
+    /// Rows of what is read again that this epoch may still take.
+    share: Rc<std::cell::Cell<usize>>,
 }
 
 impl SourceOperator {
     fn new(context: Rc<JobContext>, queue: Arc<SourceQueue>) -> Self {
         let divisible = Rc::new(std::cell::Cell::new(!queue.snapshot));
+        let share = Rc::new(std::cell::Cell::new(queue.reread_rows));
         Self {
             context,
             undiscovered: true,
@@ -120,6 +130,7 @@ impl SourceOperator {
             cut_epoch: Rc::default(),
             undivided: BTreeSet::new(),
             divisible,
+            share,
         }
     }
 
@@ -143,7 +154,10 @@ impl SourceOperator {
             if self.at_boundary() && self.context.worker.budget.is_closed() {
                 return false;
             }
-            let Some(item) = self.queue.take() else { break };
+            // First, so that live records which never end do not starve it.
+            let again = if taken == 0 { self.take_again() } else { None };
+            let next = again.or_else(|| self.queue.take()).or_else(|| self.take_again());
+            let Some(item) = next else { break };
             taken += 1;
             self.take(item, hold, give);
         }
@@ -152,6 +166,22 @@ impl SourceOperator {
             _ => {}
         }
         taken == OPERATOR_BUDGET
+    }
+
+    /// Something that is read again, while the epoch's share lasts.
+    fn take_again(&self) -> Option<SourceItem> {
+        let left = self.share.get();
+        if left == 0 {
+            return None;
+        }
+        let item = self.queue.take_again()?;
+        if let SourceItem::Rows(batch) = &item {
+            self.share.set(left.saturating_sub(batch.rows.len()));
+            if self.share.get() == 0 {
+                self.queue.want_cut(true);
+            }
+        }
+        Some(item)
     }
 
     fn due_cut(&self) -> Option<(u64, u64)> {
@@ -211,5 +241,7 @@ impl SourceOperator {
         self.partitions.retain(|partition, at| !(at.ended && Reread::of(partition).is_some()));
         hold.downgrade(next);
         self.cut_epoch.set(next);
+        self.share.set(self.queue.reread_rows);
+        self.queue.want_cut(false);
     }
 }

@@ -27,7 +27,8 @@ use crate::epoch::stall::StallDetector;
 use crate::error::Fatal;
 use crate::event::{Event, EventLog};
 use crate::limit::{
-    HASH_VERSION, INFLIGHT_BYTES_MAX, KEY_GROUPS, LAYOUT_VERSION, RESERVE_BYTES, SOURCE_QUEUE_BYTES,
+    HASH_VERSION, INFLIGHT_BYTES_MAX, KEY_GROUPS, LAYOUT_VERSION, REREAD_ROWS_PER_EPOCH,
+    RESERVE_BYTES, SOURCE_QUEUE_BYTES,
 };
 use crate::outbox::log::LogOptions;
 use crate::random::Random;
@@ -44,6 +45,8 @@ pub struct ProcessSettings {
     pub inflight_bytes_max: u64,
     /// Bytes a source reads ahead, per worker.
     pub source_queue_bytes: u64,
+    /// Rows an epoch takes of what a source reads again, per worker.
+    pub reread_rows: usize,
     /// How logs are written.
     pub log: LogOptions,
     /// How much of embedded topics is kept; all, unless told otherwise.
@@ -72,6 +75,7 @@ impl ProcessSettings {
             epoch,
             inflight_bytes_max: INFLIGHT_BYTES_MAX,
             source_queue_bytes: SOURCE_QUEUE_BYTES,
+            reread_rows: REREAD_ROWS_PER_EPOCH,
             log: LogOptions::default(),
             retention: Retention::default(),
             reserve_bytes: RESERVE_BYTES,
@@ -192,6 +196,7 @@ impl Process {
             waker: controller_waker,
             random,
             source_queue_bytes: settings.source_queue_bytes,
+            reread_rows: settings.reread_rows,
             points,
             log: settings.events.clone(),
         });

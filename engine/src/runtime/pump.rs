@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::queue::{SourceItem, SourceQueue};
 use super::step::{Inbox, Machine, Step, Waker};
+use super::turn::{Room, Turn};
 use crate::checkpoint::piece::PositionRecord;
 use crate::clock::Moment;
 use crate::control::event::{ControlEvent, FaultReport};
@@ -66,6 +67,7 @@ pub(crate) struct Pump {
     rereads: BTreeMap<Arc<str>, Reread>,
     /// Requests that wait until the partitions are known.
     ordered: VecDeque<Reread>,
+    turn: Turn,
 }
 
 impl Pump {
@@ -78,6 +80,7 @@ impl Pump {
                 .collect(),
             rereads: BTreeMap::new(),
             ordered: VecDeque::new(),
+            turn: Turn::default(),
             setup,
             source,
             open: BTreeMap::new(),
@@ -205,11 +208,9 @@ impl Pump {
     }
 
     fn poll(&mut self, now: Moment) -> Result<Step, Fault> {
-        if self.setup.queues.iter().any(|queue| !queue.has_room()) {
-            return Ok(Step::IdleUntil(now.tick_after_ms(IDLE_POLL_MS)));
-        }
         let budget = PollBudget { rows: BATCH_ROWS_TARGET, bytes: BATCH_BYTES_TARGET };
-        match self.source.poll(budget, now) {
+        let room = self.room();
+        match self.turn.poll(self.source.as_mut(), room, budget, now) {
             Polled::Rows(batch) => {
                 let worker = self.open[&batch.partition];
                 self.setup.queues[worker].push(SourceItem::Rows(batch));
@@ -231,6 +232,16 @@ impl Pump {
             Polled::Idle => Ok(Step::IdleUntil(now.tick_after_ms(IDLE_POLL_MS))),
             Polled::Fault(fault) => Err(fault),
         }
+    }
+
+    /// A poll may bring records for any worker: it needs room with all of them.
+    fn room(&self) -> Room {
+        let mut room = Room { live: true, again: true };
+        for (live, again) in self.setup.queues.iter().map(|queue| queue.room()) {
+            room.live &= live;
+            room.again &= again;
+        }
+        room
     }
 
     fn report_end(&mut self) {

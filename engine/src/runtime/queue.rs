@@ -1,10 +1,15 @@
 //! The bounded queue between a source's pump and the source operator of one worker.
+//!
+//! It has two lanes, live records and what is read again, so that neither waits behind the other.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use super::step::Waker;
 use crate::checkpoint::piece::PositionRecord;
+use crate::limit::REREAD_QUEUE_BYTES;
+use crate::source::reread::Reread;
 use crate::source::{Partition, Position, SourceBatch};
 
 /// What the pump hands over, in order.
@@ -24,17 +29,60 @@ pub(crate) enum SourceItem {
     Replaced(Partition),
 }
 
-#[derive(Debug, Default)]
-struct Queued {
+/// Items in order.
+#[derive(Debug)]
+struct Lane {
     items: VecDeque<SourceItem>,
     bytes: u64,
+    bytes_max: u64,
 }
 
-/// Bounded in bytes (the first brake): the pump asks [`SourceQueue::has_room`] before it polls.
+impl Lane {
+    fn new(bytes_max: u64) -> Self {
+        Self { items: VecDeque::new(), bytes: 0, bytes_max }
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes < self.bytes_max
+    }
+
+    fn push(&mut self, item: SourceItem) {
+        self.bytes += size_of_item(&item);
+        self.items.push_back(item);
+    }
+
+    /// The first item, and whether there is room only now.
+    fn pop(&mut self) -> Option<(SourceItem, bool)> {
+        let was_full = !self.has_room();
+        let item = self.items.pop_front()?;
+        self.bytes -= size_of_item(&item);
+        Some((item, was_full && self.has_room()))
+    }
+}
+
+#[derive(Debug)]
+struct Lanes {
+    live: Lane,
+    again: Lane,
+}
+
+/// How much goes through a queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueueLimits {
+    /// Bytes of live records that wait in it.
+    pub(crate) live_bytes: u64,
+    /// Rows an epoch takes of what is read again.
+    pub(crate) reread_rows: usize,
+}
+
+/// Bounded in bytes (the first brake): the pump asks for room before it polls.
 #[derive(Debug)]
 pub(crate) struct SourceQueue {
-    inner: Mutex<Queued>,
-    bytes_max: u64,
+    inner: Mutex<Lanes>,
+    /// The epoch has taken its share of what is read again.
+    wants_cut: AtomicBool,
+    /// Rows an epoch takes of what is read again.
+    pub(crate) reread_rows: usize,
     /// Partitions without saved position begin with a snapshot.
     pub(crate) snapshot: bool,
     worker: Waker,
@@ -42,41 +90,85 @@ pub(crate) struct SourceQueue {
 }
 
 impl SourceQueue {
-    pub(crate) fn new(bytes_max: u64, snapshot: bool, worker: Waker, pump: Waker) -> Self {
-        Self { inner: Mutex::default(), bytes_max, snapshot, worker, pump }
+    pub(crate) fn new(limits: QueueLimits, snapshot: bool, worker: Waker, pump: Waker) -> Self {
+        let QueueLimits { live_bytes, reread_rows } = limits;
+        let (live, again) = (Lane::new(live_bytes), Lane::new(REREAD_QUEUE_BYTES));
+        let (inner, wants_cut) = (Mutex::new(Lanes { live, again }), AtomicBool::new(false));
+        Self { inner, wants_cut, reread_rows, snapshot, worker, pump }
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.lock().bytes < self.bytes_max
+    /// Whether there is room for live records, and for what is read again.
+    pub(crate) fn room(&self) -> (bool, bool) {
+        let lanes = self.lock();
+        (lanes.live.has_room(), lanes.again.has_room())
     }
 
     pub(crate) fn has_items(&self) -> bool {
-        !self.lock().items.is_empty()
+        self.has_live() || self.has_again()
+    }
+
+    pub(crate) fn has_live(&self) -> bool {
+        !self.lock().live.items.is_empty()
+    }
+
+    pub(crate) fn has_again(&self) -> bool {
+        !self.lock().again.items.is_empty()
     }
 
     pub(crate) fn push(&self, item: SourceItem) {
-        let mut queued = self.lock();
-        queued.bytes += size_of_item(&item);
-        queued.items.push_back(item);
-        drop(queued);
+        let again = item.is_again();
+        let mut lanes = self.lock();
+        let lane = if again { &mut lanes.again } else { &mut lanes.live };
+        lane.push(item);
+        drop(lanes);
         self.worker.wake();
     }
 
+    /// The next item of the source's own partitions.
     pub(crate) fn take(&self) -> Option<SourceItem> {
-        let mut queued = self.lock();
-        let was_full = queued.bytes >= self.bytes_max;
-        let item = queued.items.pop_front()?;
-        queued.bytes -= size_of_item(&item);
-        let has_room = queued.bytes < self.bytes_max;
-        drop(queued);
-        if was_full && has_room {
+        self.taken(self.lock().live.pop())
+    }
+
+    /// The next item of extra partitions.
+    pub(crate) fn take_again(&self) -> Option<SourceItem> {
+        self.taken(self.lock().again.pop())
+    }
+
+    fn taken(&self, popped: Option<(SourceItem, bool)>) -> Option<SourceItem> {
+        let (item, has_room_now) = popped?;
+        if has_room_now {
             self.pump.wake();
         }
         Some(item)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queued> {
+    /// Asks for the end of the epoch, or takes that back.
+    pub(crate) fn want_cut(&self, wants: bool) {
+        self.wants_cut.store(wants, Ordering::Release);
+    }
+
+    /// Whether the epoch should end, so that more may be read again.
+    pub(crate) fn wants_cut(&self) -> bool {
+        self.wants_cut.load(Ordering::Acquire)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lanes> {
         self.inner.lock().expect("nothing panics under this lock")
+    }
+}
+
+impl SourceItem {
+    /// Whether it belongs to an extra partition.
+    fn is_again(&self) -> bool {
+        let partition = match self {
+            Self::Discovered => return false,
+            Self::Rows(batch) => &batch.partition,
+            Self::Opened(partition, _)
+            | Self::Whole(partition, _)
+            | Self::Replaced(partition)
+            | Self::End(partition) => partition,
+        };
+        Reread::of(partition).is_some()
     }
 }
 

@@ -107,7 +107,7 @@ impl RecordSource {
         Polled::Rows(SourceBatch { partition, rows, next: Position::of_number(upto), boundary })
     }
 
-    fn poll_again(&mut self, chosen: usize, burst: u64) -> Polled {
+    fn poll_extra(&mut self, chosen: usize, burst: u64) -> Polled {
         let (request, at) = &mut self.again[chosen];
         let partition = request.partition();
         let Some(part) = at.parts.iter_mut().find(|part| part.next < part.upto) else {
@@ -189,11 +189,6 @@ impl Source for RecordSource {
         }
         let live: Vec<u32> =
             self.open.iter().filter(|(_, live)| !live.ended).map(|(n, _)| *n).collect();
-        if !self.again.is_empty() && (live.is_empty() || random.one_in(4)) {
-            let (chosen, burst) = (random.index(self.again.len()), 1 + random.below(20));
-            drop(random);
-            return self.poll_again(chosen, burst);
-        }
         if live.is_empty() {
             return Polled::Idle;
         }
@@ -201,6 +196,16 @@ impl Source for RecordSource {
         let burst = 1 + random.below(20);
         drop(random);
         self.poll_live(ordinal, burst)
+    }
+
+    fn poll_again(&mut self, _budget: PollBudget, _now: Moment) -> Polled {
+        let mut random = self.records.random.lock().expect("one thread");
+        if self.again.is_empty() || random.one_in(4) {
+            return Polled::Idle;
+        }
+        let (chosen, burst) = (random.index(self.again.len()), 1 + random.below(20));
+        drop(random);
+        self.poll_extra(chosen, burst)
     }
 
     fn acknowledge(&mut self, _positions: &[(Partition, Position)]) {}
@@ -280,7 +285,7 @@ mod tests {
     fn again(source: &mut dyn Source, request: &Reread) -> (Vec<u64>, Vec<Position>) {
         let (mut numbers, mut positions) = (Vec::new(), Vec::new());
         loop {
-            match source.poll(BUDGET, Moment::default()) {
+            match source.poll_again(BUDGET, Moment::default()) {
                 Polled::Rows(batch) if batch.partition == request.partition() => {
                     numbers.extend(batch.rows.rows().map(|row| row.order().position));
                     positions.push(batch.next);
@@ -318,7 +323,7 @@ mod tests {
         source.reread(&request(2), None).unwrap();
         assert_eq!(again(source.as_mut(), &request(2)).0.len(), 20);
         for _ in 0..100 {
-            let polled = source.poll(BUDGET, Moment::default());
+            let polled = source.poll_again(BUDGET, Moment::default());
             let first =
                 matches!(polled, Polled::End(partition) if partition == request(1).partition());
             assert!(!first, "the earlier one is gone");

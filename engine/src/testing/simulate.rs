@@ -140,6 +140,8 @@ impl Simulation {
         settings.epoch.interval_ms = Some(50);
         settings.epoch.stop_at_end = true;
         settings.reserve_bytes = RESERVE_BYTES;
+        // Few enough that what is read again takes many epochs.
+        settings.reread_rows = 1 + usize::try_from(seed % 30).expect("below 30");
         Self {
             settings,
             options: SubmitOptions::default(),

@@ -7,7 +7,7 @@ mod source;
 use std::fmt;
 use std::path::PathBuf;
 
-use connectors::kafka::config::KafkaConfig;
+use connectors::kafka::config::{KafkaConfig, OnLostPosition};
 use connectors::mysql::config::MysqlTableConfig;
 use engine::source::Start;
 
@@ -36,6 +36,8 @@ pub(crate) enum SourcePlace {
         topic: String,
         /// Where to begin.
         start: Start,
+        /// What to do when retention has passed the saved position.
+        on_lost_position: OnLostPosition,
     },
     /// A topic of a Kafka cluster.
     Kafka {
@@ -157,7 +159,7 @@ fn topic_name(given: Option<&Given>, default: &str, judge: &mut Judge<'_>) -> St
 impl fmt::Display for SourcePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Embedded { topic, start } => {
+            Self::Embedded { topic, start, .. } => {
                 write!(f, "embedded topic \"{topic}\", from {}", start_text(start))
             }
             Self::Kafka { config, start } => {

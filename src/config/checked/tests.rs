@@ -256,9 +256,8 @@ fn combinations_are_judged() {
              what is: earliest-offset, latest-offset, timestamp",
         ),
         (
-            "[source.ods_log]\non-lost-position = \"stop\"",
-            "f:2: source.ods_log.on-lost-position = \"stop\": only connector \"kafka\" loses \
-             positions",
+            "[source.ods_log]\nconnector = \"file\"\npath = \"x\"\non-lost-position = \"stop\"",
+            "f:4: source.ods_log.on-lost-position = \"stop\": a file loses no positions",
         ),
         (
             "[topics]\nconnector = \"kafka\"\nproperties.bootstrap.servers = \"b:1\"\n\

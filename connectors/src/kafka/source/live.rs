@@ -10,14 +10,9 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use super::inquiry::Place;
 use super::{KafkaSource, Reader};
 use crate::kafka::watch::fault_of_error;
-use crate::reread::{Turn, Twofold};
 
-impl Twofold for KafkaSource {
-    fn turn(&mut self) -> &mut Turn {
-        &mut self.turn
-    }
-
-    fn poll_live(&mut self, budget: PollBudget) -> Polled {
+impl KafkaSource {
+    pub(super) fn poll_live(&mut self, budget: PollBudget) -> Polled {
         if let Some(batch) = self.ready.pop_front() {
             return Polled::Rows(batch);
         }
@@ -44,7 +39,7 @@ impl Twofold for KafkaSource {
         }
     }
 
-    fn poll_again(&mut self, budget: PollBudget) -> Polled {
+    pub(super) fn poll_extra(&mut self, budget: PollBudget) -> Polled {
         self.begin_postponed();
         // The second consumer reads one thing at a time, and no epoch ends before the snapshots.
         if self.config.snapshot && self.slots.in_snapshot().is_some() {
@@ -52,9 +47,7 @@ impl Twofold for KafkaSource {
         }
         self.read_again(budget).unwrap_or_else(Polled::Fault)
     }
-}
 
-impl KafkaSource {
     /// Moves what the consumer holds into batches, up to the budget.
     fn drain(&mut self, consumer: &Reader, budget: PollBudget) {
         let (mut rows, mut bytes) = (0, 0);

@@ -60,6 +60,11 @@ impl Reading {
         Self { setup, number, mark, reader, next, since_ms: None, ready }
     }
 
+    /// Up to where it reads.
+    pub(super) fn mark(&self) -> Mark {
+        self.mark
+    }
+
     /// Reads on up to a newer mark.
     pub(super) fn advance_to(&mut self, mark: Mark) {
         self.mark = mark;

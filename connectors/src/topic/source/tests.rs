@@ -18,6 +18,7 @@ struct Fixture {
     until: Arc<AtomicBool>,
     partitions: u32,
     snapshot: bool,
+    on_lost_position: OnLostPosition,
 }
 
 impl Fixture {
@@ -28,6 +29,7 @@ impl Fixture {
             until: Arc::default(),
             partitions,
             snapshot: false,
+            on_lost_position: OnLostPosition::Stop,
         }
     }
 
@@ -44,6 +46,7 @@ impl Fixture {
             marks: TopicMarks::default(),
             until: Some(self.until.clone()),
             snapshot: self.snapshot,
+            on_lost_position: self.on_lost_position,
         };
         let marks = self.marks.clone();
         let visible = move |partition| marks.lock().unwrap().get(&partition).copied();
@@ -62,11 +65,19 @@ impl Fixture {
     }
 }
 
+/// Live records, or what is read again if there are none.
+fn polled(source: &mut TopicSource, budget: PollBudget) -> Polled {
+    match source.poll(budget, Moment::default()) {
+        Polled::Idle => source.poll_again(budget, Moment::default()),
+        polled => polled,
+    }
+}
+
 /// Polls until nothing comes: `partition@next: values`, `end partition`, or the fault.
 fn drain(source: &mut TopicSource, budget: PollBudget) -> Vec<String> {
     let mut seen = Vec::new();
     loop {
-        match source.poll(budget, Moment::default()) {
+        match polled(source, budget) {
             Polled::Rows(batch) => seen.push(line(&batch)),
             Polled::End(partition) => seen.push(format!("end {}", partition.name)),
             Polled::Whole(partition, at) => {
@@ -219,6 +230,39 @@ fn what_retention_passed_stops_the_job() {
 }
 
 #[test]
+fn what_retention_passed_is_told_where_the_job_shall_go_on() {
+    let at = |offset| Start::At(Position::of_number(offset));
+    let [earliest, latest] = [OnLostPosition::Earliest, OnLostPosition::Latest];
+    let told = "position 0 of topic partition \"t/0\" is lost: it begins at 1; going on ";
+    let ends = "position 9 of topic partition \"t/0\" is lost: it ends at 3; going on ";
+    let (oldest, newest) = ("at the oldest record", "after the newest record");
+    let cases: [(_, _, [&str; 2], &[&str]); 4] = [
+        (earliest, 0, [told, oldest], &["t/0@2: v1", "t/0@3: -", "t/0@4: v3"]),
+        (latest, 0, [told, newest], &["t/0@4: v3"]),
+        (earliest, 9, [ends, oldest], &["t/0@2: v1", "t/0@3: -", "t/0@4: v3"]),
+        (latest, 9, [ends, newest], &["t/0@4: v3"]),
+    ];
+    for (choice, offset, fault, rows) in cases {
+        let mut fixture = Fixture::new(1);
+        fixture.on_lost_position = choice;
+        for value in 0..3 {
+            fixture.append(0, &[value]);
+        }
+        fixture.topic.remove_before(0, 2);
+        let mut source = fixture.opened(&at(offset));
+        // A fault ends a turn.
+        let mut seen = drain(&mut source, BUDGET);
+        seen.extend(drain(&mut source, BUDGET));
+        fixture.append(0, &[3]);
+        seen.extend(drain(&mut source, BUDGET));
+        let told: Vec<_> = seen.iter().filter(|line| line.contains("is lost")).collect();
+        assert_eq!(told, [&fault.concat()], "{choice:?} {offset}");
+        seen.retain(|line| !line.contains("is lost"));
+        assert_eq!(seen, rows, "{choice:?} {offset}");
+    }
+}
+
+#[test]
 fn damage_stops_the_job() {
     let mut fixture = Fixture::new(1);
     fixture.append(0, &[1, 2]);
@@ -245,8 +289,8 @@ fn all_partitions_are_read_again_up_to_where_they_stand() {
     // What comes later is live only.
     fixture.append(1, &[7]);
     let expected = [
-        "again [3, 0, 0]: 0#0/0 1#0/1 2#0/2",
         "t/1@1: v0",
+        "again [3, 0, 0]: 0#0/0 1#0/1 2#0/2",
         "again [4, 0, 0]: 3#0/3",
         "again [4, 0, 2]: 0#2/0 1#2/1",
         END,
@@ -289,7 +333,7 @@ fn reading_again_goes_on_at_every_saved_position() {
     drain(&mut source, BUDGET);
     source.reread(&request("t", 1), None).unwrap();
     let (mut lines, mut positions) = (Vec::new(), Vec::new());
-    while let Polled::Rows(batch) = source.poll(one, Moment::default()) {
+    while let Polled::Rows(batch) = source.poll_again(one, Moment::default()) {
         lines.push(line(&batch));
         positions.push(batch.next);
     }
@@ -331,7 +375,7 @@ fn requests_are_read_one_after_the_other_and_replaced_by_name() {
     for (name, number) in [("t", 1), ("other", 1)] {
         source.reread(&request(name, number), None).unwrap();
     }
-    assert!(matches!(source.poll(one, Moment::default()), Polled::Rows(_)));
+    assert!(matches!(source.poll_again(one, Moment::default()), Polled::Rows(_)));
     source.reread(&request("t", 2), None).unwrap();
     let again = "again [2]: 0#0/0 1#0/1";
     assert_eq!(drain(&mut source, BUDGET), [again, "end backfill/other", again, END]);
@@ -346,7 +390,9 @@ fn reading_again_begins_with_what_retention_left() {
     let mut source = fixture.opened(&Start::Earliest);
     drain(&mut source, BUDGET);
     source.reread(&request("t", 1), None).unwrap();
-    let Polled::Rows(first) = source.poll(BUDGET, Moment::default()) else { panic!("records") };
+    let Polled::Rows(first) = source.poll_again(BUDGET, Moment::default()) else {
+        panic!("records")
+    };
     assert_eq!(line(&first), "again [2]: 0#0/0 1#0/1");
     // Taken while it is being read, and while nobody reads it.
     fixture.topic.remove_before(0, 6);

@@ -37,6 +37,8 @@ pub(super) struct RunningGroup {
     last_closed: u64,
     pub(super) complete: u64,
     completed_at: u64,
+    /// Microseconds from close to complete of the last epoch.
+    took_us: u64,
     settled: u64,
     /// Positions of complete epochs that are not delivered everywhere.
     positions: VecDeque<(u64, Vec<SourcePositions>)>,
@@ -58,6 +60,7 @@ impl RunningGroup {
             last_closed: 0,
             complete: 0,
             completed_at: 0,
+            took_us: 0,
             settled: 0,
             positions: VecDeque::new(),
         }
@@ -102,6 +105,14 @@ impl RunningGroup {
         self.sources.iter().all(|source| source.bounded && source.ended && drained(source))
     }
 
+    /// Whether an epoch should end early: a source may read on only then. None is under way, and the
+    /// disk has rested for as long as the last one took: live epochs find it free.
+    pub(super) fn wants_cut(&self, now: Moment) -> bool {
+        let rested = now.tick_us >= self.completed_at + self.took_us;
+        let mut queues = self.sources.iter().flat_map(|source| &source.queues);
+        self.closed.is_empty() && rested && queues.any(|queue| queue.wants_cut())
+    }
+
     pub(super) fn stop_sources(&mut self) {
         for source in &self.sources {
             source.orders.push(PumpOrder::Stop);
@@ -115,7 +126,9 @@ impl RunningGroup {
 
     pub(super) fn complete(&mut self, epoch: u64, positions: Vec<SourcePositions>, now: Moment) {
         self.positions.push_back((epoch, positions));
-        while self.closed.pop_front_if(|(closed, _)| *closed <= epoch).is_some() {}
+        while let Some((_, at)) = self.closed.pop_front_if(|(closed, _)| *closed <= epoch) {
+            self.took_us = now.tick_us.saturating_sub(at);
+        }
         self.complete = epoch;
         self.completed_at = now.tick_us;
     }

@@ -120,9 +120,8 @@ fn stream(
         ("latest", OnLostPosition::Latest),
     ];
     let on_lost_position = judge.choice(keys.on_lost_position, &lost_words, &[]);
-    if !matches!(address, Address::Kafka(_)) {
-        let message = ": only connector \"kafka\" loses positions";
-        refuse(keys.on_lost_position, message, judge);
+    if chosen == Connector::File {
+        refuse(keys.on_lost_position, ": a file loses no positions", judge);
     }
     if chosen != Connector::File {
         refuse(keys.path, ": only connector \"file\" takes it", judge);
@@ -134,7 +133,9 @@ fn stream(
             SourcePlace::Kafka { config, start }
         }
         Address::File => file(keys, judge),
-        Address::Embedded | Address::Mysql => SourcePlace::Embedded { topic, start },
+        Address::Embedded | Address::Mysql => {
+            SourcePlace::Embedded { topic, start, on_lost_position }
+        }
     }
 }
 
