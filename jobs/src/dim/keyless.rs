@@ -125,3 +125,91 @@ impl KeyedLogic for Keyless {
         rows.end(Stamp::of(row));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::batch::Batch;
+    use engine::batch::NO_TIME;
+    use engine::batch::order::Order;
+    use engine::graph::plan::Route;
+    use engine::operator::keyed::Keyed;
+    use engine::testing::by_hand::{ByHand, Closed};
+
+    use super::*;
+
+    fn operator(remembers: bool) -> Box<Keyed<Keyless>> {
+        Box::new(Keyed::new(Route::Key(vec![PLACE]), Keyless::new(remembers)))
+    }
+
+    /// Records at these places of partition 2, live or (with a number) read again.
+    fn refused(sink: &str, again: Option<u32>, positions: &[u64]) -> (usize, Batch) {
+        let mut rows = BatchBuilder::new(&schema());
+        for &position in positions {
+            let order = match again {
+                None => Order { peak: 0, partition: 2, position },
+                Some(number) => {
+                    let partition = Reread { name: "t".into(), number }.partition().ordinal;
+                    Order { peak: 0, partition, position: Reread::place(2, position) }
+                }
+            };
+            let mut record =
+                BatchBuilder::new(&Schema::new("record", &[("", Kind::Slice); VALUE + 1]));
+            record.begin();
+            let value = record.append(position.to_string().as_bytes());
+            (0..=VALUE).for_each(|column| record.slice(column, value));
+            record.end(Stamp { time: NO_TIME, order, behind: None });
+            let record = record.finish(None).expect("one row");
+            write(&mut rows, record.row(0), sink, "null_pk");
+        }
+        (0, rows.finish(None).expect("some rows"))
+    }
+
+    fn told(closed: &Closed) -> Vec<String> {
+        let rows = closed.rows.iter().flat_map(|(_, batch)| batch.rows());
+        let line = |row: Row<'_>| {
+            let text = |column| String::from_utf8(row.bytes(column).expect("there").to_vec());
+            let partition = text(DEAD_PARTITION).expect("text");
+            let position = row.int(DEAD_POSITION).expect("there");
+            format!("{} at {partition}/{position}", text(DEAD_VALUE).expect("text"))
+        };
+        rows.map(line).collect()
+    }
+
+    #[test]
+    fn a_record_is_told_once_for_each_sink_and_over_a_restart() {
+        let mut keyless = ByHand::new(operator(true));
+        let far = BLOCK * 9 + 1;
+        let closed = keyless.close(vec![refused("a", None, &[3, far])]);
+        assert_eq!(told(&closed), ["3 at 2/3".to_owned(), format!("{far} at 2/{far}")]);
+        keyless.restart(operator(true));
+        // It is known where it came from, though it comes in another partition now.
+        let closed = keyless.close(vec![refused("a", Some(1), &[1, 3, far])]);
+        assert_eq!(told(&closed), ["1 at 2/1"]);
+        let closed = keyless.close(vec![refused("b", Some(2), &[3])]);
+        assert_eq!(told(&closed), ["3 at 2/3"]);
+        // Live and read again in one epoch.
+        let closed = keyless.close(vec![refused("a", Some(3), &[5]), refused("a", None, &[5])]);
+        assert_eq!(told(&closed), ["5 at 2/5"]);
+        let counts: Vec<u64> = keyless.counts().into_iter().map(|(_, count)| count).collect();
+        assert_eq!(counts, [5]);
+    }
+
+    #[test]
+    fn nothing_is_kept_where_nothing_is_read_again() {
+        let mut keyless = ByHand::new(operator(false));
+        for _ in 0..2 {
+            assert_eq!(told(&keyless.close(vec![refused("a", None, &[3])])), ["3 at 2/3"]);
+        }
+        assert_eq!(keyless.entries(), 0);
+    }
+
+    #[test]
+    fn places_survive_their_bytes() {
+        let told = Told(vec![0, 7, 4095]);
+        let mut bytes = Vec::new();
+        told.encode(&mut bytes);
+        assert_eq!(bytes, [0, 0, 0, 7, 15, 255]);
+        assert_eq!(Told::decode(&bytes), Some(told));
+        assert_eq!(Told::decode(&bytes[..3]), None);
+    }
+}
