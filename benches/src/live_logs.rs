@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, anyhow};
 use jobs::generate::{Generator, Settings, Shares};
 use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, Producer as _};
 
@@ -144,8 +145,16 @@ impl Reader {
 
     /// The stamp of the next record, if one comes within `wait`.
     pub(crate) fn next(&self, wait: Duration) -> Result<Option<i64>> {
-        let Some(message) = self.0.poll(wait) else { return Ok(None) };
-        let message = message?;
+        let message = match self.0.poll(wait) {
+            None => return Ok(None),
+            // The client says so and goes on trying: a broker of a bench may stand still.
+            Some(Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::OperationTimedOut,
+            ))) => return Ok(None),
+            Some(message) => message?,
+        };
         let text = std::str::from_utf8(message.payload().unwrap_or_default())?;
         let (_, stamp) = text.rsplit_once("\"ts\":").context("a record without time")?;
         let digits = stamp.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();

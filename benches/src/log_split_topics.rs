@@ -17,7 +17,7 @@ use crate::usage::Measured;
 pub(crate) const PAIR: Pair = Pair {
     name: "log_split_topics",
     about: "topic to topics; floor: read, parse, split, write; no is_new",
-    records: Scale { full: 1_000_000, quick: 200_000 },
+    records: Scale { full: 500_000, quick: 200_000 },
     kafka: None,
     tolerance_percent: 0,
     feed: feed_logs,

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 /// How long a bench waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// How often it looks.
-pub(crate) const LOOK: Duration = Duration::from_millis(2);
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A supervisor and its engine. Dropped, both are killed.
 pub(crate) struct Product {

@@ -19,7 +19,7 @@ use crate::embedded::Embedded;
 use crate::figures::{Figure, mib, quantile};
 use crate::live_logs::now_ms;
 use crate::options::Options;
-use crate::product::{LOOK, Product};
+use crate::product::Product;
 use crate::usage::{cpu_seconds, peak_rss_bytes};
 
 /// Name of the bench.
@@ -111,15 +111,12 @@ fn killed(data: &Path, wait: Duration) -> Result<Killed> {
     // The first answer tells what was there before.
     let first = product.await_more(PAGES, 0)?;
     product.await_more(PAGES, first)?;
-    let steady = Instant::now();
-    let mut last = first;
-    while steady.elapsed() < STEADY + wait {
-        last = product.visible(PAGES).map_or(last, |records| records.max(last));
-        std::thread::park_timeout(LOOK);
-    }
+    std::thread::park_timeout(STEADY + wait);
     let before = peak_rss_bytes(&product.engine()?)?;
     let killed = Instant::now();
     product.kill_engine()?;
+    // Likewise: what was complete when it was killed is visible before anything is new.
+    let last = product.await_more(PAGES, 0)?;
     product.await_more(PAGES, last)?;
     let (seconds, engine) = (killed.elapsed().as_secs_f64(), product.engine()?);
     let cpu_seconds = cpu_seconds(&engine)?;

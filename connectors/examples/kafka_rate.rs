@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let broker = Broker::start(&Options::measure())?;
     for bytes in [650, 100] {
         let topic = format!("{TOPIC}-{bytes}");
-        let mut config = KafkaConfig::new(broker.bootstrap(), BTreeMap::new())?;
+        let mut config = KafkaConfig::new(broker.bootstrap(), settings())?;
         config.topics = vec![topic];
         deliver(&config, bytes)?;
         for _round in 0..ROUNDS {
@@ -40,6 +40,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// With the argument `librdkafka` its producer writes, because of a setting only it has.
+fn settings() -> BTreeMap<String, String> {
+    let foreign = std::env::args().any(|argument| argument == "librdkafka");
+    let setting = ("queue.buffering.max.messages".to_owned(), "1000000".to_owned());
+    if foreign { BTreeMap::from([setting]) } else { BTreeMap::new() }
 }
 
 fn deliver(config: &KafkaConfig, bytes: usize) -> Result<(), Box<dyn Error>> {

@@ -127,6 +127,12 @@ impl CrashPoints {
         Self(Some(Arc::new(listener)))
     }
 
+    /// Whether anybody listens: then what a point says of the outside has to be true.
+    #[inline]
+    pub fn is_heard(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Says that a point is passed.
     #[inline]
     pub fn pass(&self, point: CrashPoint) -> Result<(), Fatal> {

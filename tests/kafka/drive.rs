@@ -12,7 +12,7 @@ use engine::clock::Moment;
 use engine::error::{Fault, Retry};
 use engine::outbox::block::{Block, BlockHeader};
 use engine::outbox::rows::{Op, OutRow, RowWriter};
-use engine::sink::{Sink as _, SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit};
+use engine::sink::{Sink, SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit};
 use engine::source::{Partition, PollBudget, Polled, Position, Source as _, Start};
 use xtask::services::kafka::Broker;
 use xtask::services::offline;
@@ -44,6 +44,11 @@ pub(crate) fn writing(bootstrap: &str, job: &str, settings: &[(&str, &str)]) -> 
     config.progress_topic = format!("{job}-progress");
     config
 }
+
+/// The settings of each of the two producers: ours, and librdkafka's, which writes as soon as a
+/// setting asks for something that only it has.
+pub(crate) const PRODUCERS: [(&str, &[(&str, &str)]); 2] =
+    [("own", &[]), ("librdkafka", &[("queue.buffering.max.messages", "1000000")])];
 
 /// The clock the engine would hand in, and the limit of a test's waits.
 #[derive(Clone, Copy)]
@@ -203,7 +208,7 @@ impl Reading {
 
 /// A sink being driven as the dispatcher drives it.
 pub(crate) struct Delivering {
-    pub(crate) sink: KafkaSink,
+    pub(crate) sink: Box<dyn Sink>,
     /// Faults that passed.
     pub(crate) faults: Vec<Fault>,
     clock: Waiting,
@@ -213,7 +218,11 @@ impl Delivering {
     /// A sink that has not been prepared.
     pub(crate) fn new(config: KafkaConfig, topics: &[&str]) -> Delivering {
         let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
-        let sink = KafkaSink::new(config, topics);
+        Delivering::of(Box::new(KafkaSink::new(config, topics)))
+    }
+
+    /// The same for a sink that was made otherwise.
+    pub(crate) fn of(sink: Box<dyn Sink>) -> Delivering {
         Delivering { sink, faults: Vec::new(), clock: Waiting::new() }
     }
 

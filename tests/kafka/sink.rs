@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use connectors::kafka::murmur2::partition_of;
 use engine::outbox::rows::OutRow;
 use engine::random::Random;
-use engine::sink::{Sink as _, SinkIdentity, SinkReply, SinkRequest};
+use engine::sink::{SinkIdentity, SinkReply, SinkRequest};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::broker::{LIMIT, producer_config, read_committed, send, settle, topic, values};

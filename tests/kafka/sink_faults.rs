@@ -1,22 +1,25 @@
 //! Fenced, timed out, refused, too large, and a broker that goes away.
 
-use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use connectors::kafka::sink::KafkaSinkFactory;
+use engine::crash_point::{CrashPoint, CrashPoints};
 use engine::error::Retry;
 use engine::outbox::block::BlockHeader;
 use engine::outbox::blocks::Blocks;
 use engine::outbox::log::{BlockLog, LogOptions};
-use engine::sink::{Sink as _, SinkPoll, SinkReply, SinkRequest, Unit};
+use engine::sink::{SinkFactory as _, SinkPoll, SinkReply, SinkRequest, Unit};
 use engine::testing::disk::SimDisk;
 use rustix::process::{Pid, Signal, kill_process};
 use xtask::services::kafka::{Broker, Options};
 use xtask::services::offline;
 
-use crate::broker::{read_committed, topic, values};
+use crate::broker::{LIMIT, produce, read_committed, topic, values};
 use crate::drive::{
-    Delivering, Reading, Waiting, identity, numbered, numbered_values, reading, row, shared, unit,
-    writing,
+    Delivering, PRODUCERS, Reading, Waiting, identity, numbered, numbered_values, reading, row,
+    shared, unit, writing,
 };
 
 fn sorted(bootstrap: &str, topic: &str) -> Vec<String> {
@@ -27,23 +30,30 @@ fn sorted(bootstrap: &str, topic: &str) -> Vec<String> {
 
 #[test]
 fn a_living_zombie_is_fenced_and_says_so() {
-    let Some(broker) = shared() else { return };
+    for (writer, settings) in PRODUCERS {
+        let Some(broker) = shared() else { return };
+        fence(broker, &format!("fenced-{writer}"), settings);
+    }
+}
+
+fn fence(broker: &Broker, name: &str, settings: &[(&str, &str)]) {
     let bootstrap = broker.bootstrap();
-    topic(broker, "fenced", 1);
-    let config = writing(&bootstrap, "fenced", &[]);
-    let start = || Delivering::start(config.clone(), &["fenced"], &identity("fenced")).0;
+    topic(broker, name, 1);
+    let config = writing(&bootstrap, name, settings);
+    let start = || Delivering::start(config.clone(), &[name], &identity(name)).0;
     let mut zombie = start();
-    zombie.deliver(&numbered(1, 2)).unwrap();
+    zombie.deliver(&numbered(1, 2)).expect("delivered");
     let mut successor = start();
-    let fault = zombie.deliver(&numbered(2, 2)).unwrap_err();
+    let fault = zombie.deliver(&numbered(2, 2)).expect_err("fenced");
     assert_eq!(fault.retry, Retry::Never);
-    assert!(fault.to_string().contains("another instance is \"fenced-out-0\""), "{fault}");
+    let expected = format!("another instance is \"{name}-out-0\"");
+    assert!(fault.to_string().contains(&expected), "{fault}");
     // It has not fenced its successor in turn.
     for epoch in [2, 3] {
-        successor.deliver(&numbered(epoch, 2)).unwrap();
+        successor.deliver(&numbered(epoch, 2)).expect("delivered");
     }
     assert_eq!(successor.faults, []);
-    assert_eq!(sorted(&bootstrap, "fenced"), numbered_values([(1, 2), (2, 2), (3, 2)]));
+    assert_eq!(sorted(&bootstrap, name), numbered_values([(1, 2), (2, 2), (3, 2)]));
 }
 
 /// A unit whose second block is damaged on the disk: what was sent of the first is taken back, and the
@@ -97,15 +107,26 @@ fn a_block_that_cannot_be_read_takes_the_unit_back() {
 /// "fenced", though nobody else is there.
 #[test]
 fn a_transaction_that_was_open_too_long_is_sent_again() {
+    open_too_long(&[]);
+}
+
+#[test]
+fn a_transaction_of_librdkafka_that_was_open_too_long_is_sent_again() {
+    open_too_long(PRODUCERS[1].1);
+}
+
+fn open_too_long(settings: &[(&str, &str)]) {
     if offline() {
         return;
     }
     let own = Broker::start(&Options::default()).expect("a broker of our own");
     let bootstrap = own.bootstrap();
     topic(&own, "late", 2);
-    let config = writing(&bootstrap, "late", &[("transaction.timeout.ms", "1000")]);
+    let settings = [settings, &[("transaction.timeout.ms", "1000")]].concat();
+    let config = writing(&bootstrap, "late", &settings);
     let (mut sink, _) = Delivering::start(config, &["late"], &identity("late"));
-    let pid = i32::try_from(own.pid().unwrap()).ok().and_then(Pid::from_raw).unwrap();
+    let pid =
+        i32::try_from(own.pid().expect("it runs")).ok().and_then(Pid::from_raw).expect("an id");
     let mut epoch = 0;
     // Until it stood still in the middle of a transaction.
     while sink.faults.is_empty() {
@@ -114,19 +135,19 @@ fn a_transaction_that_was_open_too_long_is_sent_again() {
         let unit = numbered(epoch, 20_000);
         sink.sink.begin(SinkRequest::Deliver(unit.0.clone(), unit.1.clone().into()));
         pass(Duration::from_millis(2 + 2 * epoch));
-        kill_process(pid, Signal::STOP).unwrap();
+        kill_process(pid, Signal::STOP).expect("signalled");
         pass(Duration::from_millis(2500));
-        kill_process(pid, Signal::CONT).unwrap();
+        kill_process(pid, Signal::CONT).expect("signalled");
         match sink.answer() {
             Ok(reply) => assert_eq!(reply, SinkReply::Delivered),
             Err(fault) => {
                 assert_eq!(fault.retry, Retry::Later, "{fault}");
                 sink.faults.push(fault);
-                sink.deliver(&unit).unwrap();
+                sink.deliver(&unit).expect("delivered");
             }
         }
     }
-    sink.deliver(&numbered(epoch + 1, 10)).unwrap();
+    sink.deliver(&numbered(epoch + 1, 10)).expect("delivered");
     let units = (1..=epoch).map(|epoch| (epoch, 20_000)).chain([(epoch + 1, 10)]);
     assert_eq!(sorted(&bootstrap, "late"), numbered_values(units), "{:?}", sink.faults);
 }
@@ -141,68 +162,89 @@ fn pass(time: Duration) {
 
 #[test]
 fn a_broker_that_is_killed_in_mid_delivery_loses_and_doubles_nothing() {
+    kill_in_mid_delivery(&[]);
+}
+
+#[test]
+fn a_broker_that_is_killed_while_librdkafka_writes_loses_and_doubles_nothing() {
+    kill_in_mid_delivery(PRODUCERS[1].1);
+}
+
+fn kill_in_mid_delivery(settings: &[(&str, &str)]) {
     if offline() {
         return;
     }
     let mut own = Broker::start(&Options::default()).expect("a broker of our own");
     let bootstrap = own.bootstrap();
     topic(&own, "killed", 3);
-    let config = writing(&bootstrap, "killed", &[]);
+    let config = writing(&bootstrap, "killed", settings);
     let (mut sink, _) = Delivering::start(config, &["killed"], &identity("killed"));
     for epoch in 1..=4 {
         let unit = numbered(epoch, 30_000);
         sink.sink.begin(SinkRequest::Deliver(unit.0.clone(), unit.1.clone().into()));
         pass(Duration::from_millis(15 * epoch));
-        own.kill().unwrap();
-        own.restart().unwrap();
+        own.kill().expect("killed");
+        own.restart().expect("a restart");
         if let Err(fault) = sink.answer() {
             assert_eq!(fault.retry, Retry::Later, "{fault}");
-            sink.deliver(&unit).unwrap();
+            sink.deliver(&unit).expect("delivered");
         }
     }
-    sink.deliver(&numbered(5, 10)).unwrap();
+    sink.deliver(&numbered(5, 10)).expect("delivered");
     let units = (1..=4).map(|epoch| (epoch, 30_000)).chain([(5, 10)]);
     assert_eq!(sorted(&bootstrap, "killed"), numbered_values(units), "{:?}", sink.faults);
 }
 
 #[test]
 fn a_record_that_is_too_large_is_named_and_the_next_unit_goes_on() {
-    let Some(broker) = shared() else { return };
+    for (writer, settings) in PRODUCERS {
+        let Some(broker) = shared() else { return };
+        write_large(broker, &format!("large-{writer}"), settings);
+    }
+}
+
+fn write_large(broker: &Broker, name: &str, settings: &[(&str, &str)]) {
     let bootstrap = broker.bootstrap();
-    topic(broker, "large", 1);
-    let (mut sink, _) =
-        Delivering::start(writing(&bootstrap, "large", &[]), &["large"], &identity("large"));
+    topic(broker, name, 1);
+    let config = writing(&bootstrap, name, settings);
+    let (mut sink, _) = Delivering::start(config, &[name], &identity(name));
     // The broker's limit is 1 MiB, the client's 20 MiB.
     for (bytes, limit) in [(3 << 20, "1048588"), (21 << 20, "1048588")] {
         let large = "x".repeat(bytes);
         let rows = [row(None, Some("small")), row(Some("k"), Some(&large))];
-        let fault = sink.deliver(&unit(1, 1, &rows)).unwrap_err();
+        let fault = sink.deliver(&unit(1, 1, &rows)).expect_err("too large");
         assert_eq!(fault.retry, Retry::Never);
         let text = fault.to_string();
-        for part in ["\"large\"", &(bytes + 1).to_string(), limit] {
+        for part in [&format!("\"{name}\""), &(bytes + 1).to_string(), limit] {
             assert!(text.contains(part), "{text}");
         }
     }
-    sink.deliver(&numbered(1, 2)).unwrap();
-    assert_eq!(sorted(&bootstrap, "large"), numbered_values([(1, 2)]));
+    sink.deliver(&numbered(1, 2)).expect("delivered");
+    assert_eq!(sorted(&bootstrap, name), numbered_values([(1, 2)]));
 }
 
 /// The client's batch is one record to the broker's limit; no record is to blame.
 #[test]
 fn a_batch_that_is_too_large_is_told_from_a_record() {
-    let Some(broker) = shared() else { return };
+    for (writer, settings) in PRODUCERS {
+        let Some(broker) = shared() else { return };
+        write_large_batch(broker, &format!("batched-{writer}"), settings);
+    }
+}
+
+fn write_large_batch(broker: &Broker, name: &str, settings: &[(&str, &str)]) {
     let bootstrap = broker.bootstrap();
-    topic(broker, "batched", 1);
-    let settings = [("batch.size", "4000000"), ("linger.ms", "500")];
-    let config = writing(&bootstrap, "batched", &settings);
-    let (mut sink, _) = Delivering::start(config, &["batched"], &identity("batched"));
+    topic(broker, name, 1);
+    let settings = [settings, &[("batch.size", "4000000"), ("linger.ms", "500")]].concat();
+    let config = writing(&bootstrap, name, &settings);
+    let (mut sink, _) = Delivering::start(config, &[name], &identity(name));
     let value = "x".repeat(1000);
     let rows = vec![row(None, Some(&value)); 4000];
-    let fault = sink.deliver(&unit(1, 1, &rows)).unwrap_err();
+    let fault = sink.deliver(&unit(1, 1, &rows)).expect_err("too large");
     assert_eq!(fault.retry, Retry::Never);
     assert!(fault.to_string().contains("at most 1048588 bytes are allowed in a batch"), "{fault}");
-    sink.deliver(&numbered(1, 2)).unwrap();
-    assert_eq!(sorted(&bootstrap, "batched"), numbered_values([(1, 2)]));
+    sink.deliver(&numbered(1, 2)).expect("delivered");
+    assert_eq!(sorted(&bootstrap, name), numbered_values([(1, 2)]));
 }
 
 #[test]
@@ -234,18 +276,74 @@ fn closing_ends_an_open_transaction_for_its_readers() {
     let Some(broker) = shared() else { return };
     let bootstrap = broker.bootstrap();
     topic(broker, "closed", 1);
+    // The sink is held where half of the unit has been sent, until it is closed.
+    let (half, told) = channel();
+    let (release, held) = channel();
+    let held = Mutex::new(held);
+    let points = CrashPoints::new(move |point| {
+        if point == CrashPoint::HalfSent {
+            half.send(()).expect("the test waits");
+            held.lock().expect("no panic under it").recv().expect("released");
+        }
+        Ok(())
+    });
+    let config = writing(&bootstrap, "closed", &[]);
+    let factory = KafkaSinkFactory::new(config, vec!["closed".to_owned()]).unwrap();
+    let mut sink = Delivering::of(factory.with_crash_points(points).create().unwrap());
+    sink.prepare(&identity("closed")).unwrap();
+    let unit = numbered(1, 10);
+    sink.sink.begin(SinkRequest::Deliver(unit.0, unit.1.into()));
+    told.recv_timeout(LIMIT).unwrap();
+    produce(&bootstrap, "closed", [(None, b"behind".to_vec())]);
+    assert_eq!(read_committed(&bootstrap, "closed"), [], "the transaction is open");
+    sink.sink.close();
+    release.send(()).unwrap();
+    free_of_transaction(&bootstrap, "closed");
+}
+
+#[test]
+fn closing_ends_an_open_transaction_of_librdkafka_for_its_readers() {
+    let Some(broker) = shared() else { return };
+    let bootstrap = broker.bootstrap();
+    topic(broker, "closed-librdkafka", 1);
     // Records wait so long to be sent that the transaction is certainly open.
-    let config = writing(&bootstrap, "closed", &[("linger.ms", "30000")]);
-    let (mut sink, _) = Delivering::start(config, &["closed"], &identity("closed"));
+    let settings = [PRODUCERS[1].1, &[("linger.ms", "30000")]].concat();
+    let config = writing(&bootstrap, "closed-librdkafka", &settings);
+    let identity = identity("closed-librdkafka");
+    let (mut sink, _) = Delivering::start(config, &["closed-librdkafka"], &identity);
     let unit = numbered(1, 10);
     sink.sink.begin(SinkRequest::Deliver(unit.0, unit.1.into()));
     pass(Duration::from_millis(300));
     sink.sink.close();
-    crate::broker::produce(&bootstrap, "closed", [(None, b"behind".to_vec())]);
+    produce(&bootstrap, "closed-librdkafka", [(None, b"behind".to_vec())]);
+    free_of_transaction(&bootstrap, "closed-librdkafka");
+}
+
+/// Waits until readers see what was written behind a transaction, and nothing of it.
+fn free_of_transaction(bootstrap: &str, topic: &str) {
     let waiting = Waiting::new();
-    while values(&read_committed(&bootstrap, "closed")) != ["behind"] {
+    while values(&read_committed(bootstrap, topic)) != ["behind"] {
         waiting.turn("readers to be free");
     }
+}
+
+/// Brokers close what is idle: neither a fault nor a lost unit may come of it.
+#[test]
+fn a_connection_that_the_broker_closed_is_opened_again() {
+    if offline() {
+        return;
+    }
+    let options = Options::default().with("connections.max.idle.ms", "3000");
+    let own = Broker::start(&options).expect("a broker of our own");
+    let bootstrap = own.bootstrap();
+    topic(&own, "idle", 2);
+    let config = writing(&bootstrap, "idle", &[]);
+    let (mut sink, _) = Delivering::start(config, &["idle"], &identity("idle"));
+    sink.deliver(&numbered(1, 10)).unwrap();
+    pass(Duration::from_secs(5));
+    sink.deliver(&numbered(2, 10)).unwrap();
+    assert_eq!(sink.faults, []);
+    assert_eq!(sorted(&bootstrap, "idle"), numbered_values([(1, 10), (2, 10)]));
 }
 
 /// A broker that asks for a password besides its open port; the address that asks.
@@ -285,7 +383,7 @@ fn a_wrong_password_is_told_soon_and_never_shown() {
     }
     let (broker, _port, address) = guarded();
     topic(&broker, "guarded", 1);
-    crate::broker::produce(&broker.bootstrap(), "guarded", [(None, b"inside".to_vec())]);
+    produce(&broker.bootstrap(), "guarded", [(None, b"inside".to_vec())]);
     let login = |password| {
         [
             ("security.protocol", "SASL_PLAINTEXT"),

@@ -176,6 +176,16 @@ impl KafkaConfig {
         self.properties.get("group.id").map(String::as_str)
     }
 
+    /// The settings given, under librdkafka's names, without those only Java knows.
+    pub(super) fn settings(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.properties.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// One setting, if it was given.
+    pub(super) fn setting(&self, key: &str) -> Option<&str> {
+        self.properties.get(key).map(String::as_str)
+    }
+
     /// The longest a transaction may stay open, milliseconds (librdkafka's default is 60 000).
     pub(super) fn transaction_timeout_ms(&self) -> u64 {
         let given = self.properties.get("transaction.timeout.ms");

@@ -14,6 +14,8 @@ use engine::outbox::blocks::Blocks;
 use engine::sink::{SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit};
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::choice::Choice;
+use super::own::Own;
 use super::topics;
 use super::transaction::{Broken, Lost, Note, Transactional, Trouble, Undelivered};
 use super::{Stop, StopMode};
@@ -34,10 +36,16 @@ pub(super) struct Shard {
     /// Tells our progress records from those of another instance.
     instance: u64,
     identity: Option<SinkIdentity>,
-    producer: Option<Transactional>,
+    producer: Option<Producer>,
     doubt: Option<Doubt>,
     /// Greatest epoch we know to be delivered.
     known: Option<u64>,
+}
+
+/// Who writes.
+enum Producer {
+    Own(Box<Own>),
+    Librdkafka(Transactional),
 }
 
 /// Why a unit was not delivered.
@@ -122,8 +130,12 @@ impl Shard {
         let progress = Progress::of(unit, self.instance).encode();
         let key = progress::key(self.identity());
         let note = Note { topic: &self.config.progress_topic, key: &key, value: &progress };
-        let producer = self.producer.as_ref().expect("made by is_there");
-        match producer.deliver(&self.topics, blocks, &note, &self.points) {
+        let (topics, points) = (&self.topics, &self.points);
+        let delivered = match self.producer.as_mut().expect("made by is_there") {
+            Producer::Own(own) => own.deliver(topics, blocks, &note, points),
+            Producer::Librdkafka(other) => other.deliver(topics, blocks, &note, points),
+        };
+        match delivered {
             Ok(()) => {
                 self.known = Some(unit.upper);
                 Ok(SinkReply::Delivered)
@@ -217,8 +229,17 @@ impl Shard {
         .with_hint("raise max.message.bytes of the topic, or message.max.bytes of the client")
     }
 
-    fn open(&self) -> Result<Transactional, Fault> {
-        Transactional::open(&self.config, &self.transactional_id(), &self.stop)
+    fn open(&self) -> Result<Producer, Fault> {
+        let (config, id, stop) = (&self.config, self.transactional_id(), &self.stop);
+        match Choice::of(config) {
+            Choice::Own(settings) => {
+                let own = Own::open(config, &settings, &self.topics, &id, stop)?;
+                Ok(Producer::Own(Box::new(own)))
+            }
+            Choice::Librdkafka(_) => {
+                Transactional::open(config, &id, stop).map(Producer::Librdkafka)
+            }
+        }
     }
 
     fn progress(&self) -> Result<Option<Progress>, Fault> {

@@ -299,12 +299,12 @@ fn record<'a>(topic: &'a str, row: &RowRef<'a>) -> BaseRecord<'a, [u8], [u8]> {
     record
 }
 
-fn never(text: String) -> Trouble {
+pub(super) fn never(text: String) -> Trouble {
     Trouble::Fault(Fault::never(text))
 }
 
 /// A simulated death, which has no simulated broker.
-fn died(fatal: Fatal) -> Trouble {
+pub(super) fn died(fatal: Fatal) -> Trouble {
     never(fatal.message)
 }
 

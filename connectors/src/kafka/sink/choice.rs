@@ -1,0 +1,145 @@
+//! Which producer writes: our own one, or librdkafka's.
+//!
+//! Ours speaks plain text and does not compress. It is chosen unless a setting asks for something
+//! it has no part in (TLS, SASL, compression, anything librdkafka alone knows); then librdkafka
+//! writes, more slowly and with the same guarantees. Settings that only tell the reader something
+//! decide nothing.
+
+use std::time::Duration;
+
+use crate::kafka::config::{KafkaConfig, RECORD_BYTES_MAX};
+use crate::kafka::producer::Settings;
+use crate::kafka::wire::address::Address;
+
+/// Settings our producer follows, or that it need not be told: the writing side of what is fixed
+/// anyway, and `linger.ms`, since it never waits for more records than a unit has.
+const OURS: &[&str] = &[
+    "acks",
+    "batch.size",
+    "client.id",
+    "enable.idempotence",
+    "linger.ms",
+    "message.max.bytes",
+    "partitioner",
+    "request.timeout.ms",
+    "transaction.timeout.ms",
+];
+/// Settings of readers.
+const READERS: &[&str] = &[
+    "allow.auto.create.topics",
+    "auto.offset.reset",
+    "check.crcs",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "group.id",
+    "isolation.level",
+    "max.partition.fetch.bytes",
+];
+/// How settings of readers begin otherwise.
+const READERS_BEGIN: &[&str] = &["fetch.", "queued."];
+/// Settings that leave everything as our producer does it, with this value.
+const HARMLESS: &[(&str, &str)] = &[
+    ("compression.type", "none"),
+    ("compression.codec", "none"),
+    ("security.protocol", "plaintext"),
+];
+
+/// Bytes of a batch unless told otherwise, as with librdkafka: just below the limit of brokers.
+const BATCH_BYTES: u32 = 1_000_000;
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Who writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// Our own producer.
+    Own(Settings),
+    /// librdkafka's, because of this setting.
+    Librdkafka(String),
+}
+
+impl Choice {
+    /// Who can do what the settings ask for.
+    pub(super) fn of(config: &KafkaConfig) -> Self {
+        let foreign = config.settings().find(|(key, value)| !is_ours(key, value));
+        match (foreign, settings(config)) {
+            (Some((key, _)), _) => Self::Librdkafka(key.to_owned()),
+            (None, Err(key)) => Self::Librdkafka(key.to_owned()),
+            (None, Ok(settings)) => Self::Own(settings),
+        }
+    }
+}
+
+fn is_ours(key: &str, value: &str) -> bool {
+    OURS.contains(&key)
+        || READERS.contains(&key)
+        || READERS_BEGIN.iter().any(|begin| key.starts_with(begin))
+        || HARMLESS.iter().any(|(name, none)| *name == key && value.eq_ignore_ascii_case(none))
+}
+
+/// The name of a setting if its value is not one: librdkafka says what is wrong with it.
+fn settings(config: &KafkaConfig) -> Result<Settings, &'static str> {
+    let number = |key: &'static str, usual: u32| match config.setting(key) {
+        None => Ok(i32::try_from(usual).expect("a usual value is small")),
+        Some(text) => text.parse().ok().filter(|number| *number > 0).ok_or(key),
+    };
+    let answer = u32::try_from(ANSWER_LIMIT.as_millis()).expect("half a minute");
+    let transaction = u32::try_from(config.transaction_timeout_ms()).unwrap_or(0);
+    number("message.max.bytes", RECORD_BYTES_MAX)?;
+    Ok(Settings {
+        bootstrap: Address::list(&config.bootstrap).ok_or("bootstrap.servers")?,
+        client: config.setting("client.id").unwrap_or("watershed").to_owned(),
+        transaction_timeout_ms: number("transaction.timeout.ms", transaction)?,
+        answer_limit_ms: number("request.timeout.ms", answer)?,
+        batch_bytes: usize::try_from(number("batch.size", BATCH_BYTES)?).expect("checked"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(bootstrap: &str, settings: &[(&str, &str)]) -> Choice {
+        let settings = settings.iter().map(|(key, value)| ((*key).into(), (*value).into()));
+        Choice::of(&KafkaConfig::new(bootstrap, settings.collect()).unwrap())
+    }
+
+    #[test]
+    fn ours_writes_plain_text() {
+        let Choice::Own(usual) = of("b:1,c:2", &[]) else { panic!("librdkafka") };
+        assert_eq!((usual.transaction_timeout_ms, usual.batch_bytes), (60_000, 1_000_000));
+        assert_eq!((usual.client.as_str(), usual.bootstrap.len()), ("watershed", 2));
+        let told = [
+            ("client.id", "me"),
+            ("batch.size", "5"),
+            ("transaction.timeout.ms", "7"),
+            ("queue.buffering.max.ms", "1"),
+            ("group.id", "g"),
+            ("fetch.min.bytes", "1"),
+            ("acks", "all"),
+            ("compression.type", "none"),
+            ("security.protocol", "PLAINTEXT"),
+        ];
+        let Choice::Own(told) = of("b:1", &told) else { panic!("librdkafka") };
+        assert_eq!((told.transaction_timeout_ms, told.batch_bytes), (7, 5));
+        assert_eq!(told.client, "me");
+    }
+
+    #[test]
+    fn the_rest_is_left_to_librdkafka_with_the_reason() {
+        for (key, value) in [
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.username", "bob"),
+            ("ssl.ca.location", "/ca.pem"),
+            ("compression.type", "zstd"),
+            ("queue.buffering.max.kbytes", "1024"),
+            ("batch.size", "many"),
+            ("batch.size", "0"),
+            ("transaction.timeout.ms", "-1"),
+            ("linger", "5"),
+        ] {
+            assert_eq!(of("b:1", &[(key, value)]), Choice::Librdkafka(key.to_owned()), "{value}");
+        }
+        assert_eq!(of("SSL://b:1", &[]), Choice::Librdkafka("bootstrap.servers".to_owned()));
+    }
+}

@@ -1,0 +1,272 @@
+//! A unit as one transaction of our own producer.
+//!
+//! What a failure means for the unit: a refusal by the broker ends in an abort, of which the answer
+//! is awaited; a connection that broke or a silence leaves the outcome open, so the producer is
+//! lost, and the next one finds out by the progress record.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use engine::crash_point::{CrashPoint, CrashPoints};
+use engine::error::Fault;
+use engine::outbox::blocks::Blocks;
+use engine::outbox::rows::RowReader;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::transaction::{Broken, Lost, Note, Trouble, Undelivered, died, never};
+use super::{Stop, StopMode};
+use crate::kafka::config::KafkaConfig;
+use crate::kafka::producer::{Producer, Refusal, Settings};
+use crate::kafka::watch::{fault_of, is_refusal};
+use crate::kafka::wire::batch::Record;
+use crate::kafka::wire::code::ErrorCode;
+use crate::kafka::wire::failure::Failure;
+
+/// A producer that has its transactional id for itself.
+pub(super) struct Own {
+    producer: Producer,
+    /// The producer's number of each target; the last one is the progress topic.
+    numbers: Vec<usize>,
+    record_bytes_max: u64,
+    stop: Stop,
+}
+
+impl Own {
+    /// A producer under this id. Fences every older one and ends what it left open.
+    pub(super) fn open(
+        config: &KafkaConfig,
+        settings: &Settings,
+        targets: &[String],
+        id: &str,
+        stop: &Stop,
+    ) -> Result<Self, Fault> {
+        let (names, numbers) = different(targets, &config.progress_topic);
+        let told = stop.clone();
+        let stopped = Arc::new(move || told.is_set());
+        let producer = Producer::open(settings.clone(), id, &names, stopped)
+            .map_err(|failure| refused(&failure, id))?;
+        let record_bytes_max = config.record_bytes_max();
+        Ok(Self { producer, numbers, record_bytes_max, stop: stop.clone() })
+    }
+
+    /// Writes the rows of `blocks` and the note in one transaction, and commits it.
+    pub(super) fn deliver(
+        &mut self,
+        topics: &[String],
+        blocks: &Blocks,
+        note: &Note<'_>,
+        points: &CrashPoints,
+    ) -> Result<(), Broken> {
+        let begun = Instant::now();
+        self.producer.begin().map_err(|failure| self.not_begun(failure, begun))?;
+        let written = points.pass(CrashPoint::TransactionBegun).map_err(|fatal| died(fatal).into());
+        let written = written.and_then(|()| self.write(topics, blocks, note, points));
+        match written {
+            Ok(()) => self.producer.commit().map_err(|failure| lost("commit", &failure, begun)),
+            Err(End::Trouble(Trouble::Stopped)) if self.stop.mode() == StopMode::Leave => {
+                Err(Broken::Aborted(Trouble::Stopped))
+            }
+            Err(End::Trouble(trouble)) => Err(self.abort(trouble, begun)),
+            Err(End::Lost(failure)) => Err(lost("write", &failure, begun)),
+        }
+    }
+
+    /// Nothing was open, so nothing can be in doubt, unless somebody else is there.
+    fn not_begun(&self, failure: Failure, begun: Instant) -> Broken {
+        match failure {
+            Failure::Stopped => Broken::Aborted(Trouble::Stopped),
+            Failure::Refused(_) | Failure::Garbled { .. } => lost("begin", &failure, begun),
+            Failure::Broken { .. } | Failure::Silent { .. } | Failure::Unserved { .. } => {
+                let text = format!("could not begin a kafka transaction: {failure}");
+                Broken::Aborted(Trouble::Fault(Fault::later(text)))
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        topics: &[String],
+        blocks: &Blocks,
+        note: &Note<'_>,
+        points: &CrashPoints,
+    ) -> Result<(), End> {
+        let mut until_half = blocks.rows() / 2;
+        for block in blocks {
+            let block = block.map_err(Trouble::Broken)?;
+            if self.stop.is_set() {
+                return Err(Trouble::Stopped.into());
+            }
+            for row in RowReader::new(&block.bytes) {
+                let row = row.map_err(|fault| never(format!("cannot deliver a block: {fault}")))?;
+                let target = usize::from(row.target);
+                let topic = topics.get(target).ok_or_else(|| {
+                    let count = topics.len();
+                    never(format!("cannot deliver to target {target}: the sink has {count} topics"))
+                })?;
+                let record = Record { key: row.key, value: row.value, headers: row.headers };
+                self.check_size(record.bytes(), topic)?;
+                self.producer.append(self.numbers[target], &record)?;
+                if until_half == 1 && points.is_heard() {
+                    self.producer.send_all()?;
+                    points.pass(CrashPoint::HalfSent).map_err(died)?;
+                }
+                until_half = until_half.saturating_sub(1);
+            }
+        }
+        let (key, value) = (Some(note.key.as_bytes()), Some(note.value.as_bytes()));
+        let record = Record { key, value, headers: std::iter::empty() };
+        self.producer.append(self.numbers[topics.len()], &record)?;
+        Ok(self.producer.settle()?)
+    }
+
+    fn check_size(&self, bytes: usize, topic: &str) -> Result<(), Trouble> {
+        if bytes as u64 <= self.record_bytes_max {
+            return Ok(());
+        }
+        let (code, topic) = (RDKafkaErrorCode::MessageSizeTooLarge, topic.to_owned());
+        Err(Trouble::Undelivered(Undelivered { code, topic, bytes }))
+    }
+
+    fn abort(&mut self, trouble: Trouble, begun: Instant) -> Broken {
+        match self.producer.abort() {
+            Ok(()) => Broken::Aborted(trouble),
+            Err(failure) => lost("abort", &failure, begun),
+        }
+    }
+}
+
+/// How the writing of a unit ended early.
+enum End {
+    /// The transaction can be aborted.
+    Trouble(Trouble),
+    /// Its outcome is open.
+    Lost(Failure),
+}
+
+impl From<Trouble> for End {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Batch { code, .. } if is_lost(code) => Self::Lost(Failure::Refused(code)),
+            Refusal::Batch { code, topic, bytes, message } => {
+                Self::Trouble(undelivered(code.known(), topic, bytes, message))
+            }
+            Refusal::Failure(Failure::Stopped) => Self::Trouble(Trouble::Stopped),
+            Refusal::Failure(Failure::Refused(code)) if !is_lost(code) => {
+                let what = "take partitions into a kafka transaction";
+                Self::Trouble(Trouble::Fault(fault_of(code.known(), what)))
+            }
+            Refusal::Failure(failure) => Self::Lost(failure),
+        }
+    }
+}
+
+/// Whether an abort under our number makes no sense.
+fn is_lost(code: ErrorCode) -> bool {
+    code.is_stale() || code.has_moved()
+}
+
+fn undelivered(
+    code: RDKafkaErrorCode,
+    topic: String,
+    bytes: usize,
+    message: Option<String>,
+) -> Trouble {
+    match message {
+        // The broker knows more than the code says.
+        Some(message) if code != RDKafkaErrorCode::MessageSizeTooLarge => {
+            let fault = fault_of(code, &format!("write to kafka topic \"{topic}\""));
+            Trouble::Fault(fault.with_hint(message))
+        }
+        Some(_) | None => Trouble::Undelivered(Undelivered { code, topic, bytes }),
+    }
+}
+
+fn lost(what: &str, failure: &Failure, begun: Instant) -> Broken {
+    let fenced = failure.code().is_some_and(|code| code.is_fenced());
+    let fault = Fault::later(format!("could not {what} a kafka transaction: {failure}"));
+    Broken::Lost(Lost { fault, fenced, open_for: begun.elapsed() })
+}
+
+/// Why there is no producer.
+fn refused(failure: &Failure, id: &str) -> Fault {
+    let what = format!("begin with kafka transactional id \"{id}\": {failure}");
+    let is_final = failure.code().is_some_and(|code| is_refusal(code.known()));
+    match failure {
+        Failure::Unserved { .. } => Fault::never(format!("cannot {what}")).with_hint(
+            "with any producer setting that only librdkafka has, for example \
+             queue.buffering.max.messages, librdkafka writes, which also speaks older versions",
+        ),
+        _ if is_final => Fault::never(format!("cannot {what}")),
+        _ => Fault::later(format!("could not {what}")),
+    }
+}
+
+/// Every topic once, and the number of each target and of the progress topic among them.
+fn different(targets: &[String], progress: &str) -> (Vec<String>, Vec<usize>) {
+    let mut names: Vec<String> = Vec::new();
+    let mut numbers = Vec::new();
+    for name in targets.iter().map(String::as_str).chain([progress]) {
+        let known = names.iter().position(|known| known == name);
+        numbers.push(known.unwrap_or(names.len()));
+        if known.is_none() {
+            names.push(name.to_owned());
+        }
+    }
+    (names, numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::error::Retry;
+
+    #[test]
+    fn a_topic_named_twice_has_one_number() {
+        let targets = ["a", "b", "a"].map(str::to_owned);
+        assert_eq!(
+            different(&targets, "p"),
+            (vec!["a".into(), "b".into(), "p".into()], vec![0, 1, 0, 2])
+        );
+        assert_eq!(different(&targets, "b").1, [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn what_is_in_doubt_is_told_from_what_can_be_aborted() {
+        let batch = |code| Refusal::Batch {
+            code: ErrorCode(code),
+            topic: "t".to_owned(),
+            bytes: 9,
+            message: None,
+        };
+        for (refusal, in_doubt) in [
+            (batch(10), false),
+            (batch(6), false),
+            (batch(47), true),
+            (Refusal::Failure(Failure::Refused(ErrorCode::PRODUCER_FENCED)), true),
+            (Refusal::Failure(Failure::Refused(ErrorCode::NOT_COORDINATOR)), true),
+            (Refusal::Failure(Failure::Refused(ErrorCode::CONCURRENT_TRANSACTIONS)), false),
+            (Refusal::Failure(Failure::Stopped), false),
+        ] {
+            let text = format!("{refusal:?}");
+            assert_eq!(matches!(End::from(refusal), End::Lost(_)), in_doubt, "{text}");
+        }
+        let fenced = Failure::Refused(ErrorCode::INVALID_PRODUCER_EPOCH);
+        let Broken::Lost(lost) = lost("commit", &fenced, Instant::now()) else { panic!() };
+        assert!(lost.fenced && lost.fault.retry == Retry::Later);
+    }
+
+    #[test]
+    fn refusals_at_the_start_are_final_where_waiting_cannot_help() {
+        for (code, retry) in [(50, Retry::Never), (53, Retry::Never), (51, Retry::Later)] {
+            let fault = refused(&Failure::Refused(ErrorCode(code)), "id");
+            assert_eq!(fault.retry, retry);
+            assert!(fault.to_string().contains("\"id\""), "{fault}");
+        }
+    }
+}
