@@ -297,6 +297,9 @@ sections! {
         /// job of this process still has to read them. Default `2GiB`; from `1MiB`, `0B` = all is
         /// kept.
         "retention.bytes" retention_bytes,
+        /// What a job does that reads one of these topics, made by another process or earlier, when
+        /// the topic no longer has the saved position: `stop` (default), `earliest`, `latest`.
+        "on-lost-position" on_lost_position,
         /// Replicas of a Kafka topic that is not there yet. Default 1; 1 to 32.
         "sink.topic.replication" topic_replication,
         /// Text before the name of every topic written. Default: none.
