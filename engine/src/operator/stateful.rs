@@ -113,6 +113,7 @@ impl PendingRows {
     }
 
     /// Rows of an epoch that has ended, by input.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn sorted(batches: Vec<(usize, Arc<Batch>)>) -> Self {
         let mut rows = Self { batches, order: Vec::new() };
         rows.sort();
