@@ -92,7 +92,7 @@ impl<L: KeyedLogic> Stateful for Keyed<L> {
             if !known && fresh.is_some() {
                 self.states.insert(key.clone().into_boxed_slice(), fresh);
             }
-            if changed {
+            if changed && !touched.contains(&key) {
                 touched.insert(key.clone());
             }
         }

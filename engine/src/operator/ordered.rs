@@ -141,14 +141,15 @@ impl<L: OrderedLogic> Ordered<L> {
         let Some(batch) = kept.finish(None).map(Arc::new) else { return BTreeSet::new() };
         assert_eq!(batch.len(), places.len(), "keep() copies exactly one row");
         let mut added = BTreeSet::new();
+        let mut key = Vec::new();
         for (row, (at, late, order)) in places.into_iter().enumerate() {
-            let mut key = Vec::new();
+            key.clear();
             self.key.write_key(batch.row(row), &mut key);
             let mut place = (at, late, order, 0);
             while self.buffer.contains_key(&place) {
                 place.3 += 1;
             }
-            let waiting = Waiting { batch: batch.clone(), row, key: key.into_boxed_slice() };
+            let waiting = Waiting { batch: batch.clone(), row, key: key.as_slice().into() };
             self.buffer.insert(place, waiting);
             added.insert(place);
         }
@@ -229,7 +230,9 @@ impl<L: OrderedLogic> Ordered<L> {
             OrderedContext { output: close.output, counters: close.counters, timers: &mut timers };
         act(&mut self.logic, Slot::new(&mut kept.state, &mut changed), &mut context);
         if changed {
-            changes.states.insert(key.into());
+            if !changes.states.contains(key) {
+                changes.states.insert(key.into());
+            }
         } else if kept.state.is_none() && !kept.saved {
             self.states.remove(key);
         }

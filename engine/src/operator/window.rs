@@ -46,11 +46,10 @@ pub const PORT_PARTIAL: usize = 0;
 /// Port of [`WindowPartial`] with refused rows.
 pub const PORT_LATE: usize = 1;
 
-/// Window start and group key as one key: big-endian start, then the group.
-fn place(start: i64, group: &[u8]) -> Vec<u8> {
-    let mut place = flip(start).to_be_bytes().to_vec();
+/// Appends window start and group key as one key: big-endian start, then the group.
+fn write_place(start: i64, group: &[u8], place: &mut Vec<u8>) {
+    place.extend_from_slice(&flip(start).to_be_bytes());
     place.extend_from_slice(group);
-    place
 }
 
 fn window_start(place: &[u8]) -> i64 {
@@ -76,7 +75,7 @@ impl<A: Aggregate> WindowPartial<A> {
 impl<A: Aggregate> Stateful for WindowPartial<A> {
     fn close(&mut self, close: &mut Close<'_>) {
         let mut sums: BTreeMap<Vec<u8>, A::Sum> = BTreeMap::new();
-        let mut group = Vec::new();
+        let (mut group, mut at) = (Vec::new(), Vec::new());
         for (input, row) in close.rows.iter() {
             group.clear();
             if !self.aggregate.group(input, row, &mut group) {
@@ -88,8 +87,13 @@ impl<A: Aggregate> Stateful for WindowPartial<A> {
                 close.counters.add("late", 1);
                 close.output.copy(PORT_LATE, row);
             } else {
-                let sum = sums.entry(place(start, &group)).or_default();
-                self.aggregate.add(input, row, sum);
+                at.clear();
+                write_place(start, &group, &mut at);
+                // A known place is found without a copy of its key.
+                match sums.get_mut(&at) {
+                    Some(sum) => self.aggregate.add(input, row, sum),
+                    None => self.aggregate.add(input, row, sums.entry(at.clone()).or_default()),
+                }
             }
         }
         for (place, sum) in sums {
@@ -140,15 +144,22 @@ impl<A: Aggregate> WindowFinal<A> {
         for (_, row) in close.rows.iter() {
             let place = row.bytes(PARTIAL_PLACE).expect("always set");
             let sum = row.bytes(PARTIAL_SUM).and_then(A::Sum::decode).expect("always set");
-            let entry = self.open.entry(place.to_vec()).or_insert_with(|| Open {
-                sum: A::Sum::default(),
-                fired: false,
-                dirty: true,
-                saved: false,
-            });
-            self.aggregate.merge(&mut entry.sum, &sum);
-            entry.dirty = true;
-            touched.insert(place.to_vec());
+            // Only a new place is copied.
+            match self.open.get_mut(place) {
+                Some(entry) => {
+                    self.aggregate.merge(&mut entry.sum, &sum);
+                    entry.dirty = true;
+                }
+                None => {
+                    let mut entry =
+                        Open { sum: A::Sum::default(), fired: false, dirty: true, saved: false };
+                    self.aggregate.merge(&mut entry.sum, &sum);
+                    self.open.insert(place.to_vec(), entry);
+                }
+            }
+            if !touched.contains(place) {
+                touched.insert(place.to_vec());
+            }
         }
         touched
     }
