@@ -15,6 +15,7 @@ mod demo;
 mod exit;
 mod injected;
 mod inspect;
+mod machine;
 mod private_copy;
 mod replay;
 mod run;

@@ -149,6 +149,7 @@ fn settings(checked: &Checked, bounded: bool) -> ProcessSettings {
             stop_at_end: bounded,
         },
         inflight_bytes_max: engine.inflight_bytes_max,
+        state_bytes_max: engine.state_bytes_max,
         source_queue_bytes: engine.source_queue_bytes,
         log: LogOptions { file_bytes: engine.segment_bytes, ..LogOptions::default() },
         ..ProcessSettings::new(checked.workers, random_seed())

@@ -16,6 +16,7 @@ use engine::control::status::Status;
 use engine::counter::StoredCounter;
 use engine::outbox::log::Mark;
 use engine::state::backend::StateBackend;
+use engine::state::size::StateSize;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::dimension::{BackfillReport, DimensionReport, backfills};
@@ -46,6 +47,8 @@ pub(crate) struct Report {
     pub(crate) quarantined: Vec<QuarantineReport>,
     /// Bytes of batches and blocks under way.
     pub(crate) inflight_bytes: u64,
+    /// State in memory, by operator; only of a running process.
+    pub(crate) states: Vec<StateReport>,
     /// Bytes in the outbox.
     pub(crate) outbox_bytes: Option<u64>,
     /// Units not yet delivered.
@@ -77,6 +80,19 @@ pub(crate) struct GroupReport {
     pub(crate) epoch_age_ms: u64,
     /// Milliseconds since the last completion.
     pub(crate) checkpoint_age_ms: Option<u64>,
+}
+
+/// State of an operator, all workers together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StateReport {
+    /// Job name.
+    pub(crate) job: String,
+    /// Operator uid.
+    pub(crate) uid: String,
+    /// Keys, rows that wait, timers.
+    pub(crate) entries: u64,
+    /// Estimated bytes in memory.
+    pub(crate) bytes: u64,
 }
 
 /// A job that does not run.
@@ -172,6 +188,7 @@ impl Report {
             faults: status.faults,
             quarantined: status.quarantined.into_iter().map(QuarantineReport::from).collect(),
             inflight_bytes: status.inflight_bytes,
+            states: status.states.iter().map(StateReport::from).collect(),
             outbox_bytes: Some(gauges.outbox_bytes),
             units: gauges.units,
             topics,
@@ -216,6 +233,7 @@ impl Report {
         self.write_head(&mut out);
         self.groups.iter().for_each(|group| group.write(&mut out));
         self.write_trouble(&mut out);
+        self.write_states(&mut out);
         self.dimensions.iter().for_each(|dimensions| dimensions.write(&mut out));
         write_topics(&self.topics, &mut out);
         if !self.counters.is_empty() {
@@ -255,6 +273,18 @@ impl Report {
         }
     }
 
+    fn write_states(&self, out: &mut String) {
+        if self.states.is_empty() {
+            return;
+        }
+        let bytes: u64 = self.states.iter().map(|state| state.bytes).sum();
+        let _infallible = writeln!(out, "\nstate in memory, {} in all", bytes_text(bytes));
+        for StateReport { job, uid, entries, bytes } in &self.states {
+            let bytes = bytes_text(*bytes);
+            let _infallible = writeln!(out, "  {job}.{uid}: {entries} entries, {bytes}");
+        }
+    }
+
     fn write_trouble(&self, out: &mut String) {
         let mut section = |title: &str, lines: Vec<String>| {
             if !lines.is_empty() {
@@ -269,6 +299,13 @@ impl Report {
         section("faults", self.faults.clone());
         let left_out = |left: &QuarantineReport| format!("{}: {}", left.job, left.reason);
         section("in quarantine", self.quarantined.iter().map(left_out).collect());
+    }
+}
+
+impl From<&StateSize> for StateReport {
+    fn from(size: &StateSize) -> Self {
+        let (job, uid) = (size.job.to_string(), size.uid.to_string());
+        Self { job, uid, entries: size.entries, bytes: size.bytes }
     }
 }
 
@@ -393,6 +430,7 @@ mod tests {
             "dimensions\n  config rows applied: none; rejected 0\n  rows written 3, deleted 0",
             "dwd_traffic_page_log                               0: 5  1: 7",
             "dirty{job=log_split,reason=no_mid}",
+            "state in memory, 2.0 MiB in all\n  log_split.is_new: 5 entries, 2.0 MiB",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
@@ -448,6 +486,12 @@ mod tests {
                 reason: "it fails".to_owned(),
             }],
             inflight_bytes: 3 << 20,
+            states: vec![StateReport {
+                job: "log_split".to_owned(),
+                uid: "is_new".to_owned(),
+                entries: 5,
+                bytes: 2 << 20,
+            }],
             outbox_bytes: Some(0),
             units: 7,
             topics: vec![topic(0, 5), topic(1, 7)],

@@ -161,4 +161,21 @@ fn a_reader_that_was_away_for_too_long_is_told_what_it_lost() {
     assert_eq!(code, Some(75), "{said}");
     assert!(said.contains(&format!("of topic partition \"{PAGES}/")), "{said}");
     assert!(said.contains("is lost: it begins at ") && said.contains("retention"), "{said}");
+
+    // Told to, it goes on with what is left.
+    let uv = fs::read_to_string(dir.join("uv.toml")).expect("written above");
+    let topics = "[topics]\non-lost-position = \"earliest\"\n";
+    fs::write(dir.join("uv.toml"), uv.replace("[[job]]", &format!("{topics}[[job]]")))
+        .expect("written");
+    let left: u64 = pages(dir).iter().map(|(first, next)| next - first).sum();
+    let mut service = Service::start(dir);
+    let begun = Instant::now();
+    while read(dir) < there + left {
+        let ended = service.0.try_wait().expect("a child of ours");
+        assert!(ended.is_none() && begun.elapsed() < PATIENCE, "{ended:?} {}", read(dir));
+    }
+    kill_process(Pid::from_child(&service.0), Signal::TERM).expect("it lives");
+    let (code, said) = service.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches("going on at the oldest record").count(), 4, "{said}");
 }

@@ -3,3 +3,4 @@
 pub mod backend;
 pub mod fjall;
 pub mod memory;
+pub mod size;

@@ -240,6 +240,27 @@ fn a_damaged_block_is_never_delivered() {
     }
 }
 
+/// State that outgrows its limit stops the process with its name, before and after a restart, and the
+/// rows that had been delivered stay.
+#[test]
+fn state_beyond_its_limit_stops_the_process_by_name() {
+    let records = Records::new("in", vec![steady(7, 200)], 7).endless();
+    let target = target(7);
+    let mut simulation = Simulation::new(7, START_MS);
+    let make = |_: &_, _| vec![job("j", &records, &target, 0)];
+    simulation.settings.state_bytes_max = 300;
+    for _ in 0..2 {
+        let fatal = simulation.run_to_stop(&make);
+        assert_eq!(fatal.code, exit::CONFIGURATION, "{fatal}");
+        let named = ["more than state.memory_max", "entries, is that of j."];
+        assert!(named.iter().all(|part| fatal.message.contains(part)), "{fatal}");
+    }
+    // With room it goes on.
+    simulation.settings.state_bytes_max = 1 << 20;
+    let before = target.rows().len();
+    assert!(simulation.run_until(100_000, &make, &|| target.rows().len() > before));
+}
+
 /// Fault 40: a silent partition is flagged idle after its time-out and no longer holds the watermark;
 /// without a time-out it does.
 #[test]

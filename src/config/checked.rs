@@ -22,6 +22,7 @@ use self::judge::Judge;
 use self::switch::Begin;
 use super::fault::ConfigError;
 use super::raw::{Engine, Given, Raw, Watershed};
+use crate::machine;
 
 pub(crate) use self::job::JobChoice;
 pub(crate) use self::place::{SourcePlace, TopicPlace, TopicTarget};
@@ -72,6 +73,8 @@ pub(crate) struct EngineSettings {
     pub(crate) epoch_interval_ms: u64,
     /// Live bytes above which sources stop.
     pub(crate) inflight_bytes_max: u64,
+    /// Bytes of state above which the process stops.
+    pub(crate) state_bytes_max: u64,
     /// Bytes a source reads ahead, per worker.
     pub(crate) source_queue_bytes: u64,
     /// Size at which a log file is full.
@@ -186,6 +189,8 @@ fn engine(raw: &Engine, judge: &mut Judge<'_>) -> EngineSettings {
     let interval = judge.duration(raw.epoch_interval.as_ref(), SECOND, 1..=3600 * SECOND);
     let inflight =
         judge.size(raw.memory_inflight_max.as_ref(), bytes(INFLIGHT_BYTES_MAX), 16 * MIB..=1 << 50);
+    let state = bytes(machine::memory_bytes() / 2);
+    let state = judge.size(raw.state_memory_max.as_ref(), state, 16 * MIB..=1 << 50);
     let queue =
         judge.size(raw.source_queue_bytes.as_ref(), bytes(SOURCE_QUEUE_BYTES), MIB..=1024 * MIB);
     let segment = judge.size(
@@ -198,6 +203,7 @@ fn engine(raw: &Engine, judge: &mut Judge<'_>) -> EngineSettings {
     EngineSettings {
         epoch_interval_ms: unsigned(interval),
         inflight_bytes_max: unsigned(inflight),
+        state_bytes_max: unsigned(state),
         source_queue_bytes: unsigned(queue),
         segment_bytes: unsigned(segment),
         restart_max: usize::try_from(restarts).expect("judged to be at most 1000"),

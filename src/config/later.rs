@@ -41,7 +41,6 @@ pub(super) const LATER_KEYS: &[(&str, &str, &str)] = &[
     ("engine", "batch.bytes_target", TUNING),
     ("engine", "row.bytes_max", TUNING),
     ("engine", "source.transaction_bytes_max", DB),
-    ("engine", "state.memory_max", TUNING),
     ("engine", "outbox.bytes_max", TUNING),
     ("engine", "outbox.units_max", TUNING),
     ("engine", "checkpoint.manifests_kept", TUNING),

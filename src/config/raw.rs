@@ -129,6 +129,9 @@ sections! {
         "epoch.interval" epoch_interval,
         /// Bytes of batches under way above which sources stop. Default `64MiB`; from `16MiB`.
         "memory.inflight_max" memory_inflight_max,
+        /// Bytes of operators' state in memory above which the process stops and says whose they are.
+        /// Default half of the memory of the machine, or of the control group; from `16MiB`.
+        "state.memory_max" state_memory_max,
         /// Bytes a source reads ahead, per worker. Default `4MiB`; `1MiB` to `1GiB`.
         "source.queue_bytes" source_queue_bytes,
         /// Size at which a file of the outbox or of an embedded topic is full.
@@ -294,6 +297,9 @@ sections! {
         /// job of this process still has to read them. Default `2GiB`; from `1MiB`, `0B` = all is
         /// kept.
         "retention.bytes" retention_bytes,
+        /// What a job does that reads one of these topics, made by another process or earlier, when
+        /// the topic no longer has the saved position: `stop` (default), `earliest`, `latest`.
+        "on-lost-position" on_lost_position,
         /// Replicas of a Kafka topic that is not there yet. Default 1; 1 to 32.
         "sink.topic.replication" topic_replication,
         /// Text before the name of every topic written. Default: none.

@@ -113,11 +113,12 @@ fn dwd_source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn Source
     let topic = prefixed(checked, name);
     let factory = match &checked.topics.place {
         TopicPlace::Embedded { partitions } => {
-            embedded(inside, topic, *partitions, (false, OnLostPosition::Stop))
+            embedded(inside, topic, *partitions, (false, checked.topics.on_lost_position))
         }
         TopicPlace::Kafka(config) => {
             let mut config = config.clone();
             config.topics = vec![topic];
+            config.on_lost_position = checked.topics.on_lost_position;
             kafka(config)
         }
     };

@@ -27,7 +27,7 @@ use crate::clock::Moment;
 use crate::crash_point::CrashPoints;
 use crate::epoch::cut::Cut;
 use crate::epoch::hold::HoldTable;
-use crate::error::{Fatal, JobError};
+use crate::error::{Fatal, JobError, exit};
 use crate::event::{Event, EventLog};
 use crate::graph::JobPlan;
 use crate::limit::{
@@ -38,6 +38,7 @@ use crate::random::Random;
 use crate::runtime::pump::RereadCount;
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
 use crate::state::backend::StateBackend;
+use crate::state::size::SizeTable;
 
 /// Faults kept for `status`.
 const FAULTS_KEPT: usize = 32;
@@ -78,6 +79,8 @@ pub(crate) struct ControllerSetup {
     pub(crate) births: Inbox<Box<dyn Machine>>,
     pub(crate) status: Arc<Mutex<Status>>,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) sizes: SizeTable,
+    pub(crate) state_bytes_max: u64,
     pub(crate) emitted: Arc<AtomicU64>,
     pub(crate) rereads: RereadCount,
     pub(crate) disk: Arc<dyn Disk>,
@@ -415,6 +418,29 @@ impl Controller {
         rereads == 0 && ended
     }
 
+    /// Stops before the kernel does (specification 13.7): a restart would load the same state.
+    fn check_state(&self) -> Result<(), Fatal> {
+        let (sizes, limit) = (self.setup.sizes.all(), self.setup.state_bytes_max);
+        let bytes: u64 = sizes.iter().map(|size| size.bytes).sum();
+        let Some(largest) = sizes.iter().max_by_key(|size| size.bytes) else { return Ok(()) };
+        if bytes <= limit {
+            return Ok(());
+        }
+        let mib = |bytes: u64| bytes >> 20;
+        let message = format!(
+            "state takes {} MiB of memory, more than state.memory_max, which is {} MiB; most of it, {} \
+             MiB in {} entries, is that of {}.{}; raise state.memory_max, or give the job a machine of \
+             its own",
+            mib(bytes),
+            mib(limit),
+            mib(largest.bytes),
+            largest.entries,
+            largest.job,
+            largest.uid,
+        );
+        Err(Fatal::new(exit::CONFIGURATION, message))
+    }
+
     fn publish(&self, now: Moment) {
         let status = Status {
             generation: self.setup.saved.generation,
@@ -423,6 +449,7 @@ impl Controller {
             groups: self.groups.iter().map(|group| group.status(now)).collect(),
             holds: self.setup.workers.iter().flat_map(|worker| worker.holds.entries()).collect(),
             inflight_bytes: self.setup.budget.live(),
+            states: self.setup.sizes.all(),
             faults: self.faults.clone(),
             quarantined: self.quarantined.clone(),
             finished: self.finished,
@@ -482,6 +509,7 @@ impl Machine for Controller {
         self.finish_cancels();
         self.finished = self.stopping && self.groups.iter().all(RunningGroup::is_settled);
         self.publish(now);
+        self.check_state()?;
         Ok(self.next_wake(now))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::quarantine::Quarantined;
 use crate::epoch::hold::HoldEntry;
+use crate::state::size::StateSize;
 
 /// State of a group of jobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Status {
     pub holds: Vec<HoldEntry>,
     /// Live bytes of batches and blocks under way.
     pub inflight_bytes: u64,
+    /// State in memory, by job and operator.
+    pub states: Vec<StateSize>,
     /// Faults of the outside, newest last, at most 32.
     pub faults: Vec<String>,
     /// Jobs that are left out.

@@ -17,12 +17,15 @@ use crate::checkpoint::writer::WriterInbox;
 use crate::epoch::cut::EpochTable;
 use crate::epoch::hold::{Hold, HoldEntry, HoldReason, HoldTable};
 use crate::runtime::queue::SourceQueue;
+use crate::state::size::SizeTable;
 
 /// Everything one worker's operators share.
 pub(crate) struct WorkerContext {
     pub(crate) index: usize,
     pub(crate) peers: usize,
     pub(crate) holds: HoldTable,
+    /// How large the state of operators is.
+    pub(crate) sizes: SizeTable,
     pub(crate) epochs: RefCell<EpochTable>,
     pub(crate) links: RefCell<LinkTable>,
     pub(crate) budget: Arc<Budget>,

@@ -32,6 +32,7 @@ use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
 use crate::runtime::current;
 use crate::source::reread::Reread;
+use crate::state::size::Average;
 use crate::time::watermark::{WatermarkTable, minus};
 
 /// Key group of entries that every worker loads.
@@ -52,7 +53,7 @@ pub trait Stateful {
     }
     /// Takes back an entry that an earlier close reported.
     fn load(&mut self, group: u16, key: &[u8], value: &[u8]);
-    /// Number of entries kept, for gauges.
+    /// Number of entries kept; what they take in memory is estimated from it.
     fn entries(&self) -> usize;
 }
 
@@ -112,6 +113,7 @@ impl PendingRows {
     }
 
     /// Rows of an epoch that has ended, by input.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn sorted(batches: Vec<(usize, Arc<Batch>)>) -> Self {
         let mut rows = Self { batches, order: Vec::new() };
         rows.sort();
@@ -273,6 +275,7 @@ struct Harness {
     loading: Option<Hold>,
     desk: Option<Arc<TableDesk>>,
     closing: Option<Closing>,
+    average: Average,
 }
 
 impl Harness {
@@ -296,7 +299,15 @@ impl Harness {
             loading: None,
             desk: context.desks.tables.get(uid).cloned(),
             closing: None,
+            average: Average::default(),
         }
+    }
+
+    /// Tells how large the state is now.
+    fn tell_size(&self) {
+        let entries = self.logic.entries() as u64;
+        let (size, worker) = ((entries, self.average.of(entries)), self.context.worker.index);
+        self.context.worker.sizes.set(&self.name.job, &self.name.uid, worker, size);
     }
 
     fn hold(
@@ -334,6 +345,7 @@ impl Harness {
                 }
                 LoadItem::End => {
                     self.loading = None;
+                    self.tell_size();
                     return;
                 }
             }
@@ -341,6 +353,7 @@ impl Harness {
     }
 
     fn load_entry(&mut self, group: u16, key: &[u8], value: &[u8]) {
+        self.average.add(key, value);
         match key.strip_prefix(REREAD_KEY) {
             _ if group != SHARED_GROUP => self.logic.load(group, key, value),
             Some(name) => self.ask_again(name, value),
@@ -439,6 +452,10 @@ impl Harness {
     fn end(&mut self, closing: &mut Closing) -> Vec<Piece> {
         self.desk.iter().for_each(|desk| desk.ended(closing.late));
         let mut deltas = std::mem::take(&mut closing.deltas);
+        for delta in &deltas {
+            delta.value.iter().for_each(|value| self.average.add(&delta.key, value));
+        }
+        self.tell_size();
         if closing.watermark != closing.before && self.context.worker.index == 0 {
             deltas.push(clock_delta(closing.watermark));
         }

@@ -33,6 +33,7 @@ use crate::limit::{
 use crate::outbox::log::LogOptions;
 use crate::random::Random;
 use crate::state::backend::{Durability, StateBackend, StateBatch};
+use crate::state::size::SizeTable;
 
 /// Settings of a process.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct ProcessSettings {
     pub epoch: EpochSettings,
     /// Live bytes above which sources stop.
     pub inflight_bytes_max: u64,
+    /// Bytes of state in memory above which the process stops; no limit, unless told otherwise.
+    pub state_bytes_max: u64,
     /// Bytes a source reads ahead, per worker.
     pub source_queue_bytes: u64,
     /// Rows an epoch takes of what a source reads again, per worker.
@@ -74,6 +77,7 @@ impl ProcessSettings {
             workers,
             epoch,
             inflight_bytes_max: INFLIGHT_BYTES_MAX,
+            state_bytes_max: u64::MAX,
             source_queue_bytes: SOURCE_QUEUE_BYTES,
             reread_rows: REREAD_ROWS_PER_EPOCH,
             log: LogOptions::default(),
@@ -137,6 +141,7 @@ impl Process {
 
         let emitted = Arc::<AtomicU64>::default();
         let rereads = RereadCount::default();
+        let sizes = SizeTable::default();
         let (mut seats, mut ports) = (Vec::new(), Vec::new());
         for _ in 0..settings.workers {
             let (waker, holds) = (Waker::default(), HoldTable::default());
@@ -155,6 +160,7 @@ impl Process {
                 budget,
                 emitted,
                 holds,
+                sizes: sizes.clone(),
                 waker,
                 points,
             });
@@ -188,6 +194,8 @@ impl Process {
             births: births.clone(),
             status: handle.status.clone(),
             budget,
+            sizes,
+            state_bytes_max: settings.state_bytes_max,
             emitted: emitted.clone(),
             rereads,
             disk,

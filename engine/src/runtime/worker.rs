@@ -22,6 +22,7 @@ use crate::limit::COMMANDS_PER_STEP;
 use crate::operator::context::{JobContext, WorkerContext};
 use crate::operator::install::install;
 use crate::operator::link::LinkTable;
+use crate::state::size::SizeTable;
 
 /// What a worker needs to start; made by the process, handed to the worker's thread.
 pub struct WorkerSeat {
@@ -31,6 +32,7 @@ pub struct WorkerSeat {
     pub(crate) budget: Arc<Budget>,
     pub(crate) emitted: Arc<AtomicU64>,
     pub(crate) holds: HoldTable,
+    pub(crate) sizes: SizeTable,
     pub(crate) waker: Waker,
     pub(crate) points: CrashPoints,
 }
@@ -52,6 +54,7 @@ impl WorkerSeat {
             index: worker.index(),
             peers: worker.peers(),
             holds: self.holds,
+            sizes: self.sizes,
             epochs: RefCell::new(EpochTable::default()),
             links: RefCell::new(LinkTable::default()),
             budget: self.budget,
@@ -145,6 +148,7 @@ impl WorkerLoop {
     fn kill(&mut self, worker: &mut Worker, job: &Arc<str>) {
         if let Some(dataflow) = self.dataflows.remove(job) {
             worker.drop_dataflow(dataflow);
+            self.context.sizes.forget(job);
             self.context.wakes.borrow_mut().retain(|wake| wake.job != *job);
         }
     }

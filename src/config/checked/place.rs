@@ -27,6 +27,13 @@ const RETENTION_BYTES: u64 = 2 << 30;
 /// Less is not much more than one block.
 const RETENTION_BYTES_MIN: u64 = 1 << 20;
 
+/// What to do about a lost position.
+const LOST_WORDS: [(&str, OnLostPosition); 3] = [
+    ("stop", OnLostPosition::Stop),
+    ("earliest", OnLostPosition::Earliest),
+    ("latest", OnLostPosition::Latest),
+];
+
 /// Where a source reads, and where it begins without a saved position.
 #[derive(Debug, Clone)]
 pub(crate) enum SourcePlace {
@@ -86,6 +93,8 @@ pub(crate) struct TopicTarget {
     pub(crate) prefix: String,
     /// Bytes kept of each partition of an embedded topic; 0 = all.
     pub(crate) retention_bytes: u64,
+    /// What a job does that reads one of them and has lost its position.
+    pub(crate) on_lost_position: OnLostPosition,
 }
 
 /// Judges `[topics]`.
@@ -120,7 +129,9 @@ pub(super) fn topics(raw: &Topics, judge: &mut Judge<'_>) -> TopicTarget {
     let embedded = matches!(place, TopicPlace::Embedded { .. });
     let retention = retention(raw.retention_bytes.as_ref(), embedded, judge);
     let retention_bytes = retention.unwrap_or(RETENTION_BYTES);
-    TopicTarget { place, prefix: prefix.unwrap_or_default(), retention_bytes }
+    let on_lost_position = judge.choice(raw.on_lost_position.as_ref(), &LOST_WORDS, &[]);
+    let prefix = prefix.unwrap_or_default();
+    TopicTarget { place, prefix, retention_bytes, on_lost_position }
 }
 
 /// Judges `retention.bytes`: bytes of a partition, 0 for all.

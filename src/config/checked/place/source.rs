@@ -5,11 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use connectors::kafka::config::OnLostPosition;
 use engine::source::Start;
 
 use super::address::{Address, Connector, address};
-use super::{SourcePlace, mysql, topic_name};
+use super::{LOST_WORDS, SourcePlace, mysql, topic_name};
 use crate::config::checked::judge::Judge;
 use crate::config::checked::switch::{Begin, start};
 use crate::config::raw::{Given, OdsDb, OdsLog, TableProcess};
@@ -114,12 +113,7 @@ fn stream(
     let (name, start) = default;
     let topic = topic_name(keys.topic, name, judge);
     let address = address(chosen, keys.connector, keys.properties, judge);
-    let lost_words = [
-        ("stop", OnLostPosition::Stop),
-        ("earliest", OnLostPosition::Earliest),
-        ("latest", OnLostPosition::Latest),
-    ];
-    let on_lost_position = judge.choice(keys.on_lost_position, &lost_words, &[]);
+    let on_lost_position = judge.choice(keys.on_lost_position, &LOST_WORDS, &[]);
     if chosen == Connector::File {
         refuse(keys.on_lost_position, ": a file loses no positions", judge);
     }
