@@ -132,6 +132,18 @@ fn await_more(socket: &Path, before: u64) -> u64 {
     }
 }
 
+/// The first answer of an engine that begins.
+fn await_answer(socket: &Path) -> u64 {
+    let begun = Instant::now();
+    loop {
+        if let Some(records) = visible(socket) {
+            return records;
+        }
+        assert!(begun.elapsed() < PATIENCE, "nobody answers");
+        std::thread::park_timeout(LOOK);
+    }
+}
+
 #[test]
 fn embedded_output_goes_on_at_once() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -143,17 +155,14 @@ fn embedded_output_goes_on_at_once() {
         let running = Running::start(&data, &["demo", "--rate", RATE, "--workers", "2"]);
         let first = await_more(&socket, 0);
         std::thread::park_timeout(STEADY);
-        let mut last = await_more(&socket, first);
-        // At any time of an epoch; what becomes visible until then is not new.
-        let wait = Duration::from_millis(random.below(1_000));
-        let begun = Instant::now();
-        while begun.elapsed() < wait {
-            last = visible(&socket).map_or(last, |records| records.max(last));
-            std::thread::park_timeout(LOOK);
-        }
+        await_more(&socket, first);
+        // At any time of an epoch.
+        std::thread::park_timeout(Duration::from_millis(random.below(1_000)));
         let killed = Instant::now();
         running.kill_engine();
-        await_more(&socket, last);
+        // What the new engine finds was written by the old one, also what nobody had seen.
+        let found = await_answer(&socket);
+        await_more(&socket, found);
         times.push(killed.elapsed());
         running.stop();
     }

@@ -18,8 +18,11 @@
 //!
 //! Only what may be asked twice is: the coordinator. That is more than comfort. A broker (4.3.1) that
 //! is killed between the answer to a commit and its markers may take the partitions for deleted while
-//! it starts, and never write the markers; the next commit of the same producer there makes up for
-//! them, a new producer that first waits for readers to get on would wait for ever.
+//! it starts, and never write the markers. The next markers of the same producer there decide about
+//! what has none: a commit makes up for them, but an abort takes back what was reported delivered. So
+//! a commit counts only where the same coordinator that answered it takes the next transaction in,
+//! which it does once the markers are written; otherwise the partitions are committed once more,
+//! with nothing new in them, before anything is ([`Producer::make_sure`]).
 
 mod batches;
 mod coordinator;
@@ -108,6 +111,8 @@ pub(super) struct Producer {
     known_at: Option<Instant>,
     /// Whether the coordinator knows of the transaction.
     open: bool,
+    /// Partitions of the last commit, and the coordinator's connection that answered it.
+    committed: (Vec<Place>, u64),
     /// Whether the numbers of records are uncertain.
     renew: bool,
 }
@@ -126,9 +131,18 @@ impl Producer {
         let id = coordinator.init(ProducerId::NONE, &patience)?;
         let topics = Topics::new(topics, settings.batch_bytes, id);
         let leaders = Leaders::default();
-        let (known_at, open, renew) = (None, false, false);
-        let mut opened =
-            Self { settings, stopped, coordinator, id, leaders, topics, known_at, open, renew };
+        let mut opened = Self {
+            settings,
+            stopped,
+            coordinator,
+            id,
+            leaders,
+            topics,
+            known_at: None,
+            open: false,
+            committed: (Vec::new(), 0),
+            renew: false,
+        };
         loop {
             match opened.learn(&patience) {
                 Ok(()) => return Ok(opened),
@@ -193,12 +207,7 @@ impl Producer {
     /// Sends these batches.
     fn send(&mut self, places: &[Place]) -> Result<(), Refusal> {
         let patience = Patience::new(self.settings.answer_limit(), &self.stopped);
-        let new = self.topics.not_taken_in();
-        if !new.is_empty() {
-            self.coordinator.add(self.id, &self.topics.grouped(&new), &patience)?;
-            self.open = true;
-            self.topics.take_in(&new);
-        }
+        self.take_in(&patience)?;
         for (leader, places) in self.topics.by_leader(places) {
             self.leaders.make_room(leader, &self.settings, &patience)?;
             let batches = self.topics.seal(&places, self.id);
@@ -206,6 +215,45 @@ impl Producer {
             self.leaders.send(leader, id, &self.settings, &batches, &patience)?;
             self.topics.give_back(batches);
         }
+        Ok(())
+    }
+
+    /// Tells the coordinator of partitions that are new in the transaction.
+    fn take_in(&mut self, patience: &Patience) -> Result<(), Failure> {
+        let new = self.topics.not_taken_in();
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.coordinator.add(self.id, &self.topics.grouped(&new), patience)?;
+        if !std::mem::replace(&mut self.open, true) {
+            self.make_sure(&new)?;
+        }
+        self.topics.take_in(&new);
+        Ok(())
+    }
+
+    /// Commits the partitions of the last commit once more, if another coordinator has taken in those
+    /// of the next transaction, of which nothing has been sent yet.
+    fn make_sure(&mut self, next: &[Place]) -> Result<(), Failure> {
+        let patience = Patience::new(COMMIT_LIMIT, &self.stopped);
+        while self.is_unsure() {
+            self.commit_again(&patience)?;
+            self.coordinator.add(self.id, &self.topics.grouped(next), &patience)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the coordinator may be another one than the one that answered the last commit.
+    fn is_unsure(&self) -> bool {
+        let (partitions, connection) = &self.committed;
+        !partitions.is_empty() && *connection != self.coordinator.connections()
+    }
+
+    fn commit_again(&mut self, patience: &Patience) -> Result<(), Failure> {
+        self.coordinator.add(self.id, &self.topics.grouped(&self.committed.0), patience)?;
+        let asked = self.coordinator.connections();
+        self.coordinator.end(self.id, true, patience)?;
+        self.committed.1 = asked;
         Ok(())
     }
 
@@ -225,7 +273,13 @@ impl Producer {
     pub(super) fn commit(&mut self) -> Result<(), Failure> {
         if self.open {
             let patience = Patience::new(COMMIT_LIMIT, &self.stopped);
+            let asked = self.coordinator.connections();
             self.coordinator.end(self.id, true, &patience)?;
+            self.committed = (self.topics.taken_in(), asked);
+            // The one that answered may not be the one that began with the markers.
+            while self.is_unsure() {
+                self.commit_again(&patience)?;
+            }
         }
         self.topics.let_memory_go();
         Ok(())

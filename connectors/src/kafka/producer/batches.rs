@@ -147,6 +147,11 @@ impl Topics {
         self.places(|partition| partition.batch.is_some() && !partition.taken_in)
     }
 
+    /// Partitions of the transaction.
+    pub(super) fn taken_in(&self) -> Vec<Place> {
+        self.places(|partition| partition.taken_in)
+    }
+
     /// In order of topic and partition.
     fn places(&self, wanted: impl Fn(&Partition) -> bool) -> Vec<Place> {
         let mut places = Vec::new();

@@ -26,12 +26,19 @@ pub(super) struct Coordinator {
     transactional_id: String,
     /// `None` until it is found, and again when it has moved or does not answer.
     connection: Option<Connection>,
+    /// How many connections there have been.
+    connections: u64,
 }
 
 impl Coordinator {
     /// Asks nobody yet.
     pub(super) fn new(settings: Settings, transactional_id: &str) -> Self {
-        Self { settings, transactional_id: transactional_id.to_owned(), connection: None }
+        Self {
+            settings,
+            transactional_id: transactional_id.to_owned(),
+            connection: None,
+            connections: 0,
+        }
     }
 
     /// Lets go of a connection that the broker has closed; whether that was so.
@@ -41,6 +48,12 @@ impl Coordinator {
             self.connection = None;
         }
         closed
+    }
+
+    /// The number of the connection in use. As long as it stays, so does the coordinator, and what it
+    /// has answered it carries out.
+    pub(super) fn connections(&self) -> u64 {
+        self.connections
     }
 
     pub(super) fn transactional_id(&self) -> &str {
@@ -149,6 +162,7 @@ impl Coordinator {
     ) -> Result<T, Failure> {
         if self.connection.is_none() {
             self.connection = Some(self.find(patience)?);
+            self.connections += 1;
         }
         let connection = self.connection.as_mut().expect("found above");
         let id = &self.transactional_id;
