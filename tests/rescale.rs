@@ -191,9 +191,12 @@ fn any_number_of_workers_goes_on_where_another_stopped() {
     let (expected, seen) = (dumps(&dir.join("whole")), dumps(&dir.join("walked")));
     assert!(expected.len() > 15, "{:?}", expected.keys());
     assert_eq!(seen.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    // How much is read again depends on how far the changes had come when their config row came; what
+    // becomes of it does not.
+    let depends = |line: &&String| line.contains("\"backfill_rows\"");
     for (name, lines) in &expected {
-        let lines: BTreeSet<_> = lines.iter().collect();
-        let found: BTreeSet<_> = seen[name].iter().collect();
+        let lines: BTreeSet<_> = lines.iter().filter(|line| !depends(line)).collect();
+        let found: BTreeSet<_> = seen[name].iter().filter(|line| !depends(line)).collect();
         let differ: Vec<_> = lines.symmetric_difference(&found).take(10).collect();
         assert!(
             differ.is_empty() && seen[name].len() == expected[name].len(),
