@@ -17,18 +17,16 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use connectors::file::lines::LinesSourceFactory;
 use connectors::kafka::murmur2;
 use connectors::topic::source::TopicSourceFactory;
-use engine::batch::build::{RAW_KEY, RAW_VALUE, RawBuilder, raw_schema};
-use engine::batch::schema::Schema;
+use engine::batch::build::{RawBuilder, raw_schema};
 use engine::checkpoint::disk::real::RealDisk;
 use engine::checkpoint::layout::{decode_position, space};
 use engine::checkpoint::writer::TopicMarks;
 use engine::clock::Moment;
-use engine::codec::{Decoded, Decoder, Verbatim};
 use engine::control::handle::Handle;
 use engine::control::registry::SubmitOptions;
 use engine::error::Fault;
-use engine::graph::plan::{Feed, SinkTarget, SourceSpec, TopicSpec};
-use engine::graph::{JobBuilder, JobPlan};
+use engine::graph::JobPlan;
+use engine::graph::plan::{SinkTarget, TopicSpec};
 use engine::runtime::process::{Process, ProcessSettings};
 use engine::runtime::thread::{SystemClock, run as run_engine};
 use engine::source::reread::{Reread, RereadPosition};
@@ -43,6 +41,8 @@ use jobs::ods::ods_db;
 use jobs::{Job, Outside, Settings};
 use store::phoenix::DimensionStore;
 use store::phoenix::sink::DimensionSinkFactory;
+
+use crate::passing;
 
 /// Rows to be filled unless told otherwise.
 pub(crate) const RECORDS: u32 = 1_000_000;
@@ -241,23 +241,9 @@ struct Made {
 impl Made {
     /// The job that writes them.
     fn plan(&self) -> Result<Arc<JobPlan>> {
-        let mut job = JobBuilder::new("made");
-        let spec = SourceSpec {
-            factory: Arc::new(self.clone()),
-            start: Start::Earliest,
-            decoder: Arc::new(|| Box::new(AsRead(raw_schema()))),
-            bound_ms: 0,
-            idle_timeout_ms: 0,
-            future_hold_ms: i64::MAX,
-            future_skew_ms: i64::MAX,
-            reread: None,
-        };
-        let source = job.source("changes", spec);
         let topic = TopicSpec { name: ods_db::NAME.to_owned(), partitions: 1 };
         let target = SinkTarget::Topics(vec![topic], murmur2::partition_of);
-        let encoder = Arc::new(Verbatim { key: RAW_KEY, value: RAW_VALUE });
-        job.sink("topics", target, &[ods_db::NAME], vec![(&source.rows, Feed::result(0, encoder))]);
-        Ok(Arc::new(job.build()?))
+        passing::plan("made", Arc::new(self.clone()), target, ods_db::NAME)
     }
 
     fn record(&self, number: u64) -> String {
@@ -337,25 +323,4 @@ impl Source for Making {
     fn acknowledge(&mut self, _positions: &[(Partition, Position)]) {}
 
     fn close(&mut self) {}
-}
-
-/// Passes records on as they are.
-struct AsRead(Arc<Schema>);
-
-impl Decoder for AsRead {
-    fn schema(&self) -> &Arc<Schema> {
-        &self.0
-    }
-
-    fn decode(&mut self, input: &engine::batch::Batch, out: &mut Decoded<'_>) {
-        for row in input.rows() {
-            out.rows.begin_over(row);
-            for column in [RAW_KEY, RAW_VALUE] {
-                let bytes = row.bytes(column).unwrap_or_default();
-                let slice = out.rows.append(bytes);
-                out.rows.slice(column, slice);
-            }
-            out.rows.end(engine::batch::build::Stamp::of(row));
-        }
-    }
 }

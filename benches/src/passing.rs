@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use engine::batch::Batch;
-use engine::batch::Slice;
-use engine::batch::build::{RAW_KEY, RAW_VALUE, Stamp, raw_schema};
-use engine::batch::schema::Schema;
-use engine::codec::{Decoded, Decoder, Verbatim};
+use engine::batch::build::{RAW_KEY, RAW_VALUE};
+use engine::codec::{AsRead, Verbatim};
 use engine::graph::plan::{Feed, SinkTarget, SourceSpec};
 use engine::graph::{JobBuilder, JobPlan};
 use engine::source::{SourceFactory, Start};
@@ -23,7 +20,7 @@ pub(crate) fn plan(
     let spec = SourceSpec {
         factory: source,
         start: Start::Earliest,
-        decoder: Arc::new(|| Box::new(AsRead(raw_schema()))),
+        decoder: Arc::new(|| Box::new(AsRead::default())),
         // Its rows have no time.
         bound_ms: 0,
         idle_timeout_ms: 0,
@@ -35,28 +32,4 @@ pub(crate) fn plan(
     let encoder = Arc::new(Verbatim { key: RAW_KEY, value: RAW_VALUE });
     job.sink("topics", target, &[topic], vec![(&records.rows, Feed::result(0, encoder))]);
     Ok(Arc::new(job.build()?))
-}
-
-/// Records as they were read.
-struct AsRead(Arc<Schema>);
-
-impl Decoder for AsRead {
-    fn schema(&self) -> &Arc<Schema> {
-        &self.0
-    }
-
-    fn decode(&mut self, input: &Batch, out: &mut Decoded<'_>) {
-        for row in input.rows() {
-            out.rows.begin_over(row);
-            // A raw row begins with its value.
-            let value = row.bytes(RAW_VALUE).map_or(Slice::NULL, |value| Slice {
-                start: 0,
-                length: u32::try_from(value.len()).expect("a record has at most 16 MiB"),
-            });
-            let key = row.bytes(RAW_KEY).map_or(Slice::NULL, |key| out.rows.append(key));
-            out.rows.slice(RAW_KEY, key);
-            out.rows.slice(RAW_VALUE, value);
-            out.rows.end(Stamp::of(row));
-        }
-    }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::batch::Batch;
-use crate::batch::build::BatchBuilder;
+use crate::batch::build::{BatchBuilder, RAW_KEY, RAW_VALUE, Stamp, raw_schema};
 use crate::batch::row::Row;
 use crate::batch::schema::Schema;
+use crate::batch::{Batch, Slice};
 use crate::counter::Counters;
 
 /// A record that could not be decoded.
@@ -38,6 +38,38 @@ pub trait Decoder {
 
 /// Makes one decoder per worker.
 pub type DecoderFactory = Arc<dyn Fn() -> Box<dyn Decoder> + Send + Sync>;
+
+/// The decoder of records that go on as they were read, as raw rows ([`raw_schema`]).
+pub struct AsRead {
+    schema: Arc<Schema>,
+}
+
+impl Default for AsRead {
+    fn default() -> Self {
+        Self { schema: raw_schema() }
+    }
+}
+
+impl Decoder for AsRead {
+    fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    fn decode(&mut self, input: &Batch, out: &mut Decoded<'_>) {
+        for row in input.rows() {
+            out.rows.begin_over(row);
+            // A raw row begins with its value.
+            let value = row.bytes(RAW_VALUE).map_or(Slice::NULL, |value| Slice {
+                start: 0,
+                length: u32::try_from(value.len()).expect("a record has at most 16 MiB"),
+            });
+            let key = row.bytes(RAW_KEY).map_or(Slice::NULL, |key| out.rows.append(key));
+            out.rows.slice(RAW_KEY, key);
+            out.rows.slice(RAW_VALUE, value);
+            out.rows.end(Stamp::of(row));
+        }
+    }
+}
 
 /// Rows to bytes. MUST be pure, and total for the schema it accepted.
 pub trait Encoder: Send + Sync {

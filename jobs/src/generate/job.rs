@@ -5,11 +5,8 @@
 
 use std::sync::Arc;
 
-use engine::batch::Batch;
-use engine::batch::Slice;
-use engine::batch::build::{RAW_KEY, RAW_VALUE, Stamp, raw_schema};
-use engine::batch::schema::Schema;
-use engine::codec::{Decoded, Decoder, Verbatim};
+use engine::batch::build::{RAW_KEY, RAW_VALUE};
+use engine::codec::{AsRead, Verbatim};
 use engine::error::JobError;
 use engine::graph::plan::{Feed, SinkTarget, SourceSpec};
 use engine::graph::{JobBuilder, JobPlan};
@@ -31,7 +28,7 @@ pub fn plan(source: GeneratorSourceFactory, target: SinkTarget) -> Result<JobPla
     let spec = SourceSpec {
         factory: Arc::new(source),
         start: Start::Earliest,
-        decoder: Arc::new(|| Box::new(AsRead::new())),
+        decoder: Arc::new(|| Box::new(AsRead::default())),
         // Its rows have no time: what a record says of time is read by the warehouse.
         bound_ms: 0,
         idle_timeout_ms: 0,
@@ -43,38 +40,6 @@ pub fn plan(source: GeneratorSourceFactory, target: SinkTarget) -> Result<JobPla
     let encoder = Arc::new(Verbatim { key: RAW_KEY, value: RAW_VALUE });
     job.sink("topics", target, &[ODS_LOG], vec![(&records.rows, Feed::result(0, encoder))]);
     job.build()
-}
-
-/// The decoder of records that go on as they were read.
-pub(super) struct AsRead {
-    schema: Arc<Schema>,
-}
-
-impl AsRead {
-    pub(super) fn new() -> Self {
-        Self { schema: raw_schema() }
-    }
-}
-
-impl Decoder for AsRead {
-    fn schema(&self) -> &Arc<Schema> {
-        &self.schema
-    }
-
-    fn decode(&mut self, input: &Batch, out: &mut Decoded<'_>) {
-        for row in input.rows() {
-            out.rows.begin_over(row);
-            // A raw row begins with its value.
-            let value = row.bytes(RAW_VALUE).map_or(Slice::NULL, |value| Slice {
-                start: 0,
-                length: u32::try_from(value.len()).expect("a record has at most 16 MiB"),
-            });
-            let key = row.bytes(RAW_KEY).map_or(Slice::NULL, |key| out.rows.append(key));
-            out.rows.slice(RAW_KEY, key);
-            out.rows.slice(RAW_VALUE, value);
-            out.rows.end(Stamp::of(row));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use engine::batch::build::{RAW_KEY, RAW_VALUE};
-use engine::codec::Verbatim;
+use engine::codec::{AsRead, Verbatim};
 use engine::error::JobError;
 use engine::graph::plan::{Feed, SinkTarget, SourceSpec};
 use engine::graph::{JobBuilder, JobPlan};
@@ -19,7 +19,6 @@ use engine::source::{SourceFactory, Start};
 use super::ShopSourceFactory;
 use crate::dim::dimensions::TABLE_PROCESS;
 use crate::generate::config::ConfigSourceFactory;
-use crate::generate::job::AsRead;
 use crate::ods::ods_db::NAME as ODS_DB;
 
 /// Name of the job.
@@ -54,7 +53,7 @@ fn as_read(factory: Arc<dyn SourceFactory>) -> SourceSpec {
     SourceSpec {
         factory,
         start: Start::Earliest,
-        decoder: Arc::new(|| Box::new(AsRead::new())),
+        decoder: Arc::new(|| Box::new(AsRead::default())),
         // Its rows have no time: what a record says of time is read by the warehouse.
         bound_ms: 0,
         idle_timeout_ms: 0,
