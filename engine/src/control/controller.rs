@@ -38,7 +38,7 @@ use crate::random::Random;
 use crate::runtime::pump::RereadCount;
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
 use crate::state::backend::StateBackend;
-use crate::state::size::SizeTable;
+use crate::state::size::{SizeTable, StateSize};
 
 /// Faults kept for `status`.
 const FAULTS_KEPT: usize = 32;
@@ -419,8 +419,8 @@ impl Controller {
     }
 
     /// Stops before the kernel does (specification 13.7): a restart would load the same state.
-    fn check_state(&self) -> Result<(), Fatal> {
-        let (sizes, limit) = (self.setup.sizes.all(), self.setup.state_bytes_max);
+    fn check_state(&self, sizes: &[StateSize]) -> Result<(), Fatal> {
+        let limit = self.setup.state_bytes_max;
         let bytes: u64 = sizes.iter().map(|size| size.bytes).sum();
         let Some(largest) = sizes.iter().max_by_key(|size| size.bytes) else { return Ok(()) };
         if bytes <= limit {
@@ -441,7 +441,7 @@ impl Controller {
         Err(Fatal::new(exit::CONFIGURATION, message))
     }
 
-    fn publish(&self, now: Moment) {
+    fn publish(&self, states: Vec<StateSize>, now: Moment) {
         let status = Status {
             generation: self.setup.saved.generation,
             open_epoch: self.open,
@@ -449,7 +449,7 @@ impl Controller {
             groups: self.groups.iter().map(|group| group.status(now)).collect(),
             holds: self.setup.workers.iter().flat_map(|worker| worker.holds.entries()).collect(),
             inflight_bytes: self.setup.budget.live(),
-            states: self.setup.sizes.all(),
+            states,
             faults: self.faults.clone(),
             quarantined: self.quarantined.clone(),
             finished: self.finished,
@@ -508,8 +508,9 @@ impl Machine for Controller {
         self.finish_ended(now);
         self.finish_cancels();
         self.finished = self.stopping && self.groups.iter().all(RunningGroup::is_settled);
-        self.publish(now);
-        self.check_state()?;
-        Ok(self.next_wake(now))
+        let states = self.setup.sizes.all();
+        let checked = self.check_state(&states);
+        self.publish(states, now);
+        checked.map(|()| self.next_wake(now))
     }
 }

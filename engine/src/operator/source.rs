@@ -208,7 +208,7 @@ impl SourceOperator {
                 } else if !self.undivided.is_empty() {
                     self.undivided.remove(&batch.partition);
                 }
-                if Reread::of(&batch.partition).is_none() {
+                if Reread::number_of(batch.partition.ordinal).is_none() {
                     let emitted = &self.context.worker.emitted;
                     emitted.fetch_add(batch.rows.len() as u64, Ordering::Relaxed);
                 }

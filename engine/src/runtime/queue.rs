@@ -168,7 +168,7 @@ impl SourceItem {
             | Self::Replaced(partition)
             | Self::End(partition) => partition,
         };
-        Reread::of(partition).is_some()
+        Reread::number_of(partition.ordinal).is_some()
     }
 }
 
