@@ -140,8 +140,7 @@ impl Shard {
                 self.known = Some(unit.upper);
                 Ok(SinkReply::Delivered)
             }
-            Err(Broken::Aborted(Trouble::Broken(fatal))) => Err(Failure::Broken(fatal)),
-            Err(Broken::Aborted(trouble)) => Err(self.troubled(trouble).into()),
+            Err(Broken::Aborted(trouble)) => Err(self.troubled(trouble)),
             Err(Broken::Lost(lost)) => Err(self.lost(lost).into()),
         }
     }
@@ -198,18 +197,20 @@ impl Shard {
             .with_hint("stop one of the two, or set another transactional id prefix")
     }
 
-    fn troubled(&self, trouble: Trouble) -> Fault {
-        match trouble {
+    fn troubled(&self, trouble: Trouble) -> Failure {
+        let fault = match trouble {
+            Trouble::Broken(fatal) => return Failure::Broken(fatal),
             Trouble::Fault(fault) => fault,
-            Trouble::Broken(fatal) => Fault::never(fatal.message),
             Trouble::Stopped => Fault::later("could not deliver to kafka: the sink is closed"),
             Trouble::Undelivered(Undelivered { code, topic, bytes }) => {
                 if code == RDKafkaErrorCode::MessageSizeTooLarge {
-                    return self.too_large(&topic, bytes);
+                    self.too_large(&topic, bytes)
+                } else {
+                    fault_of(code, &format!("write to kafka topic \"{topic}\""))
                 }
-                fault_of(code, &format!("write to kafka topic \"{topic}\""))
             }
-        }
+        };
+        fault.into()
     }
 
     fn too_large(&self, topic: &str, bytes: usize) -> Fault {
