@@ -8,10 +8,15 @@ use anyhow::{Context as _, Result};
 use connectors::format::app_log::{AppLog, AppLogParser, Layout, Main, Split, SplitOptions};
 use engine::hash::Map;
 use engine::time::zone::{Date, Zone};
+use jobs::dwd::log_split;
 use jobs::generate::{Generator, Settings, Shares};
 
+use crate::embedded::Embedded;
 use crate::numbered_list::{ListBuilder, NumberedList};
+use crate::pair::Given;
 
+/// The topic of page records.
+pub(crate) const PAGES: &str = log_split::TOPICS[0];
 /// Within so many milliseconds another page must follow, or the entry page is a jump.
 pub(crate) const WITHIN_MS: i64 = 10_000;
 
@@ -20,6 +25,13 @@ pub(crate) struct Pages {
     pub(crate) pages: NumberedList,
     pub(crate) visitors: NumberedList,
     pub(crate) jumps: NumberedList,
+}
+
+/// Makes the page topic of a bench.
+pub(crate) fn feed_pages(given: &Given) -> Result<u32> {
+    let made = Pages::make(given.records)?;
+    Embedded::open(&given.dir)?.feed(PAGES, made.pages)?;
+    Ok(given.records)
 }
 
 /// A page that waits for the next one of its device.

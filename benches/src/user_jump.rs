@@ -3,17 +3,13 @@
 use anyhow::Result;
 use connectors::format::app_log::AppLogParser;
 use jobs::Job;
-use jobs::dwd::log_split;
 use jobs::dwd::user_jump::TOPIC;
 
 use crate::embedded::{Embedded, jobs_over_topics};
-use crate::pages::{Jumps, Pages};
+use crate::pages::{Jumps, PAGES, feed_pages};
 use crate::pair::{Given, Outcome, Pair, Scale};
 use crate::plain_files::PlainFiles;
 use crate::usage::Measured;
-
-/// The topic of page records.
-const PAGES: &str = log_split::TOPICS[0];
 
 /// The bench.
 pub(crate) const PAIR: Pair = Pair {
@@ -23,16 +19,10 @@ pub(crate) const PAIR: Pair = Pair {
     records: Scale { full: 1_000_000, quick: 200_000 },
     kafka: None,
     tolerance_percent: 5,
-    feed,
+    feed: feed_pages,
     floor,
     whole: |given| jobs_over_topics(given, &[Job::UserJump], &[TOPIC]),
 };
-
-fn feed(given: &Given) -> Result<u32> {
-    let made = Pages::make(given.records)?;
-    Embedded::open(&given.dir)?.feed(PAGES, made.pages)?;
-    Ok(given.records)
-}
 
 fn floor(given: &Given) -> Result<Outcome> {
     let embedded = Embedded::open(&given.dir)?;

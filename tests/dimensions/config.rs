@@ -6,8 +6,8 @@ use engine::limit::DDL_HOLD_MS;
 use engine::testing::simulate::seeds;
 use jobs::settings::{ConfigLate, ConfigUpdates};
 
+use super::churn::ten_phases;
 use super::history::History;
-use super::shop::churn::Churn;
 use super::shop::phases::Phases;
 use super::shop::{self, Change, Config, ConfigEvent, lines};
 use super::switches::{lost, without};
@@ -88,15 +88,8 @@ fn tables_are_made_anew_with_what_can_be_read_again() {
         if seed.is_multiple_of(3) {
             history = history.with_workers(&[2, 1, 3], false);
         }
-        let (mut churn, mut shop) = (Churn::new(seed), Phases::recreating());
-        for phase in 0..10_u64 {
-            let next = churn.next(&mut shop);
-            let events: Vec<_> = next.event.iter().cloned().collect();
-            history.then(&next.changes, &events, u32::from((seed + phase).is_multiple_of(3)));
-            let how = || format!("seed {seed}, phase {phase}: {:#?}", next.event);
-            assert_eq!(history.tables(), shop.tables(), "{}", how());
-            assert_eq!(history.counter("config_rejected", None), shop.rejected, "{}", how());
-        }
+        let mut shop = Phases::recreating();
+        ten_phases(&mut history, &mut shop, seed);
         moved += history.store.tables().iter().filter(|table| table.edition > 0).count();
     }
     assert!(moved > 24, "only {moved} tables were made anew");
