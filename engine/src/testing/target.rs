@@ -21,6 +21,8 @@ struct World {
     progress: BTreeMap<(String, u16), (u64, u64)>,
     /// Units that arrived although the target had them.
     repeated: u64,
+    /// It takes no units.
+    gone: bool,
 }
 
 /// The target; survives crashes of the engine.
@@ -35,6 +37,11 @@ impl Target {
     /// A target whose faults depend on `seed`, with units as `policy` says.
     pub fn new(seed: u64, policy: UnitPolicy) -> Self {
         Self { world: Arc::default(), random: Arc::new(Mutex::new(Random::new(seed))), policy }
+    }
+
+    /// Takes no units from here on, or takes them again.
+    pub fn set_gone(&self, gone: bool) {
+        self.world.lock().expect("one thread").gone = gone;
     }
 
     /// All rows in the order of arrival.
@@ -144,6 +151,10 @@ impl Sink for TargetSink {
             return SinkPoll::Pending;
         }
         let request = self.request.take().expect("polled only after begin");
+        let gone = self.target.world.lock().expect("one thread").gone;
+        if gone && matches!(request, SinkRequest::Deliver(..)) {
+            return SinkPoll::Fault(Fault::later("the target is gone"));
+        }
         if fails {
             // Either nothing happened, or all of it did and the answer was lost.
             if reply_lost && let Err(fatal) = self.answer(&request) {
