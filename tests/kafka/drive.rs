@@ -135,8 +135,10 @@ impl Reading {
     pub(crate) fn poll(&mut self) -> Result<usize, Fault> {
         match self.source.poll(self.budget, self.clock.now()) {
             Polled::Idle => Ok(0),
-            Polled::End(partition) | Polled::Whole(partition, _) => {
-                panic!("{} has no end and no snapshot", partition.name)
+            Polled::End(partition) => panic!("{} has no end", partition.name),
+            Polled::Whole(partition, position) => {
+                self.next.insert(partition.name.to_string(), position);
+                Ok(0)
             }
             Polled::Fault(fault) if fault.retry == Retry::Later => {
                 self.faults.push(fault);

@@ -7,9 +7,7 @@
 //! again (`past`), is read by a second consumer that is there only as long as it is needed.
 //!
 //! Misuse: a topic that was deleted and made anew *with at least as many records* cannot be told
-//! from the old one by offsets; only a position that lies outside the new range is found out. And
-//! [`Start::Latest`] is where the source began only once a record was read: a job that ends before
-//! that begins at the end again.
+//! from the old one by offsets; only a position that lies outside the new range is found out.
 
 mod client;
 mod discovery;
@@ -86,6 +84,9 @@ pub struct KafkaSource {
     slots: Slots,
     /// Batches of earlier polls, one per partition.
     ready: VecDeque<SourceBatch>,
+    /// Where partitions begin that had to be asked for: told before their records, so that it is saved
+    /// though there are none.
+    begun: VecDeque<(Partition, Position)>,
     /// Found while polling; told when everything before it was given out.
     faults: VecDeque<Fault>,
     discovery: Discovery,
@@ -110,6 +111,7 @@ impl KafkaSource {
             schema: raw_schema(),
             watch,
             ready: VecDeque::new(),
+            begun: VecDeque::new(),
             faults: VecDeque::new(),
             discovery: Discovery::default(),
             checking: false,
@@ -142,7 +144,8 @@ impl KafkaSource {
         match resolved {
             Ok(offsets) => {
                 for (place, offset) in offsets {
-                    self.slots.begin_at(place, offset);
+                    let begun = self.slots.begin_at(place, offset);
+                    self.begun.extend(begun.and_then(Slot::begins));
                 }
             }
             Err(fault) => {

@@ -17,6 +17,9 @@ impl KafkaSource {
             return Polled::Rows(batch);
         }
         self.take_answers();
+        if let Some((partition, position)) = self.begun.pop_front() {
+            return Polled::Whole(partition, position);
+        }
         if let Some(fault) = self.faults.pop_front() {
             return Polled::Fault(fault);
         }

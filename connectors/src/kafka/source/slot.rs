@@ -106,6 +106,11 @@ impl Slot {
         };
     }
 
+    /// Where it begins, once that is known.
+    pub(super) fn begins(&self) -> Option<(Partition, Position)> {
+        Some((self.partition.clone(), Position::of_number(self.next?)))
+    }
+
     /// What comes once the first offset is known.
     fn resolved(&self) -> Stage {
         if self.begins_with_snapshot { Stage::Unsized } else { Stage::Assignable }
@@ -265,13 +270,13 @@ impl Slots {
         }
     }
 
-    /// Says where a partition begins.
-    pub(super) fn begin_at(&mut self, place: Place, offset: Offset) {
-        if let Some(slot) = self.slot(place) {
-            slot.stage = slot.resolved();
-            slot.begin = offset;
-            slot.next = offset.to_raw().and_then(|offset| u64::try_from(offset).ok());
-        }
+    /// Says where a partition begins, and gives it, unless it begins with a snapshot.
+    pub(super) fn begin_at(&mut self, place: Place, offset: Offset) -> Option<&Slot> {
+        let slot = self.slot(place)?;
+        slot.stage = slot.resolved();
+        slot.begin = offset;
+        slot.next = offset.to_raw().and_then(|offset| u64::try_from(offset).ok());
+        (!slot.begins_with_snapshot).then_some(slot)
     }
 
     /// All open partitions.
