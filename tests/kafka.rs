@@ -6,6 +6,10 @@
 mod broker;
 #[path = "kafka/drive.rs"]
 mod drive;
+#[path = "kafka/lost_markers.rs"]
+mod lost_markers;
+#[path = "kafka/proxy.rs"]
+mod proxy;
 #[path = "kafka/sink.rs"]
 mod sink;
 #[path = "kafka/sink_faults.rs"]
