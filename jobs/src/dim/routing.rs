@@ -7,15 +7,15 @@
 //! would hide the later ones that another way leads to the sink (an earlier route, or the back-fill),
 //! so then none of them is taken from here.
 
+mod key;
+mod line;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use connectors::format::dimension::{ChangeTable, DimensionOp, ROW_BYTES_MAX};
 use connectors::format::maxwell::ChangeKind;
 use connectors::format::maxwell::data::is_object_with_members;
-use connectors::format::maxwell::decoder::{
-    DATA, DATABASE, KIND, OLD, TABLE, VALUE, maxwell_schema,
-};
+use connectors::format::maxwell::decoder::{DATA, DATABASE, KIND, TABLE, VALUE, maxwell_schema};
 use engine::batch::build::Stamp;
 use engine::batch::order::Order;
 use engine::batch::row::Row;
@@ -28,10 +28,13 @@ use engine::operator::decode::{
 use engine::operator::gate::{GateContext, GateLogic};
 use engine::source::reread::Reread;
 
-use super::cells::Columns;
+use self::key::{
+    OVER_KEY, ROUTE_KEY, WAIT_KEY, over_key, route_key, row_key, take_names, wait_key,
+};
+use self::line::Line;
 use super::keyless;
-use super::notice::{Notice, Route, push_text, take_text};
-use super::rows::{CHANGE, FILL, KEY, SINK, change_schema};
+use super::notice::{Notice, Route};
+use super::rows::change_schema;
 use crate::settings::{ConfigLate, Deletes};
 
 /// Input of the gate: changes as they come.
@@ -57,12 +60,6 @@ pub(super) struct Rules {
     pub(super) waiting_max: u64,
     /// A route that no configuration is needed for and no table is behind.
     pub(super) dictionary: Route,
-}
-
-/// A route and what it picks.
-struct Line {
-    route: Route,
-    columns: Columns,
 }
 
 /// Rows that wait for their table.
@@ -110,10 +107,9 @@ impl Routing {
 
     fn put(&mut self, route: Route) {
         let lines = self.tables.entry(route.source.as_bytes().into()).or_default();
-        let columns = Columns::of(&route);
         match lines.iter_mut().find(|line| line.route.sink == route.sink) {
-            Some(line) => *line = Line { route, columns },
-            None => lines.push(Line { route, columns }),
+            Some(line) => *line = Line::of(route),
+            None => lines.push(Line::of(route)),
         }
     }
 
@@ -285,83 +281,6 @@ impl Routing {
     }
 }
 
-impl Line {
-    fn is_served_by(&self, number: u32) -> bool {
-        self.route.fill.is_some_and(|wanted| wanted <= number)
-    }
-
-    /// Sends what the record means for this sink.
-    fn take(
-        &mut self,
-        row: Row<'_>,
-        fill: Option<u32>,
-        rules: &Rules,
-        (routed, keyless): (&Arc<Schema>, &Arc<Schema>),
-        context: &mut GateContext<'_>,
-    ) {
-        self.columns.read(row.bytes(DATA).unwrap_or_default());
-        let deletes = kind(row) == ChangeKind::Delete && rules.deletes == Deletes::Delete;
-        let fault = self.columns.key_fault();
-        let large = (self.columns.bytes() > ROW_BYTES_MAX).then_some("large_row");
-        if let Some(reason) = fault.or(large) {
-            let rows = context.output.row(PORT_NULL_PK, keyless);
-            return keyless::write(rows, row, &self.route.sink, reason);
-        }
-        let former = match kind(row) {
-            ChangeKind::Update => row.bytes(OLD).and_then(|old| self.columns.read_former_key(old)),
-            _ => None,
-        };
-        let (sink, columns) = (self.route.sink.as_str(), &self.columns);
-        let table = ChangeTable { name: sink, edition: self.route.edition };
-        let counts = fill.is_none() && sink != rules.dictionary.sink;
-        let to = To { sink, row, fill, routed };
-        if let Some(texts) = &former {
-            let (mut key, mut change) = (Vec::new(), Vec::new());
-            if columns.write_former(table, texts, &mut key, &mut change) {
-                context.counters.add("dim_deletes", u64::from(counts));
-                to.emit(context, |out| out.extend(&key), |out| out.extend(&change));
-            }
-        }
-        let write_key = |out: &mut Vec<u8>| columns.write_key(out);
-        if deletes {
-            context.counters.add("dim_deletes", u64::from(counts));
-            return to.emit(context, write_key, |out| columns.write_deletion(table, out));
-        }
-        // The row under its new key is what the record says, not what it was under the old one.
-        let op = if former.is_some() { DimensionOp::Replace } else { DimensionOp::Upsert };
-        context.counters.add("dim_upserts", u64::from(counts));
-        to.emit(context, write_key, |out| columns.write_row(table, op, out));
-    }
-}
-
-/// Where a change goes, and what it comes from.
-struct To<'a> {
-    sink: &'a str,
-    row: Row<'a>,
-    fill: Option<u32>,
-    routed: &'a Arc<Schema>,
-}
-
-impl To<'_> {
-    fn emit(
-        &self,
-        context: &mut GateContext<'_>,
-        key: impl FnOnce(&mut Vec<u8>),
-        change: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let rows = context.output.row(PORT_ROUTED, self.routed);
-        rows.begin();
-        let sink = rows.append(self.sink.as_bytes());
-        rows.slice(SINK, sink);
-        let key = rows.append_with(key);
-        rows.slice(KEY, key);
-        let change = rows.append_with(change);
-        rows.slice(CHANGE, change);
-        rows.int(FILL, self.fill.map(i64::from));
-        rows.end(Stamp::of(self.row));
-    }
-}
-
 impl GateLogic for Routing {
     fn config(&mut self, row: Row<'_>, context: &mut GateContext<'_>) {
         let notice = Notice::read(row);
@@ -447,41 +366,6 @@ impl GateLogic for Routing {
     fn entries(&self) -> usize {
         self.tables.len() + self.waiting.values().map(|waiting| waiting.rows.len()).sum::<usize>()
     }
-}
-
-/// Keys of this operator's state begin with what they are.
-const ROUTE_KEY: u8 = b'r';
-const WAIT_KEY: u8 = b'w';
-const ROW_KEY: u8 = b'x';
-const OVER_KEY: u8 = b'o';
-
-fn route_key(source: &str, sink: &str) -> Vec<u8> {
-    state_key(ROUTE_KEY, source, sink)
-}
-
-fn wait_key(source: &str, sink: &str) -> Vec<u8> {
-    state_key(WAIT_KEY, source, sink)
-}
-
-fn over_key(source: &str, sink: &str) -> Vec<u8> {
-    state_key(OVER_KEY, source, sink)
-}
-
-fn row_key(source: &str, sink: &str, order: Order) -> Vec<u8> {
-    let mut key = state_key(ROW_KEY, source, sink);
-    order.encode(&mut key);
-    key
-}
-
-fn state_key(kind: u8, source: &str, sink: &str) -> Vec<u8> {
-    let mut key = vec![kind];
-    push_text(&mut key, source);
-    push_text(&mut key, sink);
-    key
-}
-
-fn take_names(rest: &mut &[u8]) -> Option<(String, String)> {
-    Some((take_text(rest)?, take_text(rest)?))
 }
 
 fn text(row: Row<'_>, column: usize) -> &str {

@@ -10,6 +10,7 @@ use engine::counter::Counters;
 use engine::operator::gate::{Gate, GateMode};
 use engine::testing::by_hand::{ByHand, Closed};
 
+use super::super::rows::CHANGE;
 use super::*;
 
 fn gate() -> Box<Gate<Routing>> {
