@@ -1,10 +1,10 @@
-//! What one route makes of a record: a change of its table, a deletion, or a refusal.
+//! What a dimension's route makes of a record: a change of its table, a deletion, or a refusal.
 
 use std::sync::Arc;
 
 use connectors::format::dimension::{ChangeTable, DimensionOp, ROW_BYTES_MAX};
 use connectors::format::maxwell::ChangeKind;
-use connectors::format::maxwell::decoder::{DATA, OLD};
+use connectors::format::maxwell::decoder::{DATA, DATABASE, OLD, TABLE};
 use engine::batch::build::Stamp;
 use engine::batch::row::Row;
 use engine::batch::schema::Schema;
@@ -13,53 +13,86 @@ use engine::operator::gate::GateContext;
 use super::super::cells::Columns;
 use super::super::keyless;
 use super::super::notice::Route;
-use super::super::rows::{CHANGE, FILL, KEY, SINK};
-use super::{PORT_NULL_PK, PORT_ROUTED, Rules, kind};
+use super::super::rows::{CHANGE, FILL, KEY, SINK, change_schema};
+use super::{Lane, Line, PORT_ROUTED, kind};
 use crate::settings::Deletes;
 
-/// A route and what it picks.
-pub(super) struct Line {
-    pub(super) route: Route,
-    columns: Columns,
+/// Port: records whose row has no key, with the reason, to be told once.
+pub(in crate::dim) const PORT_NULL_PK: usize = 2;
+
+/// How records become changes of dimension tables.
+#[derive(Debug, Clone)]
+pub(in crate::dim) struct DimensionLane {
+    /// The business database.
+    database: String,
+    deletes: Deletes,
+    /// A sink that is no table: what goes there is not counted.
+    dictionary: String,
+    routed: Arc<Schema>,
+    keyless: Arc<Schema>,
 }
 
-impl Line {
-    /// A line for `route`.
-    pub(super) fn of(route: Route) -> Self {
-        let columns = Columns::of(&route);
-        Self { route, columns }
+impl DimensionLane {
+    /// For changes of `database`; the sink `dictionary` is no table.
+    pub(in crate::dim) fn new(database: &str, deletes: Deletes, dictionary: &str) -> Self {
+        Self {
+            database: database.to_owned(),
+            deletes,
+            dictionary: dictionary.to_owned(),
+            routed: change_schema(),
+            keyless: keyless::schema(),
+        }
+    }
+}
+
+impl Lane for DimensionLane {
+    type Picks = Columns;
+
+    fn picks(&self, route: &Route) -> Columns {
+        Columns::of(route)
     }
 
-    /// Whether a request of this number fills it.
-    pub(super) fn is_served_by(&self, number: u32) -> bool {
-        self.route.fill.is_some_and(|wanted| wanted <= number)
+    fn refusal(&self, row: Row<'_>) -> Option<&'static str> {
+        refusal(row, &self.database)
     }
 
-    /// Sends what the record means for this sink.
-    pub(super) fn take(
-        &mut self,
+    fn write_source(&self, row: Row<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(row.bytes(TABLE).unwrap_or_default());
+    }
+
+    fn table_of<'s>(&self, source: &'s str) -> &'s str {
+        source
+    }
+
+    fn ignores(&self, row: Row<'_>) -> Option<&'static str> {
+        let ignored = kind(row) == ChangeKind::Delete && self.deletes == Deletes::Ignore;
+        ignored.then_some("delete_ignored")
+    }
+
+    fn take(
+        &self,
+        line: &mut Line<Columns>,
         row: Row<'_>,
         fill: Option<u32>,
-        rules: &Rules,
-        (routed, keyless): (&Arc<Schema>, &Arc<Schema>),
         context: &mut GateContext<'_>,
     ) {
-        self.columns.read(row.bytes(DATA).unwrap_or_default());
-        let deletes = kind(row) == ChangeKind::Delete && rules.deletes == Deletes::Delete;
-        let fault = self.columns.key_fault();
-        let large = (self.columns.bytes() > ROW_BYTES_MAX).then_some("large_row");
+        let Line { route, picks: columns } = line;
+        columns.read(row.bytes(DATA).unwrap_or_default());
+        let deletes = kind(row) == ChangeKind::Delete && self.deletes == Deletes::Delete;
+        let fault = columns.key_fault();
+        let large = (columns.bytes() > ROW_BYTES_MAX).then_some("large_row");
         if let Some(reason) = fault.or(large) {
-            let rows = context.output.row(PORT_NULL_PK, keyless);
-            return keyless::write(rows, row, &self.route.sink, reason);
+            let rows = context.output.row(PORT_NULL_PK, &self.keyless);
+            return keyless::write(rows, row, &route.sink, reason);
         }
         let former = match kind(row) {
-            ChangeKind::Update => row.bytes(OLD).and_then(|old| self.columns.read_former_key(old)),
+            ChangeKind::Update => row.bytes(OLD).and_then(|old| columns.read_former_key(old)),
             _ => None,
         };
-        let (sink, columns) = (self.route.sink.as_str(), &self.columns);
-        let table = ChangeTable { name: sink, edition: self.route.edition };
-        let counts = fill.is_none() && sink != rules.dictionary.sink;
-        let to = To { sink, row, fill, routed };
+        let (sink, columns) = (route.sink.as_str(), &*columns);
+        let table = ChangeTable { name: sink, edition: route.edition };
+        let counts = fill.is_none() && sink != self.dictionary;
+        let to = To { sink, row, fill, routed: &self.routed };
         if let Some(texts) = &former {
             let (mut key, mut change) = (Vec::new(), Vec::new());
             if columns.write_former(table, texts, &mut key, &mut change) {
@@ -76,6 +109,19 @@ impl Line {
         let op = if former.is_some() { DimensionOp::Replace } else { DimensionOp::Upsert };
         context.counters.add("dim_upserts", u64::from(counts));
         to.emit(context, write_key, |out| columns.write_row(table, op, out));
+    }
+}
+
+/// Why a record is dropped before its table is looked up, whatever it is to become: warehouse 5.1.
+pub(crate) fn refusal(row: Row<'_>, database: &str) -> Option<&'static str> {
+    if row.bytes(DATABASE) != Some(database.as_bytes()) {
+        return Some("other_db");
+    }
+    match kind(row) {
+        ChangeKind::BootstrapMarker => Some("bootstrap_marker"),
+        ChangeKind::Ddl => Some("ddl"),
+        ChangeKind::Unknown => Some("unknown_type"),
+        ChangeKind::Insert | ChangeKind::Update | ChangeKind::Delete => None,
     }
 }
 
