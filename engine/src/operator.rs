@@ -27,6 +27,7 @@ pub mod lookup_join;
 pub mod ordered;
 pub(crate) mod source;
 pub mod stateful;
+mod timers;
 pub mod window;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use timely::scheduling::Activator;
 use super::ask::Desks;
 use super::link::LinkTable;
 use crate::batch::buffer::Budget;
-use crate::checkpoint::restore::LoadQueues;
+use crate::checkpoint::load::LoadQueues;
 use crate::checkpoint::writer::WriterInbox;
 use crate::epoch::cut::EpochTable;
 use crate::epoch::hold::{Hold, HoldEntry, HoldReason, HoldTable};

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::keyed::{Codec, Slot, encoded};
 use super::stateful::{Close, Output, Stateful};
+use super::timers::{self, Timer, Timers};
 use crate::batch::Batch;
 use crate::batch::build::BatchBuilder;
 use crate::batch::order::{Order, flip, unflip};
@@ -23,7 +24,8 @@ use crate::batch::stored;
 use crate::checkpoint::piece::Delta;
 use crate::counter::Counters;
 use crate::graph::plan::Route;
-use crate::hash::{Map, key_group};
+use crate::hash::key_group;
+use crate::state::keys::KeyMap;
 use crate::time::window::lateness_mark;
 
 /// A row whose turn has come.
@@ -90,8 +92,8 @@ pub struct Ordered<L: OrderedLogic> {
     logic: L,
     key: Route,
     buffer: BTreeMap<Place, Waiting>,
-    timers: BTreeSet<(i64, Box<[u8]>)>,
-    states: Map<Box<[u8]>, Kept<L::State>>,
+    timers: Timers,
+    states: KeyMap<Kept<L::State>>,
 }
 
 /// The state of a key; emptied, it stays until the epoch closes.
@@ -100,6 +102,9 @@ struct Kept<S> {
     /// Part of the checkpoint: only then must its end be told to it.
     saved: bool,
 }
+
+/// Why loading cannot fail.
+const BROKEN: &str = "state of this operator was written by it";
 
 /// First byte of a state key: which of the three maps the entry belongs to.
 mod tag {
@@ -112,12 +117,16 @@ impl<L: OrderedLogic> Ordered<L> {
     /// State by the key made of the columns of `key`, which MUST exist in the kept rows too, at the
     /// same indexes.
     pub fn new(key: Route, logic: L) -> Self {
+        let decode = |value: &[u8]| Kept {
+            state: Some(L::State::decode(value).expect(BROKEN)),
+            saved: true,
+        };
         Self {
             logic,
             key,
             buffer: BTreeMap::new(),
-            timers: BTreeSet::new(),
-            states: Map::default(),
+            timers: Timers::default(),
+            states: KeyMap::new(decode),
         }
     }
 
@@ -162,16 +171,16 @@ impl<L: OrderedLogic> Ordered<L> {
 struct Changes {
     states: BTreeSet<Box<[u8]>>,
     rows_gone: Vec<(Place, Box<[u8]>)>,
-    timers: BTreeMap<(i64, Box<[u8]>), bool>,
+    timers: BTreeMap<Timer, bool>,
 }
 
 impl Changes {
-    fn set_timer(&mut self, timer: (i64, Box<[u8]>)) {
+    fn set_timer(&mut self, timer: Timer) {
         self.timers.insert(timer, true);
     }
 
     /// A timer that came and went within the epoch was never in the checkpoint.
-    fn end_timer(&mut self, timer: (i64, Box<[u8]>)) {
+    fn end_timer(&mut self, timer: Timer) {
         if self.timers.remove(&timer) != Some(true) {
             self.timers.insert(timer, false);
         }
@@ -184,7 +193,7 @@ impl<L: OrderedLogic> Ordered<L> {
     fn release(&mut self, close: &mut Close<'_>, changes: &mut Changes) {
         loop {
             let row_at = self.buffer.first_key_value().map(|(place, _)| place.0);
-            let timer_at = self.timers.first().map(|(at, _)| *at);
+            let timer_at = self.timers.first_at();
             let row_first = match (row_at, timer_at) {
                 (Some(row), Some(timer)) => row <= timer,
                 (Some(_), None) => true,
@@ -224,7 +233,7 @@ impl<L: OrderedLogic> Ordered<L> {
         let (mut changed, mut timers) = (false, Vec::new());
         let kept = match self.states.get_mut(key) {
             Some(kept) => kept,
-            None => self.states.entry(key.into()).or_insert(Kept { state: None, saved: false }),
+            None => self.states.insert(key, Kept { state: None, saved: false }),
         };
         let mut context =
             OrderedContext { output: close.output, counters: close.counters, timers: &mut timers };
@@ -237,7 +246,7 @@ impl<L: OrderedLogic> Ordered<L> {
             self.states.remove(key);
         }
         for at in timers {
-            if self.timers.insert((at, key.into())) {
+            if self.timers.insert(key_group(key), at, key) {
                 changes.set_timer((at, key.into()));
             }
         }
@@ -283,28 +292,21 @@ impl<L: OrderedLogic> Stateful for Ordered<L> {
         self.report(close, &mut added, changes);
     }
 
-    fn load(&mut self, _group: u16, key: &[u8], value: &[u8]) {
-        let broken = "state of this operator was written by it";
-        let (tag, rest) = key.split_first().expect(broken);
+    fn load(&mut self, group: u16, key: &[u8], value: &[u8]) {
+        let (tag, rest) = key.split_first().expect(BROKEN);
         match *tag {
-            tag::STATE => {
-                let state = L::State::decode(value).expect(broken);
-                self.states.insert(rest.into(), Kept { state: Some(state), saved: true });
-            }
-            tag::TIMER => {
-                let (at, key) = rest.split_first_chunk::<8>().expect(broken);
-                self.timers.insert((unflip(u64::from_be_bytes(*at)), key.into()));
-            }
+            tag::STATE => self.states.load(group, rest, value),
+            tag::TIMER => assert!(self.timers.load(group, rest), "{BROKEN}"),
             tag::ROW => {
-                let place = decode_place(rest).expect(broken);
-                let batch = stored::decode(self.logic.schema(), value).expect(broken);
+                let place = decode_place(rest).expect(BROKEN);
+                let batch = stored::decode(self.logic.schema(), value).expect(BROKEN);
                 let mut key = Vec::new();
                 self.key.write_key(batch.row(0), &mut key);
                 let waiting =
                     Waiting { batch: Arc::new(batch), row: 0, key: key.into_boxed_slice() };
                 self.buffer.insert(place, waiting);
             }
-            other => panic!("{broken}, but an entry has tag {other}"),
+            other => panic!("{BROKEN}, but an entry has tag {other}"),
         }
     }
 
@@ -335,6 +337,6 @@ fn decode_place(bytes: &[u8]) -> Option<Place> {
 }
 
 fn timer_delta(at: i64, key: &[u8], value: Option<Vec<u8>>) -> Delta {
-    let bytes = tagged(tag::TIMER, &[&flip(at).to_be_bytes(), key]);
+    let bytes = tagged(tag::TIMER, &[&timers::stored(at, key)]);
     Delta { group: key_group(key), key: bytes, value }
 }

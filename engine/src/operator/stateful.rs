@@ -26,8 +26,8 @@ use crate::batch::build::BatchBuilder;
 use crate::batch::order::{Order, flip, unflip};
 use crate::batch::row::Row;
 use crate::batch::schema::Schema;
+use crate::checkpoint::load::{LoadItem, LoadQueue};
 use crate::checkpoint::piece::{Delta, Piece};
-use crate::checkpoint::restore::{LoadItem, LoadQueue};
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
 use crate::runtime::current;
@@ -330,25 +330,22 @@ impl Harness {
         })
     }
 
-    /// Takes restored entries; releases the hold of epoch 0 at the end mark.
+    /// Takes a chunk of restored entries, then lets others have their turn: as long as there are
+    /// more the operator is woken. Releases the hold of epoch 0 at the end mark.
     fn load(&mut self) {
         let Some(queue) = self.load.clone() else { return };
         if self.loading.is_none() {
             return;
         }
-        while let Some(item) = queue.take() {
-            match item {
-                LoadItem::Entries(entries) => {
-                    for (group, key, value) in entries {
-                        self.load_entry(group, &key, &value);
-                    }
-                }
-                LoadItem::End => {
-                    self.loading = None;
-                    self.tell_size();
-                    return;
-                }
+        match queue.take() {
+            Some(LoadItem::Entries(chunk)) => {
+                chunk.iter().for_each(|(group, key, value)| self.load_entry(group, key, value));
             }
+            Some(LoadItem::End) => {
+                self.loading = None;
+                self.tell_size();
+            }
+            None => {}
         }
     }
 
