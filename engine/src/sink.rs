@@ -4,8 +4,11 @@
 //! what is durable at the target, and MUST NOT wait for a peer: a request is begun, then polled.
 //! One instance serves one shard and has one request outstanding at a time.
 
+pub mod row_limits;
+
 use std::sync::Arc;
 
+use self::row_limits::RowLimits;
 use crate::clock::Moment;
 use crate::error::{Fatal, Fault};
 use crate::outbox::blocks::Blocks;
@@ -146,6 +149,11 @@ pub trait SinkFactory: Send + Sync {
     fn unit_policy(&self) -> UnitPolicy;
     /// What a crash may do.
     fn delivery(&self) -> Delivery;
+    /// How large rows may be, where the target has a limit: its sinks learn it in `Prepare`. A larger
+    /// row becomes a dead letter of the job.
+    fn row_limits(&self) -> Option<RowLimits> {
+        None
+    }
     /// Opens nothing yet.
     fn create(&self) -> Result<Box<dyn Sink>, Fault>;
 }

@@ -129,9 +129,20 @@ impl<'a> JobTopics<'a> {
         }
     }
 
-    /// Adds the sink to `job`.
-    pub(crate) fn build(self, job: &mut JobBuilder, outside: &Outside<'_>) {
+    /// Adds the sink to `job`. Where topics lie outside, they may refuse a row for its size, so
+    /// every job has a topic of dead letters there.
+    pub(crate) fn build(mut self, job: &mut JobBuilder, outside: &Outside<'_>) {
+        let mut target = (outside.topics)(&self.names());
+        let mut dead = None;
+        if let SinkTarget::Outside(_) = target {
+            dead = Some(self.number_of(&dead_topic(job.name())));
+            target = (outside.topics)(&self.names());
+        }
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        job.sink("topics", (outside.topics)(&names), &names, self.feeds);
+        job.sink_with_dead_letters("topics", (target, dead), &names, self.feeds);
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.names.iter().map(String::as_str).collect()
     }
 }

@@ -287,7 +287,7 @@ sections! {
         "heartbeat.timeout" heartbeat_timeout,
     }
 
-    /// Where the topics of the DWD layer go.
+    /// Where the topics of the DWD layer go. A row that a Kafka topic does not take for its size goes to the `_dead` topic of its job.
     Topics "topics" open: true {
         /// `embedded` (default), `kafka`. Kafka with the address `embedded` is embedded.
         "connector" connector,

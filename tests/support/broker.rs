@@ -15,7 +15,9 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -41,14 +43,34 @@ pub(crate) struct Record {
 
 /// Makes a topic and waits until the broker has it.
 pub(crate) fn topic(broker: &Broker, name: &str, partitions: i32) {
-    let admin: AdminClient<DefaultClientContext> =
-        config(&broker.bootstrap()).create().expect("an admin client");
-    let new = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-    let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+    topic_with(broker, name, partitions, &[]);
+}
+
+/// As [`topic`], with settings of the topic.
+pub(crate) fn topic_with(broker: &Broker, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+    let (admin, options) = admin(broker);
+    let mut new = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    for (key, value) in settings {
+        new = new.set(key, value);
+    }
     let made = block_on(admin.create_topics([&new], &options)).expect("an answer to a new topic");
     for result in made {
         result.unwrap_or_else(|(name, code)| panic!("could not make topic {name:?}: {code}"));
     }
+}
+
+/// Gives a topic this setting, and none of those it had.
+pub(crate) fn set_topic(broker: &Broker, name: &str, setting: (&str, &str)) {
+    let (admin, options) = admin(broker);
+    let change = AlterConfig::new(ResourceSpecifier::Topic(name)).set(setting.0, setting.1);
+    for set in block_on(admin.alter_configs([&change], &options)).expect("an answer") {
+        set.unwrap_or_else(|(_, code)| panic!("could not set {setting:?} of {name:?}: {code}"));
+    }
+}
+
+fn admin(broker: &Broker) -> (AdminClient<DefaultClientContext>, AdminOptions) {
+    let admin = config(&broker.bootstrap()).create().expect("an admin client");
+    (admin, AdminOptions::new().operation_timeout(Some(LIMIT)))
 }
 
 /// Writes records in order, keyed as Java clients key them (`murmur2_random`: a record without a key goes

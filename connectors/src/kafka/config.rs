@@ -105,6 +105,8 @@ const JAVA_ONLY: &[&str] =
 const ALIASES: &[(&str, &str)] = &[
     ("queue.buffering.max.ms", "linger.ms"),
     ("max.in.flight", "max.in.flight.requests.per.connection"),
+    // Java's name, which is about the record before it is compressed, too.
+    ("max.request.size", "message.max.bytes"),
 ];
 
 /// Settings whose values may be shown.

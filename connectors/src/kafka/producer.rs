@@ -118,12 +118,12 @@ pub(super) struct Producer {
 }
 
 impl Producer {
-    /// A producer under this id for these topics, which MUST be there and differ. Fences every older
-    /// producer and ends what it left open.
+    /// A producer under this id for these topics, each with the largest batch it takes; they MUST be
+    /// there and differ. Fences every older producer and ends what it left open.
     pub(super) fn open(
         settings: Settings,
         transactional_id: &str,
-        topics: &[String],
+        topics: &[(usize, String)],
         stopped: Stopped,
     ) -> Result<Self, Failure> {
         let patience = Patience::new(OPEN_LIMIT, &stopped);

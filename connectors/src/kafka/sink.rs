@@ -18,6 +18,7 @@
 //! Misuse: two sinks of one cluster with the same prefix, job and sink name fence each other.
 
 mod choice;
+mod limits;
 mod own;
 mod shard;
 mod topics;
@@ -30,6 +31,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use engine::clock::Moment;
 use engine::crash_point::CrashPoints;
 use engine::error::Fault;
+use engine::sink::row_limits::RowLimits;
 use engine::sink::{Delivery, Sink, SinkFactory, SinkPoll, SinkRequest, UnitPolicy};
 
 use super::config::KafkaConfig;
@@ -41,6 +43,7 @@ use shard::Shard;
 pub struct KafkaSinkFactory {
     config: KafkaConfig,
     topics: Vec<String>,
+    limits: RowLimits,
     points: CrashPoints,
 }
 
@@ -53,7 +56,8 @@ impl KafkaSinkFactory {
         if topics.is_empty() {
             return Err(Fault::never("cannot write to kafka: no topic is named"));
         }
-        Ok(Self { config, topics, points: CrashPoints::default() })
+        let limits = RowLimits::unknown(topics.len());
+        Ok(Self { config, topics, limits, points: CrashPoints::default() })
     }
 
     /// The same sink, telling of the crash points inside a transaction.
@@ -82,9 +86,13 @@ impl SinkFactory for KafkaSinkFactory {
         Delivery::ExactlyOnce
     }
 
+    fn row_limits(&self) -> Option<RowLimits> {
+        Some(self.limits.clone())
+    }
+
     fn create(&self) -> Result<Box<dyn Sink>, Fault> {
         let mut sink = KafkaSink::new(self.config.clone(), self.topics.clone());
-        sink.points = self.points.clone();
+        (sink.limits, sink.points) = (self.limits.clone(), self.points.clone());
         Ok(Box::new(sink))
     }
 }
@@ -93,6 +101,7 @@ impl SinkFactory for KafkaSinkFactory {
 pub struct KafkaSink {
     /// What the thread is made of, until it is started.
     setup: Option<(KafkaConfig, Vec<String>)>,
+    limits: RowLimits,
     points: CrashPoints,
     stop: Stop,
     link: Option<Link>,
@@ -108,8 +117,9 @@ struct Link {
 impl KafkaSink {
     /// A sink that opens nothing yet.
     pub fn new(config: KafkaConfig, topics: Vec<String>) -> Self {
-        let (points, stop) = (CrashPoints::default(), Stop::default());
-        Self { setup: Some((config, topics)), points, stop, link: None, failed: None }
+        let (limits, points) = (RowLimits::unknown(topics.len()), CrashPoints::default());
+        let setup = Some((config, topics));
+        Self { setup, limits, points, stop: Stop::default(), link: None, failed: None }
     }
 
     fn start(&mut self) -> Result<(), Fault> {
@@ -117,7 +127,8 @@ impl KafkaSink {
         let (requests, asked) = channel();
         let (answer, answers) = channel();
         let (stop, points) = (self.stop.clone(), self.points.clone());
-        let mut shard = Shard::new(config.clone(), topics.clone(), stop, points);
+        let told = (topics.clone(), self.limits.clone());
+        let mut shard = Shard::new(config.clone(), told, stop, points);
         let thread = std::thread::Builder::new().name("kafka sink".to_owned());
         let started = thread.spawn(move || {
             for request in asked {

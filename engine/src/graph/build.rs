@@ -37,6 +37,11 @@ impl JobBuilder {
         Self { name: name.into(), nodes: Vec::new(), imports_from: Vec::new() }
     }
 
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Reads and decodes.
     pub fn source(&mut self, uid: &str, spec: SourceSpec) -> SourceEdges {
         let node = self.push(uid, NodeKind::Source(spec), Vec::new());
@@ -95,10 +100,22 @@ impl JobBuilder {
         names: &[&str],
         feeds: Vec<(&Edge, Feed)>,
     ) {
+        self.sink_with_dead_letters(uid, (target, None), names, feeds);
+    }
+
+    /// As [`JobBuilder::sink`], and the topic of this number takes dead letters of rows that are too
+    /// large for the others.
+    pub fn sink_with_dead_letters(
+        &mut self,
+        uid: &str,
+        (target, dead): (SinkTarget, Option<u16>),
+        names: &[&str],
+        feeds: Vec<(&Edge, Feed)>,
+    ) {
         let inputs = feeds.iter().map(|(edge, _)| ((*edge).clone(), Route::Local)).collect();
         let feeds = feeds.into_iter().map(|(_, feed)| feed).collect();
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        self.push(uid, NodeKind::Collect(CollectSpec { target, feeds, names }), inputs);
+        self.push(uid, NodeKind::Collect(CollectSpec { target, feeds, names, dead }), inputs);
     }
 
     /// The plan, or why it is refused.

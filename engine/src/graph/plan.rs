@@ -105,6 +105,9 @@ pub struct CollectSpec {
     pub feeds: Vec<Feed>,
     /// Names of the topics or tables, by their number.
     pub names: Vec<String>,
+    /// Number of the topic of the job's dead letters, where a row goes that is too large for its
+    /// target; without one it goes to its target, which may refuse it.
+    pub dead: Option<u16>,
 }
 
 /// How an input of a sink is written.

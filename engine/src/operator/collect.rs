@@ -5,6 +5,8 @@
 //! epoch and destination; a full block goes to the writer at once, so an epoch may be larger than
 //! memory. When the frontier has passed the epoch its open blocks go too, and then the hold.
 
+mod too_large;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
+use self::too_large::{Gauge, TOO_LARGE};
 use super::context::{JobContext, OperatorName};
 use super::{PieceStream, RowStream};
 use crate::batch::Batch;
@@ -70,6 +73,8 @@ struct OpenEpoch {
     blocks: Vec<RowWriter>,
     /// Rows that are the job's result.
     results: u64,
+    /// Rows that became dead letters here.
+    dead: u64,
 }
 
 /// The destinations of a sink, numbered: an outbox is one, topics have one for each partition.
@@ -126,6 +131,7 @@ struct CollectStage {
     name: OperatorName,
     places: Places,
     feeds: Vec<Feed>,
+    gauge: Option<Gauge>,
     epochs: BTreeMap<u64, OpenEpoch>,
     key: Vec<u8>,
     value: Vec<u8>,
@@ -139,6 +145,7 @@ impl CollectStage {
             name: context.name(uid),
             places: Places::of(&spec.target),
             feeds: spec.feeds.clone(),
+            gauge: Gauge::of(spec),
             epochs: BTreeMap::new(),
             key: Vec::new(),
             value: Vec::new(),
@@ -154,23 +161,26 @@ impl CollectStage {
         let Self { epochs, context, name, places, .. } = self;
         epochs.entry(epoch).or_insert_with(|| {
             let hold = context.worker.hold(name, HoldReason::Pending, retain());
-            OpenEpoch { hold, blocks: vec![RowWriter::new(); places.count()], results: 0 }
+            OpenEpoch { hold, blocks: vec![RowWriter::new(); places.count()], results: 0, dead: 0 }
         });
     }
 
     fn rows(&mut self, epoch: u64, input: usize, batch: &Batch) {
         current::enter(&self.name.job, &self.name.uid, epoch);
         let feed = self.feeds[input].clone();
+        let mut dead = 0;
         for row in batch.rows() {
-            self.row(epoch, feed.to, feed.encoder.as_ref(), row);
+            dead += u64::from(self.row(epoch, feed.to, feed.encoder.as_ref(), row));
         }
+        let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
+        open.dead += dead;
         if feed.counted {
-            let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
-            open.results += batch.len() as u64;
+            open.results += batch.len() as u64 - dead;
         }
     }
 
-    fn row(&mut self, epoch: u64, target: u16, encoder: &dyn Encoder, row: Row<'_>) {
+    /// Encodes a row; whether it became a dead letter.
+    fn row(&mut self, epoch: u64, target: u16, encoder: &dyn Encoder, row: Row<'_>) -> bool {
         let (mut key_bytes, mut value_bytes) =
             (std::mem::take(&mut self.key), std::mem::take(&mut self.value));
         let (key, value) = match encoder.in_place(row) {
@@ -187,18 +197,24 @@ impl CollectStage {
         encoder.headers(row, &mut headers);
         let headers: Vec<(&str, &[u8])> =
             headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
-        self.write(
-            epoch,
-            &OutRow {
-                target,
-                op: Op::Insert,
-                time_ms: row.time(),
-                key,
-                value: Some(value),
-                headers: &headers,
-            },
-        );
+        let (time_ms, value) = (row.time(), Some(value));
+        let row = OutRow { target, op: Op::Insert, time_ms, key, value, headers: &headers };
+        let dead = self.measure(epoch, &row);
         (self.key, self.value) = (key_bytes, value_bytes);
+        dead
+    }
+
+    /// Writes a row, or what goes instead if it is too large; whether that is a dead letter more.
+    fn measure(&mut self, epoch: u64, row: &OutRow<'_>) -> bool {
+        let limit = self.gauge.as_ref().and_then(|gauge| gauge.limit(row));
+        let Some(limit) = limit else {
+            self.write(epoch, row);
+            return false;
+        };
+        let gauge = self.gauge.take().expect("it has just measured the row");
+        let dead = gauge.instead(row, limit, |letter| self.write(epoch, letter));
+        self.gauge = Some(gauge);
+        dead
     }
 
     fn write(&mut self, epoch: u64, row: &OutRow<'_>) {
@@ -231,6 +247,7 @@ impl CollectStage {
             self.send(epoch, place, writer);
         }
         self.counters.add("records_out", open.results);
+        self.counters.add_labelled("dirty", ("reason", TOO_LARGE), open.dead);
         let counts = self.counters.take();
         (open.hold, (!counts.is_empty()).then_some(Piece::Counters(counts)))
     }

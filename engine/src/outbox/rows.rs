@@ -48,6 +48,19 @@ pub struct OutRow<'a> {
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 
+impl OutRow<'_> {
+    /// Bytes of key, value and headers, where a header has ten more for the lengths of its parts:
+    /// what the limits of targets are about.
+    #[inline]
+    pub fn bytes(&self) -> u64 {
+        let length = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        let header =
+            |(name, value): &(&str, &[u8])| name.len() + value.len() + 2 * VARINT_BYTES_MAX;
+        let headers: usize = self.headers.iter().map(header).sum();
+        (length(self.key) + length(self.value) + headers) as u64
+    }
+}
+
 /// Rows collected for one block.
 #[derive(Debug, Default, Clone)]
 pub struct RowWriter {

@@ -7,6 +7,7 @@ use crate::clock::Moment;
 use crate::error::{Fatal, Fault};
 use crate::outbox::rows::RowReader;
 use crate::random::Random;
+use crate::sink::row_limits::RowLimits;
 use crate::sink::{
     Delivery, Sink, SinkFactory, SinkIdentity, SinkPoll, SinkReply, SinkRequest, UnitPolicy,
 };
@@ -29,12 +30,30 @@ pub struct Target {
     world: Arc<Mutex<World>>,
     random: Arc<Mutex<Random>>,
     policy: UnitPolicy,
+    /// The largest row of each target number, which its sinks tell when they are prepared.
+    bytes_max: Arc<[u64]>,
+    limits: RowLimits,
 }
 
 impl Target {
     /// A target whose faults depend on `seed`, with units as `policy` says.
     pub fn new(seed: u64, policy: UnitPolicy) -> Self {
-        Self { world: Arc::default(), random: Arc::new(Mutex::new(Random::new(seed))), policy }
+        let random = Arc::new(Mutex::new(Random::new(seed)));
+        let (bytes_max, limits) = (Arc::default(), RowLimits::unknown(0));
+        Self { world: Arc::default(), random, policy, bytes_max, limits }
+    }
+
+    /// The same target, of which each number takes rows up to so many bytes.
+    #[must_use]
+    pub fn with_row_limits(self, bytes_max: &[u64]) -> Self {
+        let limits = RowLimits::unknown(bytes_max.len());
+        Self { bytes_max: bytes_max.into(), limits, ..self }
+    }
+
+    /// The same target for another generation of the engine, which knows of no limit yet.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        self.clone().with_row_limits(&self.bytes_max)
     }
 
     /// All rows in the order of arrival.
@@ -68,6 +87,10 @@ impl SinkFactory for Target {
         Delivery::ExactlyOnce
     }
 
+    fn row_limits(&self) -> Option<RowLimits> {
+        Some(self.limits.clone())
+    }
+
     fn create(&self) -> Result<Box<dyn Sink>, Fault> {
         Ok(Box::new(TargetSink { target: self.clone(), identity: None, request: None }))
     }
@@ -93,6 +116,9 @@ impl TargetSink {
         Ok(match request {
             SinkRequest::Prepare(identity) => {
                 self.identity = Some(identity.clone());
+                for (number, bytes_max) in self.target.bytes_max.iter().enumerate() {
+                    self.target.limits.learn(number, *bytes_max);
+                }
                 SinkReply::Prepared
             }
             SinkRequest::EnsureTable(_) => SinkReply::TableReady,

@@ -35,7 +35,6 @@ pub(super) struct Sealed {
 #[derive(Debug)]
 pub(super) struct Topics {
     topics: Vec<Topic>,
-    batch_bytes: usize,
     /// Bytes of records in all batches.
     buffered: usize,
     /// Memory of batches that were sent.
@@ -47,6 +46,8 @@ pub(super) struct Topics {
 #[derive(Debug)]
 struct Topic {
     name: Arc<str>,
+    /// A batch is sent before it would be larger, unless it is one record.
+    batch_bytes: usize,
     partitions: Vec<Partition>,
     /// Where records without key go, until that batch is sent.
     keyless: usize,
@@ -63,12 +64,17 @@ struct Partition {
 }
 
 impl Topics {
-    pub(super) fn new(names: &[String], batch_bytes: usize, id: ProducerId) -> Self {
-        let topic =
-            |name: &String| Topic { name: name.as_str().into(), partitions: vec![], keyless: 0 };
-        let topics = names.iter().map(topic).collect();
+    /// These topics, none of whose batches is larger than the topic takes, nor than `batch_bytes`.
+    pub(super) fn new(topics: &[(usize, String)], batch_bytes: usize, id: ProducerId) -> Self {
+        let topic = |(limit, name): &(usize, String)| Topic {
+            name: name.as_str().into(),
+            batch_bytes: batch_bytes.min(*limit),
+            partitions: vec![],
+            keyless: 0,
+        };
+        let topics = topics.iter().map(topic).collect();
         let seed = usize::try_from(id.id).unwrap_or(0);
-        Self { topics, batch_bytes, buffered: 0, spare: Vec::new(), seed }
+        Self { topics, buffered: 0, spare: Vec::new(), seed }
     }
 
     pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
@@ -111,8 +117,9 @@ impl Topics {
     /// Whether so many bytes more fit into the batch there; always if there is none.
     #[inline]
     pub(super) fn has_room(&self, place: Place, bytes: usize) -> bool {
-        let batch = self.topics[place.topic].partitions[place.partition].batch.as_ref();
-        batch.is_none_or(|batch| batch.len() + bytes <= self.batch_bytes)
+        let topic = &self.topics[place.topic];
+        let batch = topic.partitions[place.partition].batch.as_ref();
+        batch.is_none_or(|batch| batch.len() + bytes <= topic.batch_bytes)
     }
 
     /// Appends a record there.
@@ -271,7 +278,7 @@ mod tests {
     }
 
     fn topics() -> Topics {
-        let mut topics = Topics::new(&["a".to_owned(), "b".to_owned()], 200, ID);
+        let mut topics = Topics::new(&[(300, "a".to_owned()), (150, "b".to_owned())], 200, ID);
         topics.learn(&[told("b", &[2]), told("a", &[1, 2, 1])]).unwrap();
         topics
     }
@@ -335,8 +342,13 @@ mod tests {
         let place = topics.place(1, None);
         assert!(topics.has_room(place, 10_000));
         push(&mut topics, 1, None);
-        assert!(topics.has_room(place, 100));
-        assert!(!topics.has_room(place, 200));
+        let length = topics.partition(place).batch.as_ref().map_or(0, Batch::len);
+        // What its topic takes, not what the producer would.
+        assert!(topics.has_room(place, 150 - length));
+        assert!(!topics.has_room(place, 151 - length));
+        let elsewhere = push(&mut topics, 0, None);
+        assert!(topics.has_room(elsewhere, 200 - length));
+        assert!(!topics.has_room(elsewhere, 201 - length));
     }
 
     #[test]

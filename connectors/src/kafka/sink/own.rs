@@ -13,6 +13,7 @@ use engine::outbox::blocks::Blocks;
 use engine::outbox::rows::RowReader;
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::limits::Limits;
 use super::transaction::{Broken, Lost, Note, Trouble, Undelivered, died, never};
 use super::{Stop, StopMode};
 use crate::kafka::config::KafkaConfig;
@@ -32,10 +33,11 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// A producer under this id. Fences every older one and ends what it left open.
+    /// A producer under this id, whose batches are within `limits`. Fences every older one and ends
+    /// what it left open.
     pub(super) fn open(
         config: &KafkaConfig,
-        settings: &Settings,
+        (settings, limits): (&Settings, &Limits),
         targets: &[String],
         id: &str,
         stop: &Stop,
@@ -43,7 +45,9 @@ impl Own {
         let (names, numbers) = different(targets, &config.progress_topic);
         let told = stop.clone();
         let stopped = Arc::new(move || told.is_set());
-        let producer = Producer::open(settings.clone(), id, &names, stopped)
+        let limit = |name: &str| usize::try_from(limits.batch_bytes(name)).unwrap_or(usize::MAX);
+        let topics: Vec<_> = names.into_iter().map(|name| (limit(&name), name)).collect();
+        let producer = Producer::open(settings.clone(), id, &topics, stopped)
             .map_err(|failure| refused(&failure, id))?;
         let record_bytes_max = config.record_bytes_max();
         Ok(Self { producer, numbers, record_bytes_max, stop: stop.clone() })

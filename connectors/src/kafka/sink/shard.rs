@@ -11,10 +11,12 @@ use std::time::Duration;
 use engine::crash_point::CrashPoints;
 use engine::error::{Fatal, Fault};
 use engine::outbox::blocks::Blocks;
+use engine::sink::row_limits::RowLimits;
 use engine::sink::{SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::choice::Choice;
+use super::limits::Limits;
 use super::own::Own;
 use super::topics;
 use super::transaction::{Broken, Lost, Note, Transactional, Trouble, Undelivered};
@@ -31,6 +33,9 @@ const TIMEOUT_MARGIN: Duration = Duration::from_millis(100);
 pub(super) struct Shard {
     config: KafkaConfig,
     topics: Vec<String>,
+    /// What the topics take, and those who want to know.
+    limits: Limits,
+    rows: RowLimits,
     stop: Stop,
     points: CrashPoints,
     /// Tells our progress records from those of another instance.
@@ -72,13 +77,15 @@ struct Doubt {
 impl Shard {
     pub(super) fn new(
         config: KafkaConfig,
-        topics: Vec<String>,
+        (topics, rows): (Vec<String>, RowLimits),
         stop: Stop,
         points: CrashPoints,
     ) -> Self {
         Self {
             config,
             topics,
+            limits: Limits::default(),
+            rows,
             stop,
             points,
             // Keys of the standard hasher are random.
@@ -108,11 +115,17 @@ impl Shard {
 
     fn prepare(&mut self, identity: SinkIdentity) -> Result<SinkReply, Fault> {
         topics::ensure(&self.config, &self.topics, &|| self.stop.is_set())?;
+        self.ask_limits();
         self.identity = Some(identity);
         self.producer = None;
         self.producer = Some(self.open()?);
         self.doubt = None;
         Ok(SinkReply::Prepared)
+    }
+
+    fn ask_limits(&mut self) {
+        self.limits = Limits::ask(&self.config, &self.topics);
+        self.limits.tell(&self.config, &self.topics, &self.rows);
     }
 
     fn last_delivered(&mut self) -> Result<SinkReply, Fault> {
@@ -197,7 +210,7 @@ impl Shard {
             .with_hint("stop one of the two, or set another transactional id prefix")
     }
 
-    fn troubled(&self, trouble: Trouble) -> Failure {
+    fn troubled(&mut self, trouble: Trouble) -> Failure {
         let fault = match trouble {
             Trouble::Broken(fatal) => return Failure::Broken(fatal),
             Trouble::Fault(fault) => fault,
@@ -213,32 +226,50 @@ impl Shard {
         fault.into()
     }
 
-    fn too_large(&self, topic: &str, bytes: usize) -> Fault {
+    /// A row is measured before it is planned, so the topic takes less than it did, or nobody could
+    /// tell us how much. A unit is never changed; the batches it comes in may be.
+    fn too_large(&mut self, topic: &str, bytes: usize) -> Fault {
+        let before = self.limits.batch_bytes(topic);
+        self.ask_limits();
+        let now = self.limits.batch_bytes(topic);
         let ours = self.config.record_bytes_max();
-        let theirs = topics::record_bytes_max(&self.config, topic);
-        let limit = theirs.map_or(ours, |theirs| theirs.min(ours));
-        if u64::try_from(bytes).is_ok_and(|bytes| bytes < limit / 2) {
-            // The record is small: what was too large is the batch it was in.
-            let text = format!("cannot write to kafka topic \"{topic}\": at most {limit} bytes");
-            return Fault::never(format!("{text} are allowed in a batch"))
-                .with_hint("lower batch.size, or raise max.message.bytes of the topic");
+        let fits =
+            u64::try_from(bytes).is_ok_and(|bytes| bytes <= self.limits.row_bytes(topic, ours));
+        if fits && now < before {
+            self.producer = None;
+            return Fault::later(format!(
+                "could not write to kafka topic \"{topic}\": it takes batches of {now} bytes now, going \
+                 on with smaller ones"
+            ));
+        }
+        let limit = now.min(ours);
+        if fits {
+            let text = format!("cannot write to kafka topic \"{topic}\": a batch is too large");
+            return Fault::never(text).with_hint(
+                "lower batch.size below max.message.bytes of the topic, or allow the user to describe \
+                 the topic",
+            );
         }
         Fault::never(format!(
             "cannot write a record of {bytes} bytes to kafka topic \"{topic}\": \
              at most {limit} are allowed"
         ))
-        .with_hint("raise max.message.bytes of the topic, or message.max.bytes of the client")
+        .with_hint(
+            "raise max.message.bytes of the topic, or message.max.bytes of the client; what is \
+             undelivered is kept, and goes on then",
+        )
     }
 
     fn open(&self) -> Result<Producer, Fault> {
         let (config, id, stop) = (&self.config, self.transactional_id(), &self.stop);
         match Choice::of(config) {
             Choice::Own(settings) => {
-                let own = Own::open(config, &settings, &self.topics, &id, stop)?;
+                let own = Own::open(config, (&settings, &self.limits), &self.topics, &id, stop)?;
                 Ok(Producer::Own(Box::new(own)))
             }
             Choice::Librdkafka(_) => {
-                Transactional::open(config, &id, stop).map(Producer::Librdkafka)
+                let batch_bytes = self.limits.batch_bytes_anywhere();
+                Transactional::open(config, &id, batch_bytes, stop).map(Producer::Librdkafka)
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Target topics that exist are taken as they are. The progress topic is checked more closely,
 //! because exactness rests on it: one partition, and never emptied by age.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -10,7 +11,10 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use engine::error::Fault;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 
@@ -102,17 +106,28 @@ fn make(
     }
 }
 
-/// The largest record a topic takes, as far as the cluster tells us.
-pub(super) fn record_bytes_max(config: &KafkaConfig, topic: &str) -> Option<u64> {
-    setting(config, topic, "max.message.bytes")?.parse().ok()
+/// The largest batch that each of these topics takes, as far as the cluster tells us.
+pub(super) fn batch_bytes_max(config: &KafkaConfig, topics: &[&str]) -> BTreeMap<String, u64> {
+    let told = settings(config, topics, "max.message.bytes").into_iter();
+    told.filter_map(|(topic, value)| Some((topic, value.parse().ok()?))).collect()
 }
 
 fn setting(config: &KafkaConfig, topic: &str, name: &str) -> Option<String> {
-    let admin = admin(config).ok()?;
-    let asked = [ResourceSpecifier::Topic(topic)];
-    let described = block_on(admin.describe_configs(&asked, &options())).ok()?;
-    let resource = described.into_iter().next()?.ok()?;
-    resource.get(name)?.value.clone()
+    settings(config, &[topic], name).remove(topic)
+}
+
+/// One setting of topics that differ, as far as the cluster tells us.
+fn settings(config: &KafkaConfig, topics: &[&str], name: &str) -> BTreeMap<String, String> {
+    let Ok(admin) = admin(config) else { return BTreeMap::new() };
+    let asked: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let described = block_on(admin.describe_configs(&asked, &options())).unwrap_or_default();
+    let told = described.into_iter().filter_map(|resource| {
+        let resource = resource.ok()?;
+        let value = resource.get(name)?.value.clone()?;
+        let OwnedResourceSpecifier::Topic(topic) = resource.specifier else { return None };
+        Some((topic, value))
+    });
+    told.collect()
 }
 
 fn admin(config: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, Fault> {

@@ -91,9 +91,21 @@ pub(super) struct Transactional {
 }
 
 impl Transactional {
-    /// A producer under this id. Fences every older one and ends what it left open.
-    pub(super) fn open(config: &KafkaConfig, id: &str, stop: &Stop) -> Result<Self, Fault> {
-        let producer = config.producer(id).create_with_context(Reports::default());
+    /// A producer under this id, with batches of at most so many bytes. Fences every older one and
+    /// ends what it left open.
+    pub(super) fn open(
+        config: &KafkaConfig,
+        id: &str,
+        batch_bytes: u64,
+        stop: &Stop,
+    ) -> Result<Self, Fault> {
+        let mut client = config.producer(id);
+        // A value that is no number is librdkafka's to refuse.
+        let given = client.get("batch.size").and_then(|text| text.parse::<u64>().ok());
+        if given.is_some_and(|given| given > batch_bytes) {
+            client.set("batch.size", batch_bytes.max(1).to_string());
+        }
+        let producer = client.create_with_context(Reports::default());
         let producer = producer.map_err(|error| bad_setting(&error))?;
         let opened = Self { producer, stop: stop.clone() };
         opened.init(id)?;
