@@ -10,7 +10,7 @@ mod switch;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use engine::limit::{INFLIGHT_BYTES_MAX, SOURCE_QUEUE_BYTES};
+use engine::limit::{INFLIGHT_BYTES_MAX, OPERATOR_BUDGET, SOURCE_QUEUE_BYTES};
 use engine::outbox::log::LogOptions;
 use engine::time::zone::Zone;
 use jobs::dim::dimensions::TABLE_PROCESS;
@@ -71,6 +71,8 @@ pub(crate) struct Checked {
 pub(crate) struct EngineSettings {
     /// Milliseconds between two closes.
     pub(crate) epoch_interval_ms: u64,
+    /// Batches an operator takes at a time.
+    pub(crate) operator_batches: usize,
     /// Live bytes above which sources stop.
     pub(crate) inflight_bytes_max: u64,
     /// Bytes of state above which the process stops.
@@ -187,6 +189,8 @@ fn engine(raw: &Engine, judge: &mut Judge<'_>) -> EngineSettings {
     let bytes = |limit: u64| i64::try_from(limit).expect("a limit of some MiB");
     let unsigned = |value: i64| u64::try_from(value).expect("judged to be positive");
     let interval = judge.duration(raw.epoch_interval.as_ref(), SECOND, 1..=3600 * SECOND);
+    let batches = i64::try_from(OPERATOR_BUDGET).expect("64");
+    let batches = judge.integer(raw.operator_budget.as_ref(), batches, 1..=4096);
     let inflight =
         judge.size(raw.memory_inflight_max.as_ref(), bytes(INFLIGHT_BYTES_MAX), 16 * MIB..=1 << 50);
     let state = bytes(machine::memory_bytes() / 2);
@@ -202,6 +206,7 @@ fn engine(raw: &Engine, judge: &mut Judge<'_>) -> EngineSettings {
     let shutdown = judge.duration(raw.shutdown_limit.as_ref(), 30 * SECOND, SECOND..=600 * SECOND);
     EngineSettings {
         epoch_interval_ms: unsigned(interval),
+        operator_batches: usize::try_from(batches).expect("judged to be at most 4096"),
         inflight_bytes_max: unsigned(inflight),
         state_bytes_max: unsigned(state),
         source_queue_bytes: unsigned(queue),

@@ -36,7 +36,6 @@ pub(super) const LATER_KEYS: &[(&str, &str, &str)] = &[
     ("switch", "province_order.input", DWS),
     ("switch", "on_missing_partition", "the Doris connector"),
     ("engine", "epoch.inflight_max", TUNING),
-    ("engine", "operator.budget", TUNING),
     ("engine", "batch.rows_target", TUNING),
     ("engine", "batch.bytes_target", TUNING),
     ("engine", "row.bytes_max", TUNING),

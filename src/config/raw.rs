@@ -127,6 +127,9 @@ sections! {
         /// Time between two checkpoints; results become visible at this pace.
         /// Default `1s`; `1ms` to `1h`.
         "epoch.interval" epoch_interval,
+        /// Batches of 1024 rows that an operator takes before it lets the others of its worker have
+        /// their turn. Default 64; 1 to 4096.
+        "operator.budget" operator_budget,
         /// Bytes of batches under way above which sources stop. Default `64MiB`; from `16MiB`.
         "memory.inflight_max" memory_inflight_max,
         /// Bytes of operators' state in memory above which the process stops and says whose they are.

@@ -67,6 +67,8 @@ pub struct Keyed<L: KeyedLogic> {
     key: Route,
     /// An emptied state stays as `None` until the epoch closes.
     states: KeyMap<Option<L::State>>,
+    /// Keys that the epoch in hand has changed and not reported yet.
+    touched: BTreeSet<Vec<u8>>,
 }
 
 impl<L: KeyedLogic> Keyed<L> {
@@ -75,15 +77,14 @@ impl<L: KeyedLogic> Keyed<L> {
         let decode = |value: &[u8]| {
             Some(L::State::decode(value).expect("state of this operator was written by it"))
         };
-        Self { logic, key, states: KeyMap::new(decode) }
+        Self { logic, key, states: KeyMap::new(decode), touched: BTreeSet::new() }
     }
 }
 
-impl<L: KeyedLogic> Stateful for Keyed<L> {
-    fn close(&mut self, close: &mut Close<'_>) {
-        let mut touched = BTreeSet::new();
+impl<L: KeyedLogic> Keyed<L> {
+    fn take_rows(&mut self, close: &mut Close<'_>) {
         let mut key = Vec::new();
-        for (_, row) in close.rows.iter() {
+        while let Some((_, row)) = close.next_row() {
             key.clear();
             self.key.write_key(row, &mut key);
             let mut changed = false;
@@ -96,17 +97,30 @@ impl<L: KeyedLogic> Stateful for Keyed<L> {
             if !known && fresh.is_some() {
                 self.states.insert(&key, fresh);
             }
-            if changed && !touched.contains(&key) {
-                touched.insert(key.clone());
+            if changed && !self.touched.contains(&key) {
+                self.touched.insert(key.clone());
             }
         }
-        for key in touched {
+    }
+
+    fn report(&mut self, close: &mut Close<'_>) {
+        while !self.touched.is_empty() && close.spend() {
+            let key = self.touched.pop_first().expect("not empty");
             let state = self.states.get_mut(&key).and_then(|state| state.as_ref());
             let value = state.map(encoded);
             if value.is_none() {
                 self.states.remove(&key);
             }
             close.deltas.push(Delta { group: key_group(&key), key, value });
+        }
+    }
+}
+
+impl<L: KeyedLogic> Stateful for Keyed<L> {
+    fn close(&mut self, close: &mut Close<'_>) {
+        self.take_rows(close);
+        if !close.is_interrupted() {
+            self.report(close);
         }
     }
 
