@@ -66,13 +66,15 @@ pub(crate) fn summary(checked: &Checked) -> String {
             "engine",
             format!(
                 "epochs of {}, {} batches at a time, {} under way, {} of state, {} read ahead, log files \
-                 of {}",
+                 of {}, up to {} and {} units undelivered",
                 time(engine.epoch_interval_ms),
                 engine.operator_batches,
                 size(engine.inflight_bytes_max),
                 size(engine.state_bytes_max),
                 size(engine.source_queue_bytes),
                 size(engine.segment_bytes),
+                size(engine.quota.bytes),
+                engine.quota.units,
             ),
         ),
         (

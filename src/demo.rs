@@ -163,9 +163,8 @@ fn process_settings(request: &Request) -> ProcessSettings {
     settings.retention.by_topic.insert(ods_db::NAME.to_owned(), shop);
     settings.epoch = EpochSettings {
         interval_ms: Some(request.epoch_interval_ms),
-        rows_max: None,
-        fixed_stamp_ms: None,
         stop_at_end: request.exit_when_done,
+        ..EpochSettings::default()
     };
     settings
 }

@@ -183,8 +183,13 @@ fn process_settings(request: &Request, stamp_ms: i64, paced: bool) -> ProcessSet
     // Nobody restarts a replay, and its directory stays beside the dumps: it holds nothing back.
     settings.reserve_bytes = 0;
     settings.crash_points = crash_points(&request.crash_at);
-    settings.epoch =
-        EpochSettings { interval_ms, rows_max, fixed_stamp_ms: Some(stamp_ms), stop_at_end: true };
+    settings.epoch = EpochSettings {
+        interval_ms,
+        rows_max,
+        fixed_stamp_ms: Some(stamp_ms),
+        stop_at_end: true,
+        ..EpochSettings::default()
+    };
     settings
 }
 

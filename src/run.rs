@@ -145,14 +145,16 @@ fn settings(checked: &Checked, bounded: bool) -> ProcessSettings {
     ProcessSettings {
         epoch: EpochSettings {
             interval_ms: Some(engine.epoch_interval_ms),
-            rows_max: None,
-            fixed_stamp_ms: None,
             stop_at_end: bounded,
+            inflight_max: engine.epochs_inflight_max,
+            ..EpochSettings::default()
         },
         inflight_bytes_max: engine.inflight_bytes_max,
         state_bytes_max: engine.state_bytes_max,
         source_queue_bytes: engine.source_queue_bytes,
         operator_rows: engine.operator_batches * BATCH_ROWS_TARGET,
+        quota: engine.quota,
+        stall: engine.stall,
         log: LogOptions { file_bytes: engine.segment_bytes, ..LogOptions::default() },
         ..ProcessSettings::new(checked.workers, random_seed())
     }

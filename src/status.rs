@@ -4,6 +4,7 @@
 //! the last complete checkpoint, where much is absent because nothing is under way.
 
 mod dimension;
+mod sink;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,6 +21,7 @@ use engine::state::size::StateSize;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::dimension::{BackfillReport, DimensionReport, backfills};
+pub(crate) use self::sink::{FullSink, SinkReport};
 use crate::data_dir::DataDir;
 
 /// What can be said about a directory and the process on it.
@@ -41,6 +43,9 @@ pub(crate) struct Report {
     pub(crate) groups: Vec<GroupReport>,
     /// What keeps epochs from completing.
     pub(crate) holds: Vec<HoldReport>,
+    /// Shards of sinks; only of a running process.
+    #[serde(default)]
+    pub(crate) sinks: Vec<SinkReport>,
     /// Faults of the outside, newest last.
     pub(crate) faults: Vec<String>,
     /// Jobs that are left out.
@@ -76,6 +81,9 @@ pub(crate) struct GroupReport {
     pub(crate) complete: u64,
     /// Last epoch with nothing undelivered at or below.
     pub(crate) settled: Option<u64>,
+    /// The sink for which so much waits that the sources take nothing in.
+    #[serde(default)]
+    pub(crate) full_sink: Option<FullSink>,
     /// Milliseconds since the oldest closed and incomplete epoch was closed; 0 if there is none.
     pub(crate) epoch_age_ms: u64,
     /// Milliseconds since the last completion.
@@ -185,12 +193,13 @@ impl Report {
             finished: status.finished,
             holds: status.holds.iter().map(hold).collect(),
             groups: status.groups.into_iter().map(GroupReport::from).collect(),
+            sinks: status.sinks.into_iter().map(SinkReport::from).collect(),
             faults: status.faults,
             quarantined: status.quarantined.into_iter().map(QuarantineReport::from).collect(),
             inflight_bytes: status.inflight_bytes,
             states: status.states.iter().map(StateReport::from).collect(),
             outbox_bytes: Some(gauges.outbox_bytes),
-            units: gauges.units,
+            units: gauges.backlogs.iter().map(|backlog| backlog.units).sum(),
             topics,
             dimensions: None,
             counters: counters.map(CounterReport::from).collect(),
@@ -206,6 +215,7 @@ impl Report {
             closed: None,
             complete: *complete,
             settled: None,
+            full_sink: None,
             epoch_age_ms: 0,
             checkpoint_age_ms: None,
         };
@@ -296,6 +306,7 @@ impl Report {
             format!("epoch {epoch} by {job}.{uid} on worker {worker}: {reason}")
         };
         section("holds", self.holds.iter().map(hold).collect());
+        section("sinks that stand still", sink::standing_lines(&self.sinks));
         section("faults", self.faults.clone());
         let left_out = |left: &QuarantineReport| format!("{}: {}", left.job, left.reason);
         section("in quarantine", self.quarantined.iter().map(left_out).collect());
@@ -324,6 +335,7 @@ impl From<engine::control::status::GroupStatus> for GroupReport {
             closed: Some(group.closed),
             complete: group.complete,
             settled: Some(group.settled),
+            full_sink: group.full_sink.map(FullSink::from),
             epoch_age_ms: group.epoch_age_ms,
             checkpoint_age_ms: Some(group.checkpoint_age_ms),
         }
@@ -341,6 +353,9 @@ impl GroupReport {
             ),
             _ => writeln!(out, "\ngroup {name}: complete up to epoch {complete}"),
         };
+        if let Some(full) = &self.full_sink {
+            let _infallible = writeln!(out, "  {}", full.text());
+        }
         if self.epoch_age_ms > 0 {
             let _infallible = writeln!(
                 out,
@@ -403,104 +418,4 @@ fn ms_text(ms: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_report_survives_the_socket() {
-        let report = example();
-        let text = serde_json::to_string(&report).expect("plain data");
-        assert!(!text.contains('\n'), "a report is one line");
-        assert_eq!(serde_json::from_str::<Report>(&text).expect("ours"), report);
-    }
-
-    #[test]
-    fn the_text_says_all() {
-        let text = example().text();
-        for part in [
-            "running as pid 12, generation 3, 2 workers, epoch 42 open",
-            "3.0 MiB under way, 0 B in the outbox, 7 units undelivered",
-            "group log_split: running, epochs closed 41, complete 40, settled 39",
-            "oldest incomplete epoch closed 1.2s ago",
-            "last checkpoint 5ms ago",
-            "jobs log_split, user_jump",
-            "epoch 41 by log_split.ods_log on worker 1: source",
-            "faults\n  the broker is gone",
-            "in quarantine\n  bad_job: it fails",
-            "dimensions\n  config rows applied: none; rejected 0\n  rows written 3, deleted 0",
-            "dwd_traffic_page_log                               0: 5  1: 7",
-            "dirty{job=log_split,reason=no_mid}",
-            "state in memory, 2.0 MiB in all\n  log_split.is_new: 5 entries, 2.0 MiB",
-        ] {
-            assert!(text.contains(part), "{part}\n{text}");
-        }
-        assert!(Report::default().text().starts_with("not running; the last generation was 0"));
-    }
-
-    #[test]
-    fn sizes() {
-        let cases = [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1536, "1.5 KiB"),
-            (5 << 30, "5.0 GiB"),
-            (u64::MAX, "17179869183.9 GiB"),
-        ];
-        for (bytes, expected) in cases {
-            assert_eq!(bytes_text(bytes), expected);
-        }
-    }
-
-    fn example() -> Report {
-        let mark = |next_base| Mark { file: 0, length: 100, next_base };
-        let topic =
-            |partition, next| TopicReport::new("dwd_traffic_page_log", partition, &mark(next));
-        let labels = [("job", "log_split"), ("reason", "no_mid")];
-        Report {
-            running: true,
-            pid: Some(12),
-            generation: 3,
-            workers: 2,
-            open_epoch: Some(42),
-            finished: false,
-            groups: vec![GroupReport {
-                name: "log_split".to_owned(),
-                jobs: vec!["log_split".to_owned(), "user_jump".to_owned()],
-                running: true,
-                closed: Some(41),
-                complete: 40,
-                settled: Some(39),
-                epoch_age_ms: 1234,
-                checkpoint_age_ms: Some(5),
-            }],
-            holds: vec![HoldReport {
-                worker: 1,
-                job: "log_split".to_owned(),
-                uid: "ods_log".to_owned(),
-                epoch: 41,
-                reason: "source".to_owned(),
-            }],
-            faults: vec!["the broker is gone".to_owned()],
-            quarantined: vec![QuarantineReport {
-                job: "bad_job".to_owned(),
-                reason: "it fails".to_owned(),
-            }],
-            inflight_bytes: 3 << 20,
-            states: vec![StateReport {
-                job: "log_split".to_owned(),
-                uid: "is_new".to_owned(),
-                entries: 5,
-                bytes: 2 << 20,
-            }],
-            outbox_bytes: Some(0),
-            units: 7,
-            topics: vec![topic(0, 5), topic(1, 7)],
-            dimensions: Some(DimensionReport { upserts: 3, ..DimensionReport::default() }),
-            counters: vec![CounterReport {
-                name: "dirty".to_owned(),
-                labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-                value: 9,
-            }],
-        }
-    }
-}
+mod tests;

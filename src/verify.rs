@@ -7,7 +7,7 @@ use engine::checkpoint::disk::Disk;
 use engine::checkpoint::layout::{OUTBOX_DIR, SinkKey, space, split_state_key, topic_dir};
 use engine::checkpoint::reserve;
 use engine::checkpoint::restore::Saved;
-use engine::outbox::log::{LogError, Mark, VerifyReport, last_close_marks, read_ref, verify};
+use engine::outbox::log::{Holes, LogError, VerifyReport, last_close_marks, read_ref, verify};
 use engine::state::backend::{StateBackend, StateError, StateView};
 use serde::Serialize;
 use store::phoenix::DimensionStore;
@@ -37,10 +37,12 @@ pub(crate) fn verify_all(
 ) -> Findings {
     let mut findings = Findings::default();
     findings.state(backend, saved);
-    findings.log("outbox", OUTBOX_DIR, disk, saved.outbox_mark.unwrap_or_default());
+    let outbox = saved.outbox_mark.unwrap_or_default();
+    findings.log("outbox", verify(disk, OUTBOX_DIR, outbox, Holes::Removed));
     for ((topic, partition), mark) in &saved.topics {
         let name = format!("topic {topic}/{partition}");
-        findings.log(&name, &topic_dir(topic, *partition), disk, *mark);
+        let verified = verify(disk, &topic_dir(topic, *partition), *mark, Holes::Damage);
+        findings.log(&name, verified);
     }
     findings.close_marks(disk, saved);
     findings.undelivered(disk, saved);
@@ -63,8 +65,8 @@ impl Findings {
         }
     }
 
-    fn log(&mut self, name: &str, dir: &str, disk: &dyn Disk, mark: Mark) {
-        match verify(disk, dir, mark) {
+    fn log(&mut self, name: &str, verified: Result<VerifyReport, LogError>) {
+        match verified {
             Ok(VerifyReport { files, blocks, rows, bytes }) => self.good.push(format!(
                 "{name}: {files} files, {blocks} blocks, {rows} rows, {}",
                 bytes_text(bytes)

@@ -86,6 +86,7 @@ pub(crate) fn measure(options: &Options, brokers: &Brokers) -> Result<Vec<Figure
     println!("the engine was {}", if before == after { "never restarted" } else { "restarted" });
     println!("status while stopped, its first lines:\n{}", indented(&status));
     ensure!(multiple.is_finite(), "it did not catch up");
+    ensure!(status.contains("sinks that stand still"), "status does not name the sink");
     Ok(vec![
         Figure::less_is_better("peak_mib", peak),
         Figure::told("calm_peak_mib", calm),

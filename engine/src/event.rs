@@ -7,6 +7,7 @@ use crate::checkpoint::reserve::Reserve;
 use crate::control::event::FaultReport;
 use crate::control::quarantine::Quarantined;
 use crate::epoch::hold::HoldEntry;
+use crate::outbox::sinks::SinkStatus;
 
 /// Who must act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,13 @@ pub enum Event {
         /// What holds it, oldest first; empty if everything was handed to the writer.
         holds: Vec<HoldEntry>,
     },
+    /// Rows wait for a sink that delivers nothing.
+    SinkStands {
+        /// The sink, since when, and why.
+        sink: SinkStatus,
+        /// Whether it has been so for long.
+        severe: bool,
+    },
     /// A job does not run.
     Quarantined(Quarantined),
     /// Little or no space is held back: if the disk fills up, a stop may not be written down.
@@ -59,7 +67,7 @@ impl Event {
                 crate::error::Retry::Later => Level::Warn,
                 crate::error::Retry::Never => Level::Error,
             },
-            Self::Stalled { severe, .. } => {
+            Self::Stalled { severe, .. } | Self::SinkStands { severe, .. } => {
                 if *severe {
                     Level::Error
                 } else {
@@ -87,6 +95,16 @@ impl fmt::Display for Event {
                     write!(f, "{comma}{job}.{uid} worker={worker} epoch={epoch} {reason}")?;
                 }
                 f.write_str("]")
+            }
+            Self::SinkStands { sink, .. } => {
+                let SinkStatus { job, sink, shard, work, waiting_ms, units, fault } = sink;
+                write!(
+                    f,
+                    "sink stands still job={job} sink={sink} shard={shard} {}",
+                    work.as_str()
+                )?;
+                write!(f, " waiting_ms={waiting_ms} units={units}")?;
+                fault.as_ref().map_or(Ok(()), |fault| write!(f, ": {fault}"))
             }
             Self::Quarantined(Quarantined { job, reason }) => {
                 write!(f, "job does not run job={job}: {reason}")

@@ -31,9 +31,10 @@ pub const COMMANDS_PER_STEP: usize = 16;
 pub const INFLIGHT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Closed but incomplete epochs of a group (second brake).
 pub const EPOCHS_INFLIGHT_MAX: u64 = 3;
-/// Undelivered units of one sink above which its group closes no more epochs (fourth brake).
+/// Undelivered units of one sink above which its group closes no more epochs (fourth brake): hours
+/// of a target that is gone, and a start that still reads all their plans in a moment.
 pub const OUTBOX_UNITS_MAX: usize = 10_000;
-/// Undelivered bytes of the outbox, likewise.
+/// Undelivered bytes of one sink, likewise: what most disks have to spare.
 pub const OUTBOX_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// Encoded rows are cut into blocks of this size (specification 16.3).
 pub const BLOCK_BYTES_MAX: usize = 1024 * 1024;

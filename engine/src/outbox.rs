@@ -4,4 +4,6 @@ pub mod block;
 pub mod blocks;
 pub(crate) mod dispatch;
 pub mod log;
+pub mod quota;
 pub mod rows;
+pub mod sinks;

@@ -95,8 +95,10 @@ pub enum Polled {
     Rows(SourceBatch),
     /// All up to this position has been read, also what had no records. Ends the snapshot that a
     /// partition without saved position begins with where the source has
-    /// [`Description::snapshot`], also an empty one. Said again later, it moves a position on that
-    /// would otherwise grow old while there is nothing to read.
+    /// [`Description::snapshot`], also an empty one. Said otherwise, it is where a partition stands
+    /// without a record that says so: where one begins at [`Start::Latest`], which MUST be told, so
+    /// that a restart does not begin later, and where a position would grow old while there is
+    /// nothing to read.
     Whole(Partition, Position),
     /// A partition reached the end of a bounded source; nothing will follow in it.
     End(Partition),

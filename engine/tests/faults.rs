@@ -1,21 +1,28 @@
 //! Faults of the list in the specification (engine 26) that are the engine's own: disk full, failed
 //! sync, idle partitions, one hot key, times far off, a job cancelled in mid commit.
 
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::batch::build::BatchBuilder;
 use engine::batch::key;
 use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
+use engine::checkpoint::disk::Disk as _;
+use engine::checkpoint::layout::OUTBOX_DIR;
 use engine::checkpoint::reserve::held_bytes;
 use engine::checkpoint::restore::Saved;
 use engine::codec::Verbatim;
+use engine::control::handle::Handle;
 use engine::error::exit;
 use engine::graph::plan::{Asks, Feed, SinkTarget, SourceSpec, StatefulSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::operator::keyed::Codec;
 use engine::operator::window::{Aggregate, PARTIAL_KEY, WindowFinal, WindowPartial};
+use engine::outbox::quota::Quota;
+use engine::outbox::sinks::SinkWork;
 use engine::random::Random;
 use engine::sink::UnitPolicy;
 use engine::source::Start;
@@ -259,6 +266,76 @@ fn state_beyond_its_limit_stops_the_process_by_name() {
     simulation.settings.state_bytes_max = 1 << 20;
     let before = target.rows().len();
     assert!(simulation.run_until(100_000, &make, &|| target.rows().len() > before));
+}
+
+/// A target that is gone stops its own group once its quota is full, and neither memory, nor disk, nor
+/// other groups. `status` names it. It goes on by itself when the target is back.
+#[test]
+fn a_target_that_is_gone_stops_its_own_group_only() {
+    for seed in 1..=10 {
+        let partitions = vec![steady(seed, 1_500)];
+        let all = expected(&partitions);
+        let records = |salt| Records::new("in", partitions.clone(), seed + salt);
+        let (of_gone, of_there) = (records(0), records(1));
+        let (gone, there) = (target(seed), target(seed + 1));
+        gone.set_gone(true);
+        let mut simulation = Simulation::new(seed, START_MS);
+        simulation.settings.quota = Quota { units: 3, bytes: u64::MAX };
+        simulation.settings.log.file_bytes = 1_000;
+        let seen = Rc::new(OnceCell::new());
+        let given = seen.clone();
+        simulation.act_after(1, move |handle| drop(given.set(handle.clone())));
+        let make =
+            |_: &_, _| vec![job("gone", &of_gone, &gone, 0), job("there", &of_there, &there, 0)];
+        let (disk, found) = (simulation.disk.clone(), Cell::new(None));
+        let arrived = simulation.run_until(1_000_000, &make, &|| {
+            if found.get().is_none() && sums(&there) == all {
+                let files = disk.list(OUTBOX_DIR).expect("it is there").len();
+                let status = seen.get().expect("given at the first step").status();
+                let group = status.groups.iter().find(|group| &*group.name == "gone");
+                let full = group.expect("it runs").full_sink.clone();
+                let sink = status.sinks.iter().find(|sink| &*sink.job == "gone").expect("it runs");
+                let named = sink.fault.as_deref() == Some("the target is gone");
+                assert!(named && sink.work == SinkWork::Retrying, "seed {seed}: {sink:?}");
+                assert!(sink.waiting_ms > 100, "seed {seed}: {sink:?}");
+                found.set(Some((full.map_or(0, |full| full.units), files)));
+                gone.set_gone(false);
+            }
+            sums(&gone) == all
+        });
+        assert!(arrived, "seed {seed}: it did not go on");
+        let (units, files) = found.get().expect("the other job was through first");
+        // Closed before the quota was full: what was in flight.
+        assert!((4..=4 + 3).contains(&units), "seed {seed}: {units} units");
+        assert!(files <= units + 6, "seed {seed}: {files} files for {units} units");
+    }
+}
+
+/// With no other group there is no commit meanwhile: what is delivered counts nevertheless.
+#[test]
+fn a_full_outbox_is_left_when_the_target_is_back() {
+    for seed in 1..=10 {
+        let partitions = vec![steady(seed, 1_500)];
+        let records = Records::new("in", partitions.clone(), seed);
+        let target = target(seed);
+        target.set_gone(true);
+        let mut simulation = Simulation::new(seed, START_MS);
+        simulation.settings.quota = Quota { units: usize::MAX, bytes: 500 };
+        let seen = Rc::new(OnceCell::new());
+        let given = seen.clone();
+        simulation.act_after(1, move |handle| drop(given.set(handle.clone())));
+        let make = |_: &_, _| vec![job("j", &records, &target, 0)];
+        let is_full = || {
+            let status = seen.get().map(Handle::status).unwrap_or_default();
+            status.groups.iter().any(|group| group.full_sink.is_some() && group.epoch_age_ms == 0)
+        };
+        assert!(simulation.run_until(100_000, &make, &|| {
+            if is_full() {
+                target.set_gone(false);
+            }
+            sums(&target) == expected(&partitions)
+        }));
+    }
 }
 
 /// Fault 40: a silent partition is flagged idle after its time-out and no longer holds the watermark;

@@ -6,12 +6,11 @@ mod job;
 mod judge;
 mod place;
 mod switch;
+mod tuning;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use engine::limit::{INFLIGHT_BYTES_MAX, OPERATOR_BUDGET, SOURCE_QUEUE_BYTES};
-use engine::outbox::log::LogOptions;
 use engine::time::zone::Zone;
 use jobs::dim::dimensions::TABLE_PROCESS;
 use jobs::dwd::log_split::ODS_LOG;
@@ -21,11 +20,11 @@ use jobs::{Job, Settings};
 use self::judge::Judge;
 use self::switch::Begin;
 use super::fault::ConfigError;
-use super::raw::{Engine, Given, Raw, Watershed};
-use crate::machine;
+use super::raw::{Given, Raw, Watershed};
 
 pub(crate) use self::job::JobChoice;
 pub(crate) use self::place::{SourcePlace, TopicPlace, TopicTarget};
+pub(crate) use self::tuning::EngineSettings;
 
 /// Most worker threads.
 pub(crate) const WORKERS_MAX: usize = 1024;
@@ -66,27 +65,6 @@ pub(crate) struct Checked {
     pub(crate) jobs: Vec<JobChoice>,
 }
 
-/// How the engine runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EngineSettings {
-    /// Milliseconds between two closes.
-    pub(crate) epoch_interval_ms: u64,
-    /// Batches an operator takes at a time.
-    pub(crate) operator_batches: usize,
-    /// Live bytes above which sources stop.
-    pub(crate) inflight_bytes_max: u64,
-    /// Bytes of state above which the process stops.
-    pub(crate) state_bytes_max: u64,
-    /// Bytes a source reads ahead, per worker.
-    pub(crate) source_queue_bytes: u64,
-    /// Size at which a log file is full.
-    pub(crate) segment_bytes: u64,
-    /// Failures in 10 minutes after which the supervisor gives up.
-    pub(crate) restart_max: usize,
-    /// Milliseconds a stop may take.
-    pub(crate) shutdown_limit_ms: u64,
-}
-
 impl Checked {
     /// Judges what [`Raw::read`] found in `text`; all faults at once.
     pub(super) fn read(
@@ -110,7 +88,7 @@ impl Checked {
             name: name.to_owned(),
             data: data(&raw.watershed, overrides, &mut judge),
             workers: workers(&raw.watershed, overrides, &mut judge),
-            engine: engine(&raw.engine, &mut judge),
+            engine: tuning::engine(&raw.engine, &mut judge),
             settings: switch::check(&raw.switch, &raw.watershed, zone, &mut judge),
             ods_log: place::log_source(&raw.ods_log, begin(Job::LogSplit), &mut judge),
             ods_db: place::db_source(&raw.ods_db, begin(Job::OdsDb), &mut judge),
@@ -181,39 +159,6 @@ fn time_zone(given: Option<&Given>, judge: &mut Judge<'_>) -> String {
         judge.fault(given, format!(": {error}; write a name such as \"{DEFAULT_ZONE}\""));
     }
     name
-}
-
-fn engine(raw: &Engine, judge: &mut Judge<'_>) -> EngineSettings {
-    const SECOND: i64 = 1000;
-    const MIB: i64 = 1 << 20;
-    let bytes = |limit: u64| i64::try_from(limit).expect("a limit of some MiB");
-    let unsigned = |value: i64| u64::try_from(value).expect("judged to be positive");
-    let interval = judge.duration(raw.epoch_interval.as_ref(), SECOND, 1..=3600 * SECOND);
-    let batches = i64::try_from(OPERATOR_BUDGET).expect("64");
-    let batches = judge.integer(raw.operator_budget.as_ref(), batches, 1..=4096);
-    let inflight =
-        judge.size(raw.memory_inflight_max.as_ref(), bytes(INFLIGHT_BYTES_MAX), 16 * MIB..=1 << 50);
-    let state = bytes(machine::memory_bytes() / 2);
-    let state = judge.size(raw.state_memory_max.as_ref(), state, 16 * MIB..=1 << 50);
-    let queue =
-        judge.size(raw.source_queue_bytes.as_ref(), bytes(SOURCE_QUEUE_BYTES), MIB..=1024 * MIB);
-    let segment = judge.size(
-        raw.outbox_segment_bytes.as_ref(),
-        bytes(LogOptions::default().file_bytes),
-        MIB..=4096 * MIB,
-    );
-    let restarts = judge.integer(raw.restart_max.as_ref(), 10, 1..=1000);
-    let shutdown = judge.duration(raw.shutdown_limit.as_ref(), 30 * SECOND, SECOND..=600 * SECOND);
-    EngineSettings {
-        epoch_interval_ms: unsigned(interval),
-        operator_batches: usize::try_from(batches).expect("judged to be at most 4096"),
-        inflight_bytes_max: unsigned(inflight),
-        state_bytes_max: unsigned(state),
-        source_queue_bytes: unsigned(queue),
-        segment_bytes: unsigned(segment),
-        restart_max: usize::try_from(restarts).expect("judged to be at most 1000"),
-        shutdown_limit_ms: unsigned(shutdown),
-    }
 }
 
 #[cfg(test)]

@@ -127,6 +127,9 @@ sections! {
         /// Time between two checkpoints; results become visible at this pace.
         /// Default `1s`; `1ms` to `1h`.
         "epoch.interval" epoch_interval,
+        /// Epochs of a group that are closed and not complete; more are not begun.
+        /// Default 3; 1 to 16.
+        "epoch.inflight_max" epoch_inflight_max,
         /// Batches of 1024 rows that an operator takes before it lets the others of its worker have
         /// their turn. Default 64; 1 to 4096.
         "operator.budget" operator_budget,
@@ -140,6 +143,20 @@ sections! {
         /// Size at which a file of the outbox or of an embedded topic is full.
         /// Default `256MiB`; `1MiB` to `4GiB`.
         "outbox.segment_bytes" outbox_segment_bytes,
+        /// Bytes that may wait for a sink; beyond it its jobs stop reading until enough is delivered,
+        /// and others go on. Default `8GiB`; from `1MiB`.
+        "outbox.bytes_max" outbox_bytes_max,
+        /// Delivery units (mostly one an epoch and worker) that may wait for a sink, likewise.
+        /// Default 10000; up to 1000000.
+        "outbox.units_max" outbox_units_max,
+        /// How long an epoch may be incomplete, or rows wait for a sink, before a warning says what
+        /// holds it. Default `10s`; `1s` to `1d`.
+        "stall.warn" stall_warn,
+        /// The same for an error. Default `30s`; `1s` to `1d`.
+        "stall.error" stall_error,
+        /// The same for ending the process, which the supervisor starts again; only for epochs.
+        /// Default `0s` = never; up to `1d`.
+        "stall.restart" stall_restart,
         /// Failures within 10 minutes after which the supervisor gives up. Default 10; 1 to 1000.
         "restart.max" restart_max,
         /// Longest time a stop may take. Default `30s`; `1s` to `10m`.

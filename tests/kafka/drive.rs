@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use connectors::kafka::config::KafkaConfig;
+use connectors::kafka::position::KafkaPosition;
 use connectors::kafka::sink::KafkaSink;
 use connectors::kafka::source::KafkaSource;
 use engine::batch::build::{RAW_KEY, RAW_VALUE};
@@ -72,6 +73,11 @@ impl Waiting {
     }
 }
 
+/// The offset of a position.
+pub(crate) fn offset_of(position: &Position) -> u64 {
+    KafkaPosition::decode(position).expect("a position of a kafka source").offset
+}
+
 /// A record as the source gave it: offset, key, value.
 pub(crate) type Got = (u64, Option<Vec<u8>>, Option<Vec<u8>>);
 
@@ -135,8 +141,10 @@ impl Reading {
     pub(crate) fn poll(&mut self) -> Result<usize, Fault> {
         match self.source.poll(self.budget, self.clock.now()) {
             Polled::Idle => Ok(0),
-            Polled::End(partition) | Polled::Whole(partition, _) => {
-                panic!("{} has no end and no snapshot", partition.name)
+            Polled::End(partition) => panic!("{} has no end", partition.name),
+            Polled::Whole(partition, position) => {
+                self.next.insert(partition.name.to_string(), position);
+                Ok(0)
             }
             Polled::Fault(fault) if fault.retry == Retry::Later => {
                 self.faults.push(fault);
@@ -153,7 +161,7 @@ impl Reading {
                     got.push((row.order().position, owned(RAW_KEY), owned(RAW_VALUE)));
                 }
                 let last = got.last().expect("a batch has rows").0;
-                assert_eq!(batch.next.as_number(), Some(last + 1));
+                assert_eq!(offset_of(&batch.next), last + 1);
                 self.next.insert(name, batch.next);
                 Ok(batch.rows.len())
             }

@@ -166,6 +166,28 @@ fn begins_at_a_time_or_at_the_end() {
     }
 }
 
+/// A source that begins at the end says where that is before there is a record behind it.
+#[test]
+fn the_end_it_began_at_is_a_position() {
+    let Some(broker) = shared() else { return };
+    let bootstrap = broker.bootstrap();
+    topic(broker, "from-the-end", 2);
+    broker::produce(&bootstrap, "from-the-end", keyed(10));
+    let config = reading(&bootstrap, &["from-the-end"]);
+    let mut first = Reading::from(config.clone(), &Start::Latest);
+    let waiting = Waiting::new();
+    while first.next.len() < 2 {
+        waiting.turn("the positions");
+        assert_eq!(first.poll().unwrap(), 0);
+    }
+    let positions = first.next.clone();
+    drop(first);
+    broker::produce(&bootstrap, "from-the-end", keyed(20));
+    let mut resumed = Reading::resume(config, &positions);
+    resumed.until(20).unwrap();
+    resumed.nothing_more();
+}
+
 #[test]
 fn partitions_added_later_are_found() {
     let Some(broker) = shared() else { return };

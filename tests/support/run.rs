@@ -1,4 +1,5 @@
 //! A `watershed run` of a test: a job file in a folder of its own, started, killed, stopped.
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -186,7 +186,7 @@ pub(super) mod tests {
         }
 
         pub(in super::super) fn remove_before(&mut self, partition: usize, offset: u64) {
-            self.logs[partition].remove_before(offset).unwrap();
+            self.logs[partition].remove_surplus(0, offset).unwrap();
         }
     }
 

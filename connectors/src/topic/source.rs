@@ -91,7 +91,8 @@ struct Live {
     reading: Reading,
     /// Whether the next record must be there: a gap before it is a loss.
     exact: bool,
-    /// Where the snapshot ends that the partition begins with, until it is whole.
+    /// Where the snapshot ends that the partition begins with, until it is whole. What begins at the
+    /// end has an empty one.
     whole_at: Option<u64>,
     ended: bool,
 }
@@ -127,7 +128,9 @@ impl TopicSource {
         let mut reading = Reading::open(&self.setup, partition.ordinal, next, mark);
         reading.since_ms = since_ms;
         let snapshot = self.setup.snapshot && !matches!(start, Start::At(_));
-        let whole_at = snapshot.then_some(mark.next_base);
+        // Where the end was is told as a position, too: without records it would be another one
+        // after a restart.
+        let whole_at = (snapshot || *start == Start::Latest).then_some(mark.next_base);
         Ok(Live { partition: partition.clone(), reading, exact, whole_at, ended: false })
     }
 

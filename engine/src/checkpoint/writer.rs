@@ -29,6 +29,7 @@ use crate::crash_point::{CrashPoint, CrashPoints};
 use crate::error::Fatal;
 use crate::outbox::block::{BlockHeader, BlockRef};
 use crate::outbox::log::{LogOptions, Mark};
+use crate::outbox::quota::Backlog;
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
 use crate::sink::{Unit, UnitPolicy};
 use crate::state::backend::{StateBackend, StateBatch};
@@ -196,8 +197,8 @@ impl TopicMarks {
 pub struct WriterGauges {
     /// All counters, as of the last complete epochs.
     pub counters: BTreeMap<Vec<u8>, u64>,
-    /// Undelivered units.
-    pub units: usize,
+    /// What is undelivered, by sink.
+    pub backlogs: Vec<Backlog>,
     /// Bytes in the outbox.
     pub outbox_bytes: u64,
 }
@@ -239,7 +240,8 @@ impl Writer {
         let groups = Groups::new(&saved.complete, setup.workers);
         let counters = saved.counters.clone();
         let writer = Self { setup, logs, groups, deliveries, counters };
-        writer.publish_gauges();
+        writer.publish_counters();
+        writer.publish_outbox();
         Ok(writer)
     }
 
@@ -286,10 +288,14 @@ impl Writer {
         }
     }
 
-    fn publish_gauges(&self) {
+    fn publish_counters(&self) {
         let mut gauges = self.setup.gauges.lock().expect("nothing panics under this lock");
         gauges.counters.clone_from(&self.counters);
-        gauges.units = self.deliveries.unit_count();
+    }
+
+    fn publish_outbox(&self) {
+        let mut gauges = self.setup.gauges.lock().expect("nothing panics under this lock");
+        gauges.backlogs = self.deliveries.backlogs();
         gauges.outbox_bytes = self.logs.outbox_bytes();
     }
 }
@@ -304,14 +310,20 @@ impl Machine for Writer {
     }
 
     fn step(&mut self, _now: Moment) -> Result<Step, Fatal> {
+        let mut delivered = false;
         for item in self.setup.inbox.drain() {
+            delivered |= matches!(item, WriterItem::Delivered(..));
             self.take(item)?;
         }
         let ready = self.groups.take_ready();
         let step = if ready.is_empty() { Step::Idle } else { Step::Busy };
         if !ready.is_empty() {
             self.commit(ready)?;
-            self.publish_gauges();
+            self.publish_counters();
+        }
+        // Also without a commit: a group that waits for its outbox commits nothing.
+        if delivered || step == Step::Busy {
+            self.publish_outbox();
         }
         self.report_settled();
         Ok(step)

@@ -30,10 +30,10 @@ use crate::epoch::hold::{HoldEntry, HoldReason, HoldTable};
 use crate::error::{Fatal, JobError, exit};
 use crate::event::{Event, EventLog};
 use crate::graph::JobPlan;
-use crate::limit::{
-    CLOCK_BACK_MS, CLOCK_JUMP_MS, EPOCHS_INFLIGHT_MAX, OUTBOX_BYTES_MAX, OUTBOX_UNITS_MAX,
-};
+use crate::limit::{CLOCK_BACK_MS, CLOCK_JUMP_MS, EPOCHS_INFLIGHT_MAX};
 use crate::operator::ask::TableCount;
+use crate::outbox::quota::{Backlog, Quota};
+use crate::outbox::sinks::SinkTable;
 use crate::random::Random;
 use crate::runtime::pump::RereadCount;
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
@@ -56,8 +56,22 @@ pub struct EpochSettings {
     pub rows_max: Option<u64>,
     /// The stamp of all epochs, instead of the clock: for replays.
     pub fixed_stamp_ms: Option<i64>,
+    /// Epochs of a group that are closed and not complete, at most.
+    pub inflight_max: u64,
     /// End the process when all sources have ended and everything is delivered.
     pub stop_at_end: bool,
+}
+
+impl Default for EpochSettings {
+    fn default() -> Self {
+        Self {
+            interval_ms: Some(1000),
+            rows_max: None,
+            fixed_stamp_ms: None,
+            inflight_max: EPOCHS_INFLIGHT_MAX,
+            stop_at_end: false,
+        }
+    }
 }
 
 /// One worker as the controller sees it.
@@ -81,6 +95,7 @@ pub(crate) struct ControllerSetup {
     pub(crate) budget: Arc<Budget>,
     pub(crate) sizes: SizeTable,
     pub(crate) state_bytes_max: u64,
+    pub(crate) quota: Quota,
     pub(crate) emitted: Arc<AtomicU64>,
     pub(crate) rereads: RereadCount,
     pub(crate) disk: Arc<dyn Disk>,
@@ -117,6 +132,8 @@ pub(crate) struct Controller {
     /// does.
     tables_late: TableCount,
     tables_again_at: u64,
+    /// What the dispatchers are at.
+    sinks: SinkTable,
     /// Jobs left out.
     quarantined: Vec<Quarantined>,
     /// Groups being cancelled: name, and who waits.
@@ -142,6 +159,7 @@ impl Controller {
             last_cut: None,
             tables_late: TableCount::default(),
             tables_again_at: 0,
+            sinks: SinkTable::default(),
             quarantined: Vec::new(),
             cancels: Vec::new(),
         }
@@ -308,10 +326,21 @@ impl Controller {
 
     /// Groups that may close: a withheld one keeps its epoch open and cuts later.
     fn closable(&self) -> BTreeSet<Arc<str>> {
-        let gauges = self.setup.gauges.lock().expect("nothing panics under this lock");
-        let full = gauges.units > OUTBOX_UNITS_MAX || gauges.outbox_bytes > OUTBOX_BYTES_MAX;
-        let may = |group: &&RunningGroup| group.in_flight() < EPOCHS_INFLIGHT_MAX && !full;
+        let inflight_max = self.setup.epoch.inflight_max;
+        let may = |group: &&RunningGroup| group.in_flight() < inflight_max && !group.is_braked();
         self.groups.iter().filter(may).map(|group| group.name.clone()).collect()
+    }
+
+    /// Stops the groups for one of whose sinks too much waits, and lets the others go on.
+    fn brake(&mut self) {
+        let gauges = self.setup.gauges.lock().expect("nothing panics under this lock");
+        let full = gauges.backlogs.iter().filter(|one| self.setup.quota.is_exceeded_by(one));
+        let full: Vec<&Backlog> = full.collect();
+        for group in &mut self.groups {
+            let ours = |one: &&&Backlog| group.jobs().any(|job| job.plan.name == one.job);
+            let full_sink = full.iter().find(ours).map(|one| (*one).clone());
+            group.brake(full_sink);
+        }
     }
 
     /// Ends the open epoch in these groups and opens the next; returns the one that ended.
@@ -388,6 +417,7 @@ impl Controller {
                 // Importers first: a link's reader must not outlive what it reads.
                 let jobs: Vec<_> = group.jobs().map(|job| job.plan.name.clone()).collect();
                 for job in jobs.into_iter().rev() {
+                    self.sinks.forget(&job);
                     self.order(|_worker| Order::Kill(job.clone()));
                 }
             }
@@ -457,6 +487,7 @@ impl Controller {
             holds: self.setup.workers.iter().flat_map(|worker| worker.holds.entries()).collect(),
             inflight_bytes: self.setup.budget.live(),
             states,
+            sinks: self.sinks.all(now),
             faults: self.faults.clone(),
             quarantined: self.quarantined.clone(),
             finished: self.finished,
@@ -499,6 +530,7 @@ impl Machine for Controller {
         while let Some(request) = self.setup.requests.pop() {
             self.request(request, now)?;
         }
+        self.brake();
         if !self.stopping && self.is_due(now) {
             let (names, stamp) = (self.closable(), self.next_stamp(now));
             // With every group withheld the epoch stays open; a completion wakes us.

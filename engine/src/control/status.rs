@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::quarantine::Quarantined;
 use crate::epoch::hold::HoldEntry;
+use crate::outbox::quota::Backlog;
+use crate::outbox::sinks::SinkStatus;
 use crate::state::size::StateSize;
 
 /// State of a group of jobs.
@@ -21,6 +23,8 @@ pub struct GroupStatus {
     pub complete: u64,
     /// Last epoch with nothing undelivered at or below.
     pub settled: u64,
+    /// The sink for which so much waits that the sources take nothing in.
+    pub full_sink: Option<Backlog>,
     /// Milliseconds since the oldest closed and incomplete epoch was closed; 0 if there is none.
     pub epoch_age_ms: u64,
     /// Milliseconds since the last completion.
@@ -44,6 +48,8 @@ pub struct Status {
     pub inflight_bytes: u64,
     /// State in memory, by job and operator.
     pub states: Vec<StateSize>,
+    /// Shards of sinks and what they are at.
+    pub sinks: Vec<SinkStatus>,
     /// Faults of the outside, newest last, at most 32.
     pub faults: Vec<String>,
     /// Jobs that are left out.

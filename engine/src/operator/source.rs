@@ -79,7 +79,7 @@ pub(crate) fn source<'s>(
         let share = operator.share.clone();
         move || {
             let cut_due = worker.epochs.borrow().cut_from(&job, cut.get()).is_some();
-            let may_take = !divisible.get() || !worker.budget.is_closed();
+            let may_take = !divisible.get() || !(worker.budget.is_closed() || queue.is_braked());
             let may_take_again = may_take && share.get() > 0;
             (cut_due && divisible.get())
                 || (queue.has_live() && may_take)
@@ -152,7 +152,7 @@ impl SourceOperator {
         let mut taken = 0;
         // At a cut the batch in hand is finished up to the next boundary, and no more.
         while taken < budget && (cut.is_none() || !self.at_boundary()) {
-            if self.at_boundary() && self.context.worker.budget.is_closed() {
+            if self.at_boundary() && self.is_braked() {
                 return false;
             }
             // First, so that live records which never end do not starve it.
@@ -167,6 +167,10 @@ impl SourceOperator {
             _ => {}
         }
         taken == budget
+    }
+
+    fn is_braked(&self) -> bool {
+        self.context.worker.budget.is_closed() || self.queue.is_braked()
     }
 
     /// Something that is read again, while the epoch's share lasts.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::blocks::Blocks;
+use super::sinks::{SinkTable, SinkWork, Standing};
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::SinkKey;
 use crate::checkpoint::writer::{PlannedUnit, WriterInbox, WriterItem};
@@ -31,6 +32,7 @@ pub(crate) struct DispatchSetup {
     pub(crate) inbox: Inbox<PlannedUnit>,
     pub(crate) writer: WriterInbox,
     pub(crate) events: Inbox<ControlEvent>,
+    pub(crate) sinks: SinkTable,
     pub(crate) waker: Waker,
     /// Whether its job does not run: then its faults are nobody else's.
     pub(crate) left_out: bool,
@@ -65,6 +67,11 @@ pub(crate) struct Dispatcher {
     last_delivered: Option<u64>,
     retry_ms: u64,
     retry_at: u64,
+    /// Tick at which something last came through, or had not to wait.
+    since_us: u64,
+    fault: Option<String>,
+    /// What `status` was last told.
+    told: Option<Standing>,
 }
 
 impl Dispatcher {
@@ -86,6 +93,9 @@ impl Dispatcher {
             last_delivered: None,
             retry_ms: RETRY_MS.0,
             retry_at: 0,
+            since_us: 0,
+            fault: None,
+            told: None,
         }
     }
 
@@ -136,8 +146,10 @@ impl Dispatcher {
         }
     }
 
-    fn answered(&mut self, reply: SinkReply) {
+    fn answered(&mut self, reply: SinkReply, now: Moment) {
         self.retry_ms = RETRY_MS.0;
+        self.since_us = now.tick_us;
+        self.fault = None;
         self.state = match reply {
             SinkReply::Prepared => State::Begin(SinkRequest::LastDelivered),
             SinkReply::LastDelivered(last) => {
@@ -156,6 +168,7 @@ impl Dispatcher {
         let SinkKey { job, sink, shard } = self.setup.key.clone();
         let never = fault.retry == Retry::Never;
         let message = format!("sink \"{sink}\" of job {job}, shard {shard}: {fault}");
+        self.fault = Some(fault.to_string());
         self.setup.events.push(ControlEvent::Fault(FaultReport { job, uid: sink, fault }));
         if never {
             self.state = State::Stopped;
@@ -184,6 +197,17 @@ impl Machine for Dispatcher {
     }
 
     fn step(&mut self, now: Moment) -> Result<Step, Fatal> {
+        let step = self.work(now);
+        self.tell();
+        step
+    }
+}
+
+impl Dispatcher {
+    fn work(&mut self, now: Moment) -> Result<Step, Fatal> {
+        if self.told.as_ref().is_none_or(|told| told.work == SinkWork::Idle) {
+            self.since_us = now.tick_us;
+        }
         self.units.extend(self.setup.inbox.drain());
         match std::mem::replace(&mut self.state, State::Free) {
             State::Begin(request) => {
@@ -203,12 +227,12 @@ impl Machine for Dispatcher {
                 }
                 SinkPoll::Done(SinkReply::Delivered) => {
                     self.setup.points.pass(CrashPoint::ReplyUnseen)?;
-                    self.answered(SinkReply::Delivered);
+                    self.answered(SinkReply::Delivered, now);
                     self.after_delivery()?;
                     Ok(Step::Busy)
                 }
                 SinkPoll::Done(reply) => {
-                    self.answered(reply);
+                    self.answered(reply, now);
                     Ok(Step::Busy)
                 }
                 SinkPoll::Fault(fault) => self.fault(request, fault, now),
@@ -232,5 +256,33 @@ impl Machine for Dispatcher {
                 Ok(Step::Idle)
             }
         }
+    }
+
+    fn standing(&self) -> SinkWork {
+        match &self.state {
+            State::Stopped => SinkWork::Stopped,
+            State::Begin(_) | State::Waiting(_) if self.fault.is_some() => SinkWork::Retrying,
+            State::Begin(SinkRequest::Deliver(..)) | State::Waiting(SinkRequest::Deliver(..)) => {
+                SinkWork::Delivering
+            }
+            State::Begin(_) | State::Waiting(_) => SinkWork::Preparing,
+            State::Free if self.units.is_empty() => SinkWork::Idle,
+            State::Free => SinkWork::Delivering,
+        }
+    }
+
+    /// Says how it stands where that has changed.
+    fn tell(&mut self) {
+        let (work, units) = (self.standing(), self.units.len());
+        let is_known = |told: &Standing| {
+            let same = told.units == units && told.since_us == self.since_us;
+            told.work == work && (work == SinkWork::Idle || (same && told.fault == self.fault))
+        };
+        if self.told.as_ref().is_some_and(is_known) {
+            return;
+        }
+        let standing = Standing { work, since_us: self.since_us, units, fault: self.fault.clone() };
+        self.setup.sinks.set(&self.setup.key, standing.clone());
+        self.told = Some(standing);
     }
 }

@@ -20,7 +20,7 @@ mod file;
 mod mark;
 mod reader;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use super::block::{BlockHeader, BlockRef, CloseMark, Frame};
 use crate::checkpoint::disk::{AppendFile, Disk};
 use cursor::Cursor;
 
-pub use check::{VerifyReport, last_close_marks, verify};
+pub use check::{Holes, VerifyReport, last_close_marks, verify};
 pub use error::LogError;
 pub use mark::{Mark, MarkError};
 pub use reader::{LogReader, read_ref};
@@ -205,26 +205,28 @@ impl BlockLog {
         self.files.first_key_value().map_or(self.next_base, |(base, _)| *base)
     }
 
+    /// How many files there are.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
     /// Bytes in all files, those not yet synced included.
     pub fn bytes(&self) -> u64 {
         self.files.values().sum()
     }
 
-    /// Removes whole files all of whose rows have numbers below `base`, oldest first, and answers
-    /// the bytes freed. The current file stays, and so does the last file before the one in which
-    /// `base` is the first number: a durable mark may still end in it.
+    /// Removes the files, named by their first number, that are not in `used`, and answers the bytes
+    /// freed. Holes stay: readers that go from file to file are for logs without any.
     ///
-    /// `base` MUST NOT be above the `next_base` of a mark in a complete checkpoint.
-    pub fn remove_before(&mut self, base: u64) -> Result<u64, LogError> {
+    /// What the last sync covered MUST be committed: its file stays, and so does what is behind it.
+    pub fn remove_unused(&mut self, used: &BTreeSet<u64>) -> Result<u64, LogError> {
         self.guarded(|log| {
+            let before_mark = log.files.range(..log.synced.file).map(|(base, _)| *base);
+            let unused: Vec<u64> = before_mark.filter(|base| !used.contains(base)).collect();
             let mut freed = 0;
-            while let Some(second) = log.files.keys().nth(1).filter(|second| **second < base) {
-                let (first, bytes) = log.files.first_key_value().expect("there is a second one");
-                debug_assert!(first < second);
-                let (first, bytes) = (*first, *bytes);
-                log.remove(first)?;
-                log.files.remove(&first);
-                freed += bytes;
+            for base in unused {
+                log.remove(base)?;
+                freed += log.files.remove(&base).expect("it was listed");
             }
             Ok(freed)
         })

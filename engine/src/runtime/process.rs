@@ -23,7 +23,7 @@ use crate::control::handle::Handle;
 use crate::control::status::Status;
 use crate::crash_point::{CrashPoint, CrashPoints};
 use crate::epoch::hold::HoldTable;
-use crate::epoch::stall::StallDetector;
+use crate::epoch::stall::{StallDetector, StallLimits};
 use crate::error::Fatal;
 use crate::event::{Event, EventLog};
 use crate::limit::{
@@ -31,6 +31,7 @@ use crate::limit::{
     OPERATOR_BUDGET, REREAD_ROWS_PER_EPOCH, RESERVE_BYTES, SOURCE_QUEUE_BYTES,
 };
 use crate::outbox::log::LogOptions;
+use crate::outbox::quota::Quota;
 use crate::random::Random;
 use crate::state::backend::{Durability, StateBackend, StateBatch};
 use crate::state::size::SizeTable;
@@ -46,6 +47,10 @@ pub struct ProcessSettings {
     pub inflight_bytes_max: u64,
     /// Bytes of state in memory above which the process stops; no limit, unless told otherwise.
     pub state_bytes_max: u64,
+    /// How much may wait for a sink before its group stops.
+    pub quota: Quota,
+    /// When standing still is reported.
+    pub stall: StallLimits,
     /// Bytes a source reads ahead, per worker.
     pub source_queue_bytes: u64,
     /// Rows an operator takes before it lets the others of its worker have their turn. At least 1.
@@ -69,17 +74,13 @@ pub struct ProcessSettings {
 impl ProcessSettings {
     /// Defaults with `workers` workers and epochs of one second.
     pub fn new(workers: usize, seed: u64) -> Self {
-        let epoch = EpochSettings {
-            interval_ms: Some(1000),
-            rows_max: None,
-            fixed_stamp_ms: None,
-            stop_at_end: false,
-        };
         Self {
             workers,
-            epoch,
+            epoch: EpochSettings::default(),
             inflight_bytes_max: INFLIGHT_BYTES_MAX,
             state_bytes_max: u64::MAX,
+            quota: Quota::default(),
+            stall: StallLimits::default(),
             source_queue_bytes: SOURCE_QUEUE_BYTES,
             operator_rows: OPERATOR_BUDGET * BATCH_ROWS_TARGET,
             reread_rows: REREAD_ROWS_PER_EPOCH,
@@ -200,6 +201,7 @@ impl Process {
             budget,
             sizes,
             state_bytes_max: settings.state_bytes_max,
+            quota: settings.quota,
             emitted: emitted.clone(),
             rereads,
             disk,
@@ -212,7 +214,8 @@ impl Process {
             points,
             log: settings.events.clone(),
         });
-        let stall = StallDetector::new(handle.status.clone(), settings.events.clone());
+        let stall =
+            StallDetector::new(handle.status.clone(), settings.stall, settings.events.clone());
         let machines: Vec<Box<dyn Machine>> =
             vec![Box::new(controller), Box::new(writer_machine), Box::new(stall)];
         Ok(Self { seats, machines, births, handle, topics, gauges, emitted, births_waker })

@@ -58,6 +58,8 @@ pub(crate) struct Pump {
     saved: BTreeMap<Arc<str>, PositionRecord>,
     open: BTreeMap<Partition, usize>,
     ended: BTreeSet<Partition>,
+    /// An earlier generation has read partitions of this source.
+    has_run: bool,
     discovered: bool,
     discover_at: u64,
     retry_ms: u64,
@@ -74,6 +76,7 @@ impl Pump {
     pub(crate) fn new(mut setup: PumpSetup, source: Box<dyn Source>) -> Self {
         let saved = std::mem::take(&mut setup.saved);
         Self {
+            has_run: saved.iter().any(|record| Reread::of(&record.partition).is_none()),
             saved: saved
                 .into_iter()
                 .map(|record| (record.partition.name.clone(), record))
@@ -142,8 +145,8 @@ impl Pump {
         let saved = self.saved.get(&partition.name).cloned();
         let start = match &saved {
             Some(record) => Start::At(record.position.clone()),
-            // Found while running: nothing of it may be missed.
-            None if self.discovered => Start::Earliest,
+            // Found while running, or while we were away: nothing of it may be missed.
+            None if self.discovered || self.has_run => Start::Earliest,
             None => self.setup.start.clone(),
         };
         self.source.open(&partition, &start)?;

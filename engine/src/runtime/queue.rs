@@ -81,6 +81,8 @@ pub(crate) struct SourceQueue {
     inner: Mutex<Lanes>,
     /// The epoch has taken its share of what is read again.
     wants_cut: AtomicBool,
+    /// Nothing is to be taken out for now.
+    braked: AtomicBool,
     /// Rows an epoch takes of what is read again.
     pub(crate) reread_rows: usize,
     /// Partitions without saved position begin with a snapshot.
@@ -93,8 +95,9 @@ impl SourceQueue {
     pub(crate) fn new(limits: QueueLimits, snapshot: bool, worker: Waker, pump: Waker) -> Self {
         let QueueLimits { live_bytes, reread_rows } = limits;
         let (live, again) = (Lane::new(live_bytes), Lane::new(REREAD_QUEUE_BYTES));
-        let (inner, wants_cut) = (Mutex::new(Lanes { live, again }), AtomicBool::new(false));
-        Self { inner, wants_cut, reread_rows, snapshot, worker, pump }
+        let inner = Mutex::new(Lanes { live, again });
+        let (wants_cut, braked) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { inner, wants_cut, braked, reread_rows, snapshot, worker, pump }
     }
 
     /// Whether there is room for live records, and for what is read again.
@@ -150,6 +153,19 @@ impl SourceQueue {
     /// Whether the epoch should end, so that more may be read again.
     pub(crate) fn wants_cut(&self) -> bool {
         self.wants_cut.load(Ordering::Acquire)
+    }
+
+    /// Lets the worker take nothing out from here on, or goes on.
+    pub(crate) fn brake(&self, brakes: bool) {
+        self.braked.store(brakes, Ordering::Release);
+        if !brakes {
+            self.worker.wake();
+        }
+    }
+
+    /// Whether nothing is to be taken out, except up to the next boundary.
+    pub(crate) fn is_braked(&self) -> bool {
+        self.braked.load(Ordering::Acquire)
     }
 
     fn lock(&self) -> MutexGuard<'_, Lanes> {

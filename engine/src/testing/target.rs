@@ -22,6 +22,8 @@ struct World {
     progress: BTreeMap<(String, u16), (u64, u64)>,
     /// Units that arrived although the target had them.
     repeated: u64,
+    /// It takes no units.
+    gone: bool,
 }
 
 /// The target; survives crashes of the engine.
@@ -54,6 +56,11 @@ impl Target {
     #[must_use]
     pub fn afresh(&self) -> Self {
         self.clone().with_row_limits(&self.bytes_max)
+    }
+
+    /// Takes no units from here on, or takes them again.
+    pub fn set_gone(&self, gone: bool) {
+        self.world.lock().expect("one thread").gone = gone;
     }
 
     /// All rows in the order of arrival.
@@ -170,6 +177,10 @@ impl Sink for TargetSink {
             return SinkPoll::Pending;
         }
         let request = self.request.take().expect("polled only after begin");
+        let gone = self.target.world.lock().expect("one thread").gone;
+        if gone && matches!(request, SinkRequest::Deliver(..)) {
+            return SinkPoll::Fault(Fault::later("the target is gone"));
+        }
         if fails {
             // Either nothing happened, or all of it did and the answer was lost.
             if reply_lost && let Err(fatal) = self.answer(&request) {

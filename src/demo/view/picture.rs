@@ -15,6 +15,7 @@ use crate::demo::display::{Picture, progress, usage};
 use crate::demo::layer;
 use crate::demo::table::{Shown, TableShown};
 use crate::demo::text::{grouped, rate};
+use crate::status::FullSink;
 
 /// An epoch that takes longer than this is explained.
 const EPOCH_LONG_MS: u64 = 3_000;
@@ -264,7 +265,7 @@ fn side_line(picture: &Picture<'_>) -> Line<'static> {
 
 fn foot_lines(picture: &Picture<'_>, with_rule: bool) -> Vec<Line<'static>> {
     let status = &picture.sample.status;
-    let last = match (long_epoch(picture), status.faults.last()) {
+    let last = match (trouble(picture), status.faults.last()) {
         (Some(text), _) => Line::from(text).yellow(),
         (None, Some(fault)) => Line::from(format!(" last fault: {fault}")).red(),
         (None, None) if picture.stopping => {
@@ -280,9 +281,13 @@ fn foot_lines(picture: &Picture<'_>, with_rule: bool) -> Vec<Line<'static>> {
     rule.into_iter().chain([Line::from(format!(" {}", progress(picture))), last]).collect()
 }
 
-/// What an epoch that takes long waits for.
-fn long_epoch(picture: &Picture<'_>) -> Option<String> {
+/// Why nothing is read, or what an epoch that takes long waits for.
+fn trouble(picture: &Picture<'_>) -> Option<String> {
     let status = &picture.sample.status;
+    let mut full = status.groups.iter().filter_map(|group| group.full_sink.clone());
+    if let Some(full) = full.next() {
+        return Some(format!(" {}", FullSink::from(full).text()));
+    }
     let slow = status.groups.iter().max_by_key(|group| group.epoch_age_ms)?;
     if slow.epoch_age_ms < EPOCH_LONG_MS {
         return None;

@@ -17,6 +17,9 @@ impl KafkaSource {
             return Polled::Rows(batch);
         }
         self.take_answers();
+        if let Some((partition, position)) = self.begun.pop_front() {
+            return Polled::Whole(partition, position);
+        }
         if let Some(fault) = self.faults.pop_front() {
             return Polled::Fault(fault);
         }
@@ -76,6 +79,10 @@ impl KafkaSource {
         let place = Place { topic, number: message.partition() };
         let Ok(offset) = u64::try_from(message.offset()) else { return };
         let Some(slot) = self.slots.touch(place) else { return };
+        // Not given to the consumer again yet, since its position was lost.
+        if !slot.is_running() {
+            return;
+        }
         // Left over from before the partition was assigned anew.
         if slot.next.is_some_and(|next| offset < next) {
             return;

@@ -54,9 +54,7 @@ impl Writer {
             self.groups.completed(&group, epoch);
             self.setup.events.push(ControlEvent::Complete { group, epoch, positions });
         }
-        let oldest = [self.deliveries.oldest_block(), self.groups.oldest_written()];
-        let oldest = oldest.into_iter().flatten().min_by_key(|block| (block.file, block.offset));
-        self.logs.retire(oldest.as_ref())?;
+        self.logs.retire(self.deliveries.blocks().chain(self.groups.written_blocks()))?;
         self.logs.retain(&self.setup.topics.readers)
     }
 

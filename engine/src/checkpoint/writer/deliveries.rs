@@ -7,6 +7,7 @@ use super::{PlannedUnit, SinkRecord};
 use crate::checkpoint::layout::SinkKey;
 use crate::checkpoint::restore::Saved;
 use crate::outbox::block::BlockRef;
+use crate::outbox::quota::Backlog;
 use crate::sink::{Unit, UnitPolicy};
 
 /// One block that waits.
@@ -26,6 +27,8 @@ struct Shard {
     since_ms: i64,
     /// Units under way and their blocks, oldest first.
     units: VecDeque<(Unit, Vec<WaitingBlock>)>,
+    /// Bytes of all these blocks.
+    bytes: u64,
 }
 
 /// What a delivery takes out of the store with the next batch.
@@ -55,6 +58,7 @@ impl Deliveries {
             }
             for (&(epoch, sequence), &reference) in blocks {
                 let block = WaitingBlock { epoch, sequence, reference };
+                shard.bytes += u64::from(reference.length);
                 let within = |unit: &Unit| (unit.lower..=unit.upper).contains(&epoch);
                 match shard.units.iter_mut().find(|(unit, _)| within(unit)) {
                     Some((_, of_unit)) => of_unit.push(block),
@@ -94,6 +98,7 @@ impl Deliveries {
         if shard.gathered.is_empty() {
             shard.since_ms = stamp_ms;
         }
+        shard.bytes += u64::from(block.reference.length);
         shard.gathered.push(block);
     }
 
@@ -127,6 +132,8 @@ impl Deliveries {
     pub(super) fn delivered(&mut self, sink: &SinkKey, upper: u64) {
         let Some(shard) = self.shards.get_mut(sink) else { return };
         while let Some((unit, blocks)) = shard.units.pop_front_if(|(unit, _)| unit.upper <= upper) {
+            shard.bytes -=
+                blocks.iter().map(|block| u64::from(block.reference.length)).sum::<u64>();
             self.retired.push(Retired { sink: sink.clone(), unit, blocks });
         }
     }
@@ -147,14 +154,27 @@ impl Deliveries {
         shards.filter_map(|(_, shard)| shard.blocks().map(|block| block.epoch).min()).min()
     }
 
-    /// The undelivered block that lies first in the outbox.
-    pub(super) fn oldest_block(&self) -> Option<BlockRef> {
-        let blocks = self.shards.values().flat_map(Shard::blocks).map(|block| block.reference);
-        blocks.min_by_key(|reference| (reference.file, reference.offset))
+    /// Blocks that are complete and not delivered.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &BlockRef> {
+        self.shards.values().flat_map(Shard::blocks).map(|block| &block.reference)
     }
 
-    pub(super) fn unit_count(&self) -> usize {
-        self.shards.values().map(|shard| shard.units.len()).sum()
+    /// What waits for each sink, all its shards together.
+    pub(super) fn backlogs(&self) -> Vec<Backlog> {
+        let mut backlogs: Vec<Backlog> = Vec::new();
+        for (SinkKey { job, sink, .. }, shard) in &self.shards {
+            let (units, bytes) = (shard.units.len(), shard.bytes);
+            match backlogs.last_mut().filter(|last| last.job == *job && last.sink == *sink) {
+                Some(last) => {
+                    last.units += units;
+                    last.bytes += bytes;
+                }
+                None => {
+                    backlogs.push(Backlog { job: job.clone(), sink: sink.clone(), units, bytes })
+                }
+            }
+        }
+        backlogs
     }
 }
 

@@ -86,14 +86,13 @@ impl Groups {
         found.expect("the group record names every sink of its jobs")
     }
 
-    /// The block that lies first in the outbox, of those whose epochs are not complete.
-    pub(super) fn oldest_written(&self) -> Option<BlockRef> {
+    /// Blocks in the outbox whose epochs are not complete.
+    pub(super) fn written_blocks(&self) -> impl Iterator<Item = &BlockRef> {
         let blocks = self.groups.values().flat_map(|group| &group.blocks);
-        let written = blocks.filter_map(|block| match &block.content {
-            Content::Outbox(reference) => Some(*reference),
+        blocks.filter_map(|block| match &block.content {
+            Content::Outbox(reference) => Some(reference),
             Content::Topic { .. } => None,
-        });
-        written.min_by_key(|reference| (reference.file, reference.offset))
+        })
     }
 
     pub(super) fn bundle(&mut self, bundle: Bundle) {

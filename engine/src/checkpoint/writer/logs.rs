@@ -120,10 +120,17 @@ impl Logs {
         touched.into_iter().map(|key| (key.clone(), self.topics[&key].mark())).collect()
     }
 
-    /// Removes outbox files whose blocks all lie before `reference`, or all of them.
-    pub(super) fn retire(&mut self, oldest: Option<&BlockRef>) -> Result<(), Fatal> {
-        let base = oldest.map_or(self.outbox.next_base(), |reference| reference.file);
-        self.outbox.remove_before(base).map(|_freed| ()).map_err(Fatal::disk)
+    /// Removes outbox files in which no block lies that somebody still needs: those of a sink that
+    /// stands still keep only their own files. To be called when what was synced last is committed.
+    pub(super) fn retire<'a>(
+        &mut self,
+        needed: impl Iterator<Item = &'a BlockRef>,
+    ) -> Result<(), Fatal> {
+        if self.outbox.files() < 2 {
+            return Ok(());
+        }
+        let used = needed.map(|reference| reference.file).collect();
+        self.outbox.remove_unused(&used).map(|_freed| ()).map_err(Fatal::disk)
     }
 
     /// Removes files of topics that are larger than they may be, as far as nobody here still reads

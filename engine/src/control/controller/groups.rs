@@ -7,6 +7,7 @@ use crate::clock::Moment;
 use crate::control::event::SourcePositions;
 use crate::control::registry::RegisteredJob;
 use crate::control::status::GroupStatus;
+use crate::outbox::quota::Backlog;
 use crate::runtime::pump::{Pump, PumpOrder};
 use crate::runtime::queue::SourceQueue;
 use crate::runtime::step::{Inbox, Machine};
@@ -40,6 +41,8 @@ pub(super) struct RunningGroup {
     /// Microseconds from close to complete of the last epoch.
     took_us: u64,
     settled: u64,
+    /// The sink for which too much waits: sources take nothing in.
+    full_sink: Option<Backlog>,
     /// Positions of complete epochs that are not delivered everywhere.
     positions: VecDeque<(u64, Vec<SourcePositions>)>,
 }
@@ -62,6 +65,7 @@ impl RunningGroup {
             completed_at: 0,
             took_us: 0,
             settled: 0,
+            full_sink: None,
             positions: VecDeque::new(),
         }
     }
@@ -118,6 +122,19 @@ impl RunningGroup {
         self.closed.is_empty() && rested && queues.any(|queue| queue.wants_cut())
     }
 
+    /// Stops sources while too much waits for this sink, lets them go on when none is given.
+    pub(super) fn brake(&mut self, full_sink: Option<Backlog>) {
+        if self.full_sink.is_some() != full_sink.is_some() {
+            let queues = self.sources.iter().flat_map(|source| &source.queues);
+            queues.for_each(|queue| queue.brake(full_sink.is_some()));
+        }
+        self.full_sink = full_sink;
+    }
+
+    pub(super) fn is_braked(&self) -> bool {
+        self.full_sink.is_some()
+    }
+
     pub(super) fn stop_sources(&mut self) {
         for source in &self.sources {
             source.orders.push(PumpOrder::Stop);
@@ -171,6 +188,7 @@ impl RunningGroup {
             closed: self.last_closed,
             complete: self.complete,
             settled: self.settled,
+            full_sink: self.full_sink.clone(),
             epoch_age_ms: self.closed.front().map_or(0, |(_, closed_at)| since(*closed_at)),
             checkpoint_age_ms: if self.complete == 0 { 0 } else { since(self.completed_at) },
         }

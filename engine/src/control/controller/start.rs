@@ -233,6 +233,7 @@ impl Controller {
                 inbox,
                 writer: self.setup.writer.clone(),
                 events: self.setup.events.clone(),
+                sinks: self.sinks.clone(),
                 waker,
                 left_out,
                 several: shards.len() > 1,

@@ -84,8 +84,22 @@ pub struct VerifyReport {
     pub bytes: u64,
 }
 
+/// What it means that a file is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holes {
+    /// Damage: files of a topic go from the front only.
+    Damage,
+    /// Nobody needs it any more: the outbox.
+    Removed,
+}
+
 /// Reads everything up to the mark and checks every checksum, every number and every end.
-pub fn verify(disk: &dyn Disk, dir: &str, mark: Mark) -> Result<VerifyReport, LogError> {
+pub fn verify(
+    disk: &dyn Disk,
+    dir: &str,
+    mark: Mark,
+    holes: Holes,
+) -> Result<VerifyReport, LogError> {
     let mut report = VerifyReport::default();
     if mark.length == 0 {
         return Ok(report);
@@ -105,7 +119,13 @@ pub fn verify(disk: &dyn Disk, dir: &str, mark: Mark) -> Result<VerifyReport, Lo
         if cursor.next_base <= base || cursor.next_base > mark.file {
             return Err(cursor.corrupt("files do not continue each other"));
         }
-        base = cursor.next_base;
+        base = match holes {
+            Holes::Damage => cursor.next_base,
+            Holes::Removed => {
+                let next = files.range(cursor.next_base..=mark.file).next();
+                next.map_or(mark.file, |(base, _)| *base)
+            }
+        };
     }
 }
 

@@ -1,0 +1,106 @@
+//! What every sink shard is doing: written by its dispatcher, read by the controller for `status`.
+//!
+//! "Nothing arrives" must always have an answer: which sink stands still, since when, and what its
+//! target last said (specification 18.3).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::checkpoint::layout::SinkKey;
+use crate::clock::Moment;
+
+/// What a dispatcher is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SinkWork {
+    /// The target is made ready, and asked what it has.
+    #[default]
+    Preparing,
+    /// Everything planned is delivered.
+    Idle,
+    /// A unit is under way.
+    Delivering,
+    /// The target failed; the same is tried again.
+    Retrying,
+    /// The target failed in a way that no retry helps: nothing more is sent.
+    Stopped,
+}
+
+impl SinkWork {
+    /// The word in status and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Idle => "idle",
+            Self::Delivering => "delivering",
+            Self::Retrying => "retrying",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A sink shard as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// Job name.
+    pub job: Arc<str>,
+    /// Uid of the sink.
+    pub sink: Arc<str>,
+    /// Shard.
+    pub shard: u16,
+    /// What it is at.
+    pub work: SinkWork,
+    /// Milliseconds since something last came through while more waited; 0 if nothing waits.
+    pub waiting_ms: u64,
+    /// Units that wait here, the one under way included.
+    pub units: usize,
+    /// What the target said since then.
+    pub fault: Option<String>,
+}
+
+/// What a dispatcher says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Standing {
+    pub(crate) work: SinkWork,
+    /// Tick since which it waits.
+    pub(crate) since_us: u64,
+    pub(crate) units: usize,
+    pub(crate) fault: Option<String>,
+}
+
+/// All shards; shared by dispatchers and controller.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SinkTable {
+    inner: Arc<Mutex<BTreeMap<SinkKey, Standing>>>,
+}
+
+impl SinkTable {
+    pub(crate) fn set(&self, key: &SinkKey, standing: Standing) {
+        self.lock().insert(key.clone(), standing);
+    }
+
+    /// Forgets a job that is gone.
+    pub(crate) fn forget(&self, job: &str) {
+        self.lock().retain(|key, _| *key.job != *job);
+    }
+
+    /// All shards, by job, sink and number.
+    pub(crate) fn all(&self, now: Moment) -> Vec<SinkStatus> {
+        let status = |(key, standing): (&SinkKey, &Standing)| SinkStatus {
+            job: key.job.clone(),
+            sink: key.sink.clone(),
+            shard: key.shard,
+            work: standing.work,
+            waiting_ms: match standing.work {
+                SinkWork::Idle => 0,
+                _ => now.tick_us.saturating_sub(standing.since_us) / 1000,
+            },
+            units: standing.units,
+            fault: standing.fault.clone(),
+        };
+        self.lock().iter().map(status).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SinkKey, Standing>> {
+        self.inner.lock().expect("no code panics while it holds this lock")
+    }
+}
