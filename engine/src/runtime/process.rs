@@ -140,6 +140,7 @@ impl Process {
         let units = Arc::new(Mutex::new(BTreeMap::new()));
         let handle = Handle {
             requests: Inbox::new(controller_waker.clone()),
+            closes: Inbox::new(controller_waker.clone()),
             status: Arc::new(Mutex::new(Status::default())),
         };
 
@@ -192,6 +193,7 @@ impl Process {
             epoch: settings.epoch,
             workers: ports,
             requests: handle.requests.clone(),
+            closes: handle.closes.clone(),
             events,
             writer,
             gauges: gauges.clone(),
