@@ -116,7 +116,7 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
 /// beginning are kept whole.
 fn retention(checked: &Checked, plans: &[Arc<JobPlan>]) -> Retention {
     let mut retention = Retention { bytes: checked.topics.retention_bytes, ..Retention::default() };
-    for place in [&checked.ods_db, &checked.table_process] {
+    for place in [&checked.ods_db, &checked.table_process, &checked.table_process_dwd] {
         if let SourcePlace::Embedded { topic, .. } = place {
             retention.by_topic.insert(topic.clone(), 0);
         }

@@ -10,6 +10,8 @@ mod drive;
 mod sink;
 #[path = "kafka/sink_faults.rs"]
 mod sink_faults;
+#[path = "kafka/sink_named.rs"]
+mod sink_named;
 #[path = "kafka/source.rs"]
 mod source;
 #[path = "kafka/source_faults.rs"]

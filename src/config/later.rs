@@ -18,7 +18,6 @@ pub(super) const LATER_KEYS: &[(&str, &str, &str)] = &[
     ("switch", "dwd.ts_type", DB),
     ("switch", "dwd.facts_from_bootstrap", DB),
     ("switch", "dwd.order_detail.sink", DB),
-    ("switch", "dwd_route.add_ts", DB),
     ("switch", "favor.refavour", DB),
     ("switch", "refund.keep_unmatched", DB),
     ("switch", "refund.retention", DB),

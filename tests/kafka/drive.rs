@@ -300,6 +300,7 @@ pub(crate) fn identity(job: &str) -> SinkIdentity {
 pub(crate) fn row<'a>(key: Option<&'a str>, value: Option<&'a str>) -> OutRow<'a> {
     OutRow {
         target: 0,
+        topic: None,
         op: if value.is_some() { Op::Insert } else { Op::Delete },
         time_ms: 0,
         key: key.map(str::as_bytes),

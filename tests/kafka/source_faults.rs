@@ -28,7 +28,8 @@ pub(crate) fn grow(broker: &Broker, topic: &str, partitions: usize) {
     assert!(made.iter().all(Result::is_ok), "{made:?}");
 }
 
-fn delete(broker: &Broker, topic: &str) {
+/// Deletes a topic.
+pub(crate) fn delete(broker: &Broker, topic: &str) {
     let (admin, options) = admin(broker);
     let gone = block_on(admin.delete_topics(&[topic], &options)).expect("an answer");
     assert!(gone.iter().all(Result::is_ok), "{gone:?}");

@@ -10,12 +10,20 @@ use std::fmt;
 pub enum Reason {
     /// Its columns are those of no known config table.
     UnknownLayout,
-    /// It routes facts: its job comes later.
+    /// It routes facts, and dimensions are asked for.
     NotADimension,
+    /// It makes a dimension, and routes of facts are asked for.
+    NotAFact,
     /// `source_table` is NULL or blank.
     NoSourceTable,
+    /// `source_type` (`operate_type` in the older layout) is NULL or blank.
+    NoSourceType,
+    /// It is none of insert, update and delete.
+    BadSourceType,
     /// `sink_table` is NULL or blank.
     NoSinkTable,
+    /// `sink_table` is no name of a topic.
+    BadTopic,
     /// `sink_columns` is NULL or blank.
     NoColumns,
     /// A name in `sink_columns` is empty.
@@ -50,8 +58,12 @@ impl Reason {
         match self {
             Self::UnknownLayout => "unknown_layout",
             Self::NotADimension => "not_a_dimension",
+            Self::NotAFact => "not_a_fact",
             Self::NoSourceTable => "no_source_table",
+            Self::NoSourceType => "no_source_type",
+            Self::BadSourceType => "bad_source_type",
             Self::NoSinkTable => "no_sink_table",
+            Self::BadTopic => "bad_topic",
             Self::NoColumns => "no_columns",
             Self::EmptyColumn => "empty_column",
             Self::DuplicateColumn => "duplicate_column",
@@ -79,7 +91,7 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    pub(super) fn new(reason: Reason, text: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, text: impl Into<String>) -> Self {
         Self { reason, text: text.into() }
     }
 }
