@@ -69,9 +69,10 @@ pub(crate) fn summary(checked: &Checked) -> String {
         (
             "engine",
             format!(
-                "epochs of {}, {} under way, {} of state, {} read ahead, log files of {}, up to {} and {} \
-                 units undelivered",
+                "epochs of {}, {} batches at a time, {} under way, {} of state, {} read ahead, log files \
+                 of {}, up to {} and {} units undelivered",
                 time(engine.epoch_interval_ms),
+                engine.operator_batches,
                 size(engine.inflight_bytes_max),
                 size(engine.state_bytes_max),
                 size(engine.source_queue_bytes),

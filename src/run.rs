@@ -18,6 +18,7 @@ use engine::control::registry::SubmitOptions;
 use engine::error::exit;
 use engine::graph::JobPlan;
 use engine::graph::plan::SinkTarget;
+use engine::limit::BATCH_ROWS_TARGET;
 use engine::outbox::log::LogOptions;
 use engine::runtime::process::ProcessSettings;
 
@@ -151,6 +152,7 @@ fn settings(checked: &Checked, bounded: bool) -> ProcessSettings {
         inflight_bytes_max: engine.inflight_bytes_max,
         state_bytes_max: engine.state_bytes_max,
         source_queue_bytes: engine.source_queue_bytes,
+        operator_rows: engine.operator_batches * BATCH_ROWS_TARGET,
         quota: engine.quota,
         stall: engine.stall,
         log: LogOptions { file_bytes: engine.segment_bytes, ..LogOptions::default() },

@@ -34,7 +34,6 @@ pub(super) const LATER_KEYS: &[(&str, &str, &str)] = &[
     ("switch", "keyword.tokenizer", DWS),
     ("switch", "province_order.input", DWS),
     ("switch", "on_missing_partition", "the Doris connector"),
-    ("engine", "operator.budget", TUNING),
     ("engine", "batch.rows_target", TUNING),
     ("engine", "batch.bytes_target", TUNING),
     ("engine", "row.bytes_max", TUNING),

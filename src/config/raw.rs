@@ -146,6 +146,9 @@ sections! {
         /// Epochs of a group that are closed and not complete; more are not begun.
         /// Default 3; 1 to 16.
         "epoch.inflight_max" epoch_inflight_max,
+        /// Batches of 1024 rows that an operator takes before it lets the others of its worker have
+        /// their turn. Default 64; 1 to 4096.
+        "operator.budget" operator_budget,
         /// Bytes of batches under way above which sources stop. Default `64MiB`; from `16MiB`.
         "memory.inflight_max" memory_inflight_max,
         /// Bytes of operators' state in memory above which the process stops and says whose they are.

@@ -24,7 +24,7 @@ use crate::checkpoint::restore::Saved;
 use crate::checkpoint::writer::{UnitInboxes, WriterGauges, WriterInbox};
 use crate::clock::Moment;
 use crate::crash_point::CrashPoints;
-use crate::epoch::hold::HoldTable;
+use crate::epoch::hold::{HoldEntry, HoldReason, HoldTable};
 use crate::error::{Fatal, JobError, exit};
 use crate::event::{Event, EventLog};
 use crate::graph::JobPlan;
@@ -275,7 +275,7 @@ impl Controller {
         }
     }
 
-    /// Lets everything under way complete, then ends.
+    /// Lets everything under way complete, then ends; does not wait for state that is being restored.
     fn stop(&mut self, now: Moment) {
         if !self.stopping {
             self.stopping = true;
@@ -284,6 +284,13 @@ impl Controller {
             }
             self.close_all(None, now);
         }
+    }
+
+    /// Whether operators of the group still take their state back. It has completed nothing since
+    /// the start, so a stop need not wait for it: what it has read is read again.
+    fn is_loading(&self, group: &RunningGroup) -> bool {
+        let loading = |hold: &HoldEntry| hold.reason == HoldReason::Loading && group.has(&hold.job);
+        self.setup.workers.iter().any(|worker| worker.holds.entries().iter().any(loading))
     }
 
     fn cancel(&mut self, job: &str, reply: Reply<Result<(), JobError>>, now: Moment) {
@@ -404,7 +411,8 @@ impl Machine for Controller {
         self.end_epochs(now);
         self.finish_ended(now);
         self.finish_cancels();
-        self.finished = self.stopping && self.groups.iter().all(RunningGroup::is_settled);
+        self.finished = self.stopping
+            && self.groups.iter().all(|group| group.is_settled() || self.is_loading(group));
         let states = self.setup.sizes.all();
         let checked = self.check_state(&states);
         self.publish(states, now);

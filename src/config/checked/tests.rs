@@ -106,6 +106,10 @@ fn values_are_judged() {
             "f:2: engine.epoch.interval = \"2h\" is out of range: 1ms to 1h",
         ),
         (
+            "[engine]\noperator.budget = 0",
+            "f:2: engine.operator.budget = 0 is out of range: 1 to 4096",
+        ),
+        (
             "[engine]\nsource.queue_bytes = \"1KiB\"",
             "f:2: engine.source.queue_bytes = \"1KiB\" is out of range: 1MiB to 1GiB",
         ),

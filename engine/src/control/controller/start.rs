@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::groups::{RunningGroup, RunningSource};
 use super::{Controller, Order, WorkerPort};
 use crate::checkpoint::layout::SinkKey;
-use crate::checkpoint::restore::{LoadQueues, Loader};
+use crate::checkpoint::load::{LoadQueues, Loader};
 use crate::checkpoint::writer::{self, GroupRecord, JobRecord, SinkRecord, WriterItem};
 use crate::control::command::JobSeat;
 use crate::control::registry::RegisteredJob;
