@@ -32,6 +32,10 @@ pub(crate) fn summary(checked: &Checked) -> String {
     if checked.jobs.iter().any(|choice| choice.job == Job::Dimensions) {
         rows.extend([("dim", "embedded".to_owned()), ("dimensions", dimensions(&settings.dim))]);
     }
+    if checked.jobs.iter().any(|choice| choice.job == Job::DwdRoute) {
+        let ts = if settings.route_adds_ts { "with the time of the change" } else { "as they are" };
+        rows.push(("facts", format!("of database {}, {ts}", settings.dim.database)));
+    }
     rows.extend([
         ("topics", checked.topics.to_string()),
         ("dws", "embedded".to_owned()),
@@ -65,9 +69,10 @@ pub(crate) fn summary(checked: &Checked) -> String {
         (
             "engine",
             format!(
-                "epochs of {}, {} under way, {} of state, {} read ahead, log files of {}, up to {} and {} \
-                 units undelivered",
+                "epochs of {}, {} batches at a time, {} under way, {} of state, {} read ahead, log files \
+                 of {}, up to {} and {} units undelivered",
                 time(engine.epoch_interval_ms),
+                engine.operator_batches,
                 size(engine.inflight_bytes_max),
                 size(engine.state_bytes_max),
                 size(engine.source_queue_bytes),

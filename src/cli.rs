@@ -103,7 +103,8 @@ pub(crate) struct DemoArgs {
 /// Flags of `replay`.
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// Directory with ods_log.jsonl, ods_db.jsonl, table_process.jsonl, timeline.jsonl
+    /// Directory with ods_log.jsonl, ods_db.jsonl, table_process.jsonl, table_process_dwd.jsonl,
+    /// timeline.jsonl
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
     /// Directory for the results; the same one again goes on where a kill left it

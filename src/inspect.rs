@@ -6,6 +6,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use connectors::kafka::position::KafkaPosition;
 use engine::checkpoint::layout::{space, split_state_key};
 use engine::checkpoint::piece::PositionRecord;
 use engine::checkpoint::reserve::RESERVE_FILE;
@@ -183,8 +184,9 @@ impl PositionInventory {
 }
 
 fn position_text(position: &Position) -> String {
-    match position.as_number() {
-        Some(number) => number.to_string(),
+    match KafkaPosition::decode(position) {
+        Some(KafkaPosition { offset, topic: None }) => offset.to_string(),
+        Some(KafkaPosition { offset, topic: Some(id) }) => format!("{offset} of topic {id:?}"),
         None => position.0.iter().map(|byte| format!("{byte:02x}")).collect(),
     }
 }

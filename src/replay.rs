@@ -23,14 +23,13 @@ use engine::random::Random;
 use engine::runtime::process::ProcessSettings;
 use engine::source::Start;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use jobs::dim::dimensions::TABLE_PROCESS;
 use jobs::{Outside, Settings};
 
 use self::recorded::Recorded;
 use self::timeline::{Pacer, Timeline};
 use crate::injected::{CrashAt, crash_points};
 use crate::usage::Usage;
-use crate::warehouse::{Running, TOPIC_PARTITIONS, Warehouse};
+use crate::warehouse::{Running, TOPIC_PARTITIONS, Warehouse, is_configuration};
 
 /// What `replay` was asked.
 #[derive(Debug, Clone)]
@@ -157,12 +156,13 @@ impl Replay<'_> {
             let limit = index.and_then(|index| Some(limits?.get(index)?.clone()));
             let path = index.map_or(&absent, |index| &self.recorded[index].path);
             // Without a timeline the configuration was there before everything else.
-            let snapshot = name == TABLE_PROCESS && limits.is_none();
+            let snapshot = is_configuration(name) && limits.is_none();
             LinesSourceFactory { path: path.clone(), limit, snapshot }
         };
         let outside = Outside {
             source: &|name| (Arc::new(source(name)), Start::Earliest),
             topics: &|names| Warehouse::topic_sink(names, TOPIC_PARTITIONS),
+            topic_prefix: "",
             table: &|name| self.warehouse.table_sink(name),
             dimensions: &|| self.warehouse.dimension_sink(),
             publish: &|_job| true,

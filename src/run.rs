@@ -18,6 +18,7 @@ use engine::control::registry::SubmitOptions;
 use engine::error::exit;
 use engine::graph::JobPlan;
 use engine::graph::plan::SinkTarget;
+use engine::limit::BATCH_ROWS_TARGET;
 use engine::outbox::log::LogOptions;
 use engine::runtime::process::ProcessSettings;
 
@@ -115,7 +116,7 @@ fn work(checked: &Checked, dir: &DataDir, cli: &Cli, args: &RunArgs) -> Result<(
 /// beginning are kept whole.
 fn retention(checked: &Checked, plans: &[Arc<JobPlan>]) -> Retention {
     let mut retention = Retention { bytes: checked.topics.retention_bytes, ..Retention::default() };
-    for place in [&checked.ods_db, &checked.table_process] {
+    for place in [&checked.ods_db, &checked.table_process, &checked.table_process_dwd] {
         if let SourcePlace::Embedded { topic, .. } = place {
             retention.by_topic.insert(topic.clone(), 0);
         }
@@ -151,6 +152,7 @@ fn settings(checked: &Checked, bounded: bool) -> ProcessSettings {
         inflight_bytes_max: engine.inflight_bytes_max,
         state_bytes_max: engine.state_bytes_max,
         source_queue_bytes: engine.source_queue_bytes,
+        operator_rows: engine.operator_batches * BATCH_ROWS_TARGET,
         quota: engine.quota,
         stall: engine.stall,
         log: LogOptions { file_bytes: engine.segment_bytes, ..LogOptions::default() },

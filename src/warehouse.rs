@@ -23,6 +23,7 @@ use engine::sink::SinkFactory;
 use engine::state::backend::StateBackend;
 use engine::state::fjall::{FjallBackend, FjallOptions};
 use jobs::dim::dimensions::TABLE_PROCESS;
+use jobs::dwd::route::TABLE_PROCESS_DWD;
 use store::doris::DwsStore;
 use store::doris::sink::DwsSinkFactory;
 use store::doris::table::TableSpec;
@@ -38,7 +39,13 @@ pub(crate) const TOPIC_PARTITIONS: u32 = 4;
 /// Partitions of the embedded topic that the source `name` reads. The configuration has one: its
 /// rows keep their order.
 pub(crate) fn partitions_of(name: &str) -> u32 {
-    if name == TABLE_PROCESS { 1 } else { TOPIC_PARTITIONS }
+    if is_configuration(name) { 1 } else { TOPIC_PARTITIONS }
+}
+
+/// Whether the source `name` gives rows of a configuration: without a part of them rows would go
+/// astray, so what there is at the start is read before anything else.
+pub(crate) fn is_configuration(name: &str) -> bool {
+    [TABLE_PROCESS, TABLE_PROCESS_DWD].contains(&name)
 }
 
 /// An open data directory.

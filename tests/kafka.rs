@@ -8,10 +8,16 @@ mod broker;
 mod cluster;
 #[path = "kafka/drive.rs"]
 mod drive;
+#[path = "kafka/lost_markers.rs"]
+mod lost_markers;
+#[path = "kafka/proxy.rs"]
+mod proxy;
 #[path = "kafka/sink.rs"]
 mod sink;
 #[path = "kafka/sink_faults.rs"]
 mod sink_faults;
+#[path = "kafka/sink_named.rs"]
+mod sink_named;
 #[path = "kafka/source.rs"]
 mod source;
 #[path = "kafka/source_faults.rs"]

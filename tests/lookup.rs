@@ -163,6 +163,7 @@ fn what_was_written_before_is_read() {
                 let spec = |name: &&str| TopicSpec { name: (*name).to_owned(), partitions: 1 };
                 SinkTarget::Topics(names.iter().map(spec).collect(), |_key, _count| 0)
             },
+            topic_prefix: "",
             table: &|_name| unreachable!("no DWS here"),
             dimensions: &|| Arc::new(DimensionSinkFactory { store: store.clone() }),
             publish: &|_job| true,

@@ -83,6 +83,7 @@ fn plans_of(source: Arc<dyn SourceFactory>, target: &Target) -> Vec<Arc<JobPlan>
             let spec = |name: &&str| TopicSpec { name: (*name).to_owned(), partitions: 2 };
             SinkTarget::Topics(names.iter().map(spec).collect(), partitioner)
         },
+        topic_prefix: "",
         table: &|_name| SinkTarget::Outside(Arc::new(target.clone())),
         dimensions: &|| unreachable!("no dimensions here"),
         publish: &|_job| true,

@@ -224,6 +224,7 @@ fn dimensions(
             let spec = |name: &&str| TopicSpec { name: (*name).to_owned(), partitions: 1 };
             SinkTarget::Topics(names.iter().map(spec).collect(), murmur2::partition_of)
         },
+        topic_prefix: "",
         table: &|_name| unreachable!("no DWS here"),
         dimensions: &|| Arc::new(DimensionSinkFactory { store: store.clone() }),
         publish: &|_name| true,

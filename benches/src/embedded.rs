@@ -141,6 +141,7 @@ impl Embedded {
         let outside = Outside {
             source: &|name| (source(name).unwrap_or_else(|| self.source(name)), Start::Earliest),
             topics: &|names| Self::topics(names),
+            topic_prefix: "",
             table: &table,
             dimensions: &|| Arc::new(DimensionSinkFactory { store: self.dimensions.clone() }),
             publish: &|_name| true,

@@ -63,6 +63,7 @@ fn whole(given: &Given) -> Result<Outcome> {
     let outside = Outside {
         source: &|_name| (Arc::new(source.clone()), Start::Earliest),
         topics: &|names| ends.sink(names),
+        topic_prefix: "",
         table: &|_name| unreachable!("log split writes no table"),
         dimensions: &|| unreachable!("the bench has no dimensions"),
         publish: &|_name| true,

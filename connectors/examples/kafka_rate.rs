@@ -159,7 +159,7 @@ fn value(bytes: usize) -> Vec<u8> {
 
 fn row<'a>(key: &'a [u8], value: &'a [u8]) -> OutRow<'a> {
     let (key, value) = (Some(key), Some(value));
-    OutRow { target: 0, op: Op::Insert, time_ms: 0, key, value, headers: &[] }
+    OutRow { target: 0, topic: None, op: Op::Insert, time_ms: 0, key, value, headers: &[] }
 }
 
 fn block(writer: &RowWriter) -> Arc<Block> {

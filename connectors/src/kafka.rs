@@ -15,6 +15,7 @@ mod client;
 pub mod config;
 pub mod murmur2;
 pub mod options;
+pub mod position;
 mod producer;
 pub mod progress;
 pub mod sink;

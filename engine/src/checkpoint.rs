@@ -10,6 +10,7 @@
 pub(crate) mod bundle;
 pub mod disk;
 pub mod layout;
+pub(crate) mod load;
 pub mod piece;
 pub mod reserve;
 pub mod restore;

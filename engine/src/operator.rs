@@ -15,6 +15,7 @@
 
 pub mod ask;
 pub(crate) mod checkpoint;
+pub mod close;
 pub(crate) mod collect;
 pub(crate) mod context;
 pub mod decode;
@@ -25,8 +26,10 @@ pub mod keyed;
 pub(crate) mod link;
 pub mod lookup_join;
 pub mod ordered;
+pub mod output;
 pub(crate) mod source;
 pub mod stateful;
+mod timers;
 pub mod window;
 
 use std::sync::Arc;

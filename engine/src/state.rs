@@ -2,5 +2,7 @@
 
 pub mod backend;
 pub mod fjall;
+pub(crate) mod keys;
 pub mod memory;
+pub(crate) mod run;
 pub mod size;

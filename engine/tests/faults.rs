@@ -1,7 +1,7 @@
 //! Faults of the list in the specification (engine 26) that are the engine's own: disk full, failed
 //! sync, idle partitions, one hot key, times far off, a job cancelled in mid commit.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use engine::checkpoint::layout::OUTBOX_DIR;
 use engine::checkpoint::reserve::held_bytes;
 use engine::checkpoint::restore::Saved;
 use engine::codec::Verbatim;
-use engine::control::handle::Handle;
+use engine::control::handle::{CloseRequest, Handle, Reply};
 use engine::error::exit;
 use engine::graph::plan::{Asks, Feed, SinkTarget, SourceSpec, StatefulSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
@@ -444,4 +444,55 @@ fn a_job_left_out_is_delivered_as_far_as_it_was_complete() {
         }
     }
     assert!(waiting > 3, "only {waiting} of 20 histories had something undelivered");
+}
+
+/// Whoever asks for the end of an epoch waits for a turn: never are more under way than may be. All
+/// are answered in the end, in order, those that still wait at a stop by the stop.
+#[test]
+fn asked_for_closes_wait_their_turn() {
+    for seed in 1..=20 {
+        let records = |name| Records::new(name, vec![steady(seed, 120)], seed).endless();
+        let (one, two) = (records("one"), records("two"));
+        let target = target(seed);
+        let mut simulation = Simulation::new(seed, START_MS);
+        // Of their own accord groups close apart, so there is one then: what is under way is counted
+        // by the numbers of epochs.
+        let alone = seed % 2 == 0;
+        simulation.settings.epoch.interval_ms = alone.then_some(20);
+        simulation.settings.epoch.inflight_max = 1 + seed % 3;
+        let limit = simulation.settings.epoch.inflight_max;
+        let asked: Rc<RefCell<Option<(Handle, Vec<Reply<u64>>)>>> = Rc::default();
+        let asking = asked.clone();
+        simulation.act_after(200, move |handle| {
+            let close = || handle.close(CloseRequest::default()).expect("not busy");
+            *asking.borrow_mut() = Some((handle.clone(), (0..30).map(|_| close()).collect()));
+        });
+        let (epochs, waited) = (RefCell::new(Vec::new()), Cell::new(0));
+        let stopped = Cell::new(false);
+        let plans = || {
+            let mut plans = vec![job("one", &one, &target, 0), job("two", &two, &target, 0)];
+            plans.truncate(if alone { 1 } else { 2 });
+            plans
+        };
+        let answered = simulation.run_until(100_000, &|_, _| plans(), &|| {
+            let asked = asked.borrow();
+            let Some((handle, replies)) = &*asked else { return false };
+            for group in handle.status().groups {
+                let under_way = group.closed.saturating_sub(group.complete);
+                // A stop does not wait: nothing comes after it.
+                let allowed = limit + u64::from(stopped.get());
+                assert!(under_way <= allowed, "seed {seed}: {under_way} epochs under way");
+                waited.set(waited.get() + u64::from(under_way == limit));
+            }
+            epochs.borrow_mut().extend(replies.iter().filter_map(Reply::take));
+            if epochs.borrow().len() >= 25 && !stopped.replace(true) {
+                handle.stop().expect("not busy");
+            }
+            epochs.borrow().len() == 30
+        });
+        assert!(answered, "seed {seed}: {:?}", epochs.borrow());
+        let epochs = epochs.into_inner();
+        assert!(epochs.is_sorted(), "seed {seed}: {epochs:?}");
+        assert!(waited.get() > 0, "seed {seed}: nobody ever waited");
+    }
 }

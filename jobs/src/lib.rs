@@ -9,8 +9,9 @@
 //!                       ├──────────────────┴─ traffic ─> dws_traffic_vc_ch_ar_is_new_page_view_window
 //!                       └─ page_view ─> dws_traffic_page_view_window
 //!
-//!  ods_db ────────┐ (each change once, for all jobs)
-//!  table_process ─┴─ dimensions ─> dimension tables
+//!  ods_db ────────────┬──────┐ (each change once, for all jobs)
+//!  table_process ─────┴──────│─ dimensions ─> dimension tables
+//!  table_process_dwd ────────┴─ dwd_route ──> topics that its rows name
 //! ```
 //!
 //! A job names what it reads and writes; where that lies (Kafka, the embedded topic log, embedded
@@ -41,6 +42,8 @@ pub enum Job {
     OdsDb,
     /// Dimension tables.
     Dimensions,
+    /// Simple facts into topics that a configuration names.
+    DwdRoute,
     /// Logs into five topics.
     LogSplit,
     /// First page of a device on a day.
@@ -55,9 +58,10 @@ pub enum Job {
 
 impl Job {
     /// All jobs; those that others read from come first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::OdsDb,
         Self::Dimensions,
+        Self::DwdRoute,
         Self::LogSplit,
         Self::UniqueVisitor,
         Self::UserJump,
@@ -74,12 +78,18 @@ impl Job {
         match self {
             Self::OdsDb => ods::ods_db::NAME,
             Self::Dimensions => dim::dimensions::NAME,
+            Self::DwdRoute => dwd::route::NAME,
             Self::LogSplit => dwd::log_split::NAME,
             Self::UniqueVisitor => dwd::unique_visitor::NAME,
             Self::UserJump => dwd::user_jump::NAME,
             Self::Traffic => dws::traffic::NAME,
             Self::PageView => dws::page_view::NAME,
         }
+    }
+
+    /// Whether it reads the changes of the shop database, which come in process and in no other way.
+    pub fn reads_ods_db(self) -> bool {
+        matches!(self, Self::Dimensions | Self::DwdRoute)
     }
 
     /// The job called `name`.
@@ -96,13 +106,15 @@ pub fn plans(
     settings: &Settings,
     outside: &Outside<'_>,
 ) -> Result<Vec<Arc<JobPlan>>, JobError> {
-    let needed =
-        |job: &Job| jobs.contains(job) || *job == Job::OdsDb && jobs.contains(&Job::Dimensions);
+    let needed = |job: &Job| {
+        jobs.contains(job) || *job == Job::OdsDb && jobs.iter().copied().any(Job::reads_ods_db)
+    };
     let wanted = Job::ALL.into_iter().filter(needed);
     let plans = wanted.map(|job| {
         let plan = match job {
             Job::OdsDb => ods::ods_db::plan(settings, outside),
             Job::Dimensions => dim::dimensions::plan(settings, outside),
+            Job::DwdRoute => dwd::route::plan(settings, outside),
             Job::LogSplit => dwd::log_split::plan(settings, outside),
             Job::UniqueVisitor => dwd::unique_visitor::plan(settings, outside, jobs),
             Job::UserJump => dwd::user_jump::plan(settings, outside, jobs),

@@ -16,8 +16,10 @@ use crate::settings::Settings;
 pub struct Outside<'a> {
     /// The source that reads the topic of this name, and where it begins.
     pub source: &'a dyn Fn(&str) -> (Arc<dyn SourceFactory>, Start),
-    /// The sink that writes topics of these names.
+    /// The sink that writes topics of these names, and any others that rows name.
     pub topics: &'a dyn Fn(&[&str]) -> SinkTarget,
+    /// What stands before the names of topics outside; rows that name their topic name it whole.
+    pub topic_prefix: &'a str,
     /// The sink that writes the table of this name.
     pub table: &'a dyn Fn(&str) -> SinkTarget,
     /// The sink that writes dimension tables.
@@ -108,7 +110,13 @@ impl<'a> JobTopics<'a> {
         self.feeds.push((edge, Feed::uncounted(to, encoder)));
     }
 
-    fn number_of(&mut self, name: &str) -> u16 {
+    /// Writes `edge` as results of the job, each row to the topic whose whole name is in `column`.
+    pub(crate) fn by_name(&mut self, column: usize, edge: &'a Edge, encoder: Arc<dyn Encoder>) {
+        self.feeds.push((edge, Feed::by_name(column, encoder)));
+    }
+
+    /// The number of the topic `name`, which has one from now on.
+    pub(crate) fn number_of(&mut self, name: &str) -> u16 {
         let number = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
             self.names.push(name.to_owned());
             self.names.len() - 1
@@ -129,17 +137,26 @@ impl<'a> JobTopics<'a> {
         }
     }
 
-    /// Adds the sink to `job`. Where topics lie outside, they may refuse a row for its size, so
-    /// every job has a topic of dead letters there.
+    /// Adds the sink to `job`.
     pub(crate) fn build(mut self, job: &mut JobBuilder, outside: &Outside<'_>) {
-        let mut target = (outside.topics)(&self.names());
-        let mut dead = None;
-        if let SinkTarget::Outside(_) = target {
-            dead = Some(self.number_of(&dead_topic(job.name())));
-            target = (outside.topics)(&self.names());
-        }
+        let target = self.target(job.name(), outside);
+        self.build_with(job, target);
+    }
+
+    /// The sink for the topics there are by now, and the number of the dead letters among them. Where
+    /// topics lie outside, they may refuse a row for its size, so every job has some there.
+    pub(crate) fn target(&mut self, job: &str, outside: &Outside<'_>) -> (SinkTarget, Option<u16>) {
+        let target = (outside.topics)(&self.names());
+        let SinkTarget::Outside(_) = target else { return (target, None) };
+        let dead = self.number_of(&dead_topic(job));
+        ((outside.topics)(&self.names()), Some(dead))
+    }
+
+    /// Adds the sink to `job`: the one that [`JobTopics::target`] gave, after which there MUST be no
+    /// other topic.
+    pub(crate) fn build_with(self, job: &mut JobBuilder, target: (SinkTarget, Option<u16>)) {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        job.sink_with_dead_letters("topics", (target, dead), &names, self.feeds);
+        job.sink_with_dead_letters("topics", target, &names, self.feeds);
     }
 
     fn names(&self) -> Vec<&str> {

@@ -28,6 +28,8 @@ pub struct Settings {
     pub lateness_ms: i64,
     /// `dim.*`, and the business database.
     pub dim: DimSettings,
+    /// `dwd_route.add_ts`: whether a routed fact ends with the time of its change, in seconds.
+    pub route_adds_ts: bool,
 }
 
 /// Settings of the dimensions.
@@ -109,6 +111,7 @@ impl Default for Settings {
             window_ms: 10_000,
             lateness_ms: 0,
             dim: DimSettings::default(),
+            route_adds_ts: true,
         }
     }
 }

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use engine::time::zone::Zone;
 use jobs::dim::dimensions::TABLE_PROCESS;
 use jobs::dwd::log_split::ODS_LOG;
+use jobs::dwd::route::TABLE_PROCESS_DWD;
 use jobs::ods::ods_db;
 use jobs::{Job, Settings};
 
@@ -59,6 +60,8 @@ pub(crate) struct Checked {
     pub(crate) ods_db: SourcePlace,
     /// Where the configuration of the dimensions comes from.
     pub(crate) table_process: SourcePlace,
+    /// Where the configuration of routed facts comes from.
+    pub(crate) table_process_dwd: SourcePlace,
     /// Where topics go.
     pub(crate) topics: TopicTarget,
     /// What runs, each job after those it reads. At least one.
@@ -84,6 +87,7 @@ impl Checked {
         // Where a source begins is no question for one that is not read.
         let begin = Begin::of(&raw.switch, &mut judge);
         let begin = |reader| begin.if_read(jobs.iter().any(|choice| choice.job == reader));
+        let config = place::config_source;
         let checked = Self {
             name: name.to_owned(),
             data: data(&raw.watershed, overrides, &mut judge),
@@ -92,7 +96,8 @@ impl Checked {
             settings: switch::check(&raw.switch, &raw.watershed, zone, &mut judge),
             ods_log: place::log_source(&raw.ods_log, begin(Job::LogSplit), &mut judge),
             ods_db: place::db_source(&raw.ods_db, begin(Job::OdsDb), &mut judge),
-            table_process: place::config_source(&raw.table_process, &mut judge),
+            table_process: config(TABLE_PROCESS, &raw.table_process, &mut judge),
+            table_process_dwd: config(TABLE_PROCESS_DWD, &raw.table_process_dwd, &mut judge),
             topics,
             jobs,
         };
@@ -101,7 +106,8 @@ impl Checked {
 
     /// Reads every source from its beginning where no position is saved.
     pub(crate) fn begin_at_the_start(&mut self) {
-        for place in [&mut self.ods_log, &mut self.ods_db, &mut self.table_process] {
+        let config = [&mut self.table_process, &mut self.table_process_dwd];
+        for place in [&mut self.ods_log, &mut self.ods_db].into_iter().chain(config) {
             place.begin_at_the_start();
         }
     }
@@ -112,6 +118,7 @@ impl Checked {
             ODS_LOG => Some(&self.ods_log),
             ods_db::NAME => Some(&self.ods_db),
             TABLE_PROCESS => Some(&self.table_process),
+            TABLE_PROCESS_DWD => Some(&self.table_process_dwd),
             _ => None,
         }
     }
@@ -122,6 +129,7 @@ impl Checked {
             (ODS_LOG, Job::LogSplit, &self.ods_log),
             (ods_db::NAME, Job::OdsDb, &self.ods_db),
             (TABLE_PROCESS, Job::Dimensions, &self.table_process),
+            (TABLE_PROCESS_DWD, Job::DwdRoute, &self.table_process_dwd),
         ];
         let runs = |job: Job| self.jobs.iter().any(|choice| choice.job == job);
         let read = readers.into_iter().filter(|(_, job, _)| runs(*job));

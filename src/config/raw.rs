@@ -63,7 +63,12 @@ macro_rules! sections {
         $kind:ident $path:literal open: $open:literal {
             $( $(#[doc = $doc:literal])+ $key:literal $field:ident, )+
         }
-    )+) => {
+    )+;
+    // Sections with the settings of another one.
+    $(
+        $(#[doc = $alike_about:literal])+
+        $alike_kind:ident $alike:literal open: $alike_open:literal;
+    )*) => {
         $(
             $(#[doc = $about])+
             #[derive(Debug, Default)]
@@ -71,6 +76,10 @@ macro_rules! sections {
                 $( $(#[doc = $doc])+ pub(crate) $field: Option<Given>, )+
                 /// What is handed to a client library, by name without `properties.`.
                 pub(crate) properties: BTreeMap<String, Given>,
+            }
+
+            impl $kind {
+                const KEYS: &'static [Key] = &[$( Key { name: $key, about: &[$($doc),+] } ),+];
             }
 
             impl SectionValues for $kind {
@@ -93,9 +102,16 @@ macro_rules! sections {
                 path: $path,
                 about: &[$($about),+],
                 open: $open,
-                keys: &[$( Key { name: $key, about: &[$($doc),+] } ),+],
+                keys: $kind::KEYS,
             }
-        ),+];
+        ),+ $(,
+            Section {
+                path: $alike,
+                about: &[$($alike_about),+],
+                open: $alike_open,
+                keys: $alike_kind::KEYS,
+            }
+        )*];
     };
 }
 
@@ -130,6 +146,9 @@ sections! {
         /// Epochs of a group that are closed and not complete; more are not begun.
         /// Default 3; 1 to 16.
         "epoch.inflight_max" epoch_inflight_max,
+        /// Batches of 1024 rows that an operator takes before it lets the others of its worker have
+        /// their turn. Default 64; 1 to 4096.
+        "operator.budget" operator_budget,
         /// Bytes of batches under way above which sources stop. Default `64MiB`; from `16MiB`.
         "memory.inflight_max" memory_inflight_max,
         /// Bytes of operators' state in memory above which the process stops and says whose they are.
@@ -225,6 +244,9 @@ sections! {
         "dim.shared_sink" dim_shared_sink,
         /// Schema of the dimension tables. Default: `none`.
         "dim.schema" dim_schema,
+        /// Whether a fact that `table_process_dwd` routes ends with `ts`, the time of its change in
+        /// seconds: `on` (default), `off`.
+        "dwd_route.add_ts" dwd_route_add_ts,
     }
 
     /// Where app logs come from.
@@ -271,7 +293,7 @@ sections! {
         /// `embedded` (default, a topic of one partition), `kafka`, `mysql`, `file`. Kafka with the
         /// address `embedded` is embedded.
         "connector" connector,
-        /// Name of the topic. Default `table_process`.
+        /// Name of the topic. Default: that of the section, without `source.`.
         "topic" topic,
         /// The file to read, for connector `file`.
         "path" path,
@@ -291,7 +313,7 @@ sections! {
         "password" password,
         /// Database of the config table. Default `gmall_config`.
         "database-name" database_name,
-        /// The config table. Default `table_process`.
+        /// The config table. Default: the name of the section, without `source.`.
         "table-name" table_name,
         /// The id under which the server's log is read, unique among its readers; of a range such as
         /// `"5400-5404"` the first. Default: a random one at each start.
@@ -340,19 +362,24 @@ sections! {
         "connector" connector,
     }
 
-    /// One job; repeated. Without any `[[job]]` all jobs of the app logs run, and `dimensions` where
-    /// a section says where its sources are.
+    /// One job; repeated. Without any `[[job]]` all jobs of the app logs run, and `dimensions` and
+    /// `dwd_route` where a section says where their sources are.
     RawJob "job" open: false {
-        /// Which: `ods_db`, `dimensions`, `log_split`, `unique_visitor`, `user_jump`,
+        /// Which: `ods_db`, `dimensions`, `dwd_route`, `log_split`, `unique_visitor`, `user_jump`,
         /// `dws_traffic_vc_ch_ar_is_new_page_view_window`, `dws_traffic_page_view_window`.
-        /// `dimensions` brings `ods_db` along.
+        /// `dimensions` and `dwd_route` bring `ods_db` along.
         "name" name,
         /// Whether its topics are written: `true` (default), `false`. What it computes is there for
         /// other jobs in either case.
         "publish" publish,
-        /// As `retention.bytes` of `[topics]`, for the embedded topics of this job.
+        /// As `retention.bytes` of `[topics]`, for the embedded topics of this job, except those that
+        /// `table_process_dwd` names.
         "retention.bytes" retention_bytes,
     }
+    ;
+    /// Where the configuration of routed facts comes from, row by row: which table and type goes to
+    /// which topic. In all as `[source.table_process]`. Giving this section makes `dwd_route` run.
+    TableProcess "source.table_process_dwd" open: true;
 }
 
 /// A configuration as typed, file and environment together.
@@ -364,6 +391,7 @@ pub(crate) struct Raw {
     pub(crate) ods_log: OdsLog,
     pub(crate) ods_db: OdsDb,
     pub(crate) table_process: TableProcess,
+    pub(crate) table_process_dwd: TableProcess,
     pub(crate) topics: Topics,
     pub(crate) dim: Dim,
     pub(crate) dws: Dws,
@@ -412,6 +440,7 @@ impl Raw {
             "source.ods_log" => &mut self.ods_log,
             "source.ods_db" => &mut self.ods_db,
             "source.table_process" => &mut self.table_process,
+            "source.table_process_dwd" => &mut self.table_process_dwd,
             "topics" => &mut self.topics,
             "store.dim" => &mut self.dim,
             "store.dws" => &mut self.dws,

@@ -19,6 +19,7 @@ use connectors::topic::read::{TopicRecord, read_partition};
 use engine::checkpoint::restore::Saved;
 use jobs::Job;
 use jobs::dim::dimensions::{CONFIG_FAULT, NULL_PK, UNROUTED};
+use jobs::dwd::route;
 use serde_json::{Map, Value, json};
 
 use crate::warehouse::Warehouse;
@@ -91,6 +92,8 @@ fn side_output(topic: &str) -> Option<String> {
         (CONFIG_FAULT.to_owned(), "config_fault"),
         (NULL_PK.to_owned(), "null_pk"),
         (UNROUTED.to_owned(), "unrouted"),
+        (route::CONFIG_FAULT.to_owned(), "config_fault_dwd_route"),
+        (route::UNROUTED.to_owned(), "unrouted_dwd_route"),
     ];
     if let Some((_, name)) = named.iter().find(|(side, _)| side == topic) {
         return Some((*name).to_owned());
@@ -210,6 +213,7 @@ mod tests {
             ("log_split_dead", Some("dirty_log")),
             ("ods_db_dead", Some("dirty_db")),
             ("dimensions_null_pk", Some("null_pk")),
+            ("dwd_route_config_fault", Some("config_fault_dwd_route")),
             ("log_split_future", Some("future_log_split")),
             ("user_jump_late", Some("late_user_jump")),
             ("dwd_traffic_page_log", None),

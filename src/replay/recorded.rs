@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use jobs::Job;
 use jobs::dim::dimensions::TABLE_PROCESS;
 use jobs::dwd::log_split::ODS_LOG;
+use jobs::dwd::route::TABLE_PROCESS_DWD;
 use jobs::ods::ods_db;
 
 /// A recorded source.
@@ -23,11 +24,12 @@ pub(crate) struct Recorded {
 }
 
 /// Sources that can be recorded, and the jobs that count them.
-const SOURCES: [(&str, Job); 3] =
-    [(ODS_LOG, Job::LogSplit), (ods_db::NAME, Job::OdsDb), (TABLE_PROCESS, Job::Dimensions)];
-
-/// Jobs of the shop database.
-const DIMENSION_JOBS: [Job; 2] = [Job::OdsDb, Job::Dimensions];
+const SOURCES: [(&str, Job); 4] = [
+    (ODS_LOG, Job::LogSplit),
+    (ods_db::NAME, Job::OdsDb),
+    (TABLE_PROCESS, Job::Dimensions),
+    (TABLE_PROCESS_DWD, Job::DwdRoute),
+];
 
 /// The recorded files of `input`.
 pub(crate) fn find(input: &Path) -> Result<Vec<Recorded>> {
@@ -50,7 +52,12 @@ pub(crate) fn find(input: &Path) -> Result<Vec<Recorded>> {
 pub(crate) fn jobs(recorded: &[Recorded]) -> Vec<Job> {
     let has = |name: &str| recorded.iter().any(|source| source.name == name);
     let shop = has(ods_db::NAME) || has(TABLE_PROCESS);
-    let wanted = |job: &Job| if DIMENSION_JOBS.contains(job) { shop } else { has(ODS_LOG) };
+    let wanted = |job: &Job| match job {
+        Job::OdsDb => shop || has(TABLE_PROCESS_DWD),
+        Job::Dimensions => shop,
+        Job::DwdRoute => has(TABLE_PROCESS_DWD),
+        _ => has(ODS_LOG),
+    };
     Job::ALL.into_iter().filter(wanted).collect()
 }
 

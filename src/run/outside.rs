@@ -22,7 +22,6 @@ use engine::graph::JobPlan;
 use engine::graph::plan::{SinkTarget, TopicSpec};
 use engine::source::{SourceFactory, Start};
 use engine::state::memory::MemoryBackend;
-use jobs::dim::dimensions::TABLE_PROCESS;
 use jobs::{Job, Outside};
 use store::doris::DwsStore;
 use store::doris::sink::DwsSinkFactory;
@@ -31,7 +30,7 @@ use store::phoenix::DimensionStore;
 use store::phoenix::sink::DimensionSinkFactory;
 
 use crate::config::checked::{Checked, SourcePlace, TopicPlace};
-use crate::warehouse::{Warehouse, partitions_of};
+use crate::warehouse::{Warehouse, is_configuration, partitions_of};
 
 /// The systems inside the process that plans lean on.
 pub(crate) struct Inside {
@@ -77,6 +76,7 @@ pub(crate) fn plans_over(checked: &Checked, inside: &Inside) -> Result<Vec<Arc<J
     let outside = Outside {
         source: &|name| source(checked, inside, name),
         topics: &|names| topics(checked, inside, names),
+        topic_prefix: &checked.topics.prefix,
         table: &|name| table(inside, name),
         dimensions: &|| Arc::new(DimensionSinkFactory { store: inside.dimensions.clone() }),
         publish: &|name| !hidden(name),
@@ -86,7 +86,7 @@ pub(crate) fn plans_over(checked: &Checked, inside: &Inside) -> Result<Vec<Arc<J
 
 fn source(checked: &Checked, inside: &Inside, name: &str) -> (Arc<dyn SourceFactory>, Start) {
     // The configuration counts from its beginning: without a part of it rows would go astray.
-    let snapshot = name == TABLE_PROCESS;
+    let snapshot = is_configuration(name);
     match checked.source(name) {
         Some(SourcePlace::Embedded { topic, start, on_lost_position }) => {
             let lost = (snapshot, *on_lost_position);

@@ -114,7 +114,15 @@ fn push(writer: &mut RowWriter, id: u32, columns: usize, epoch: u64) {
     let mut value = Vec::new();
     push_change(&mut value, "dim_t", DimensionOp::Upsert, cells);
     let (key, value) = (Some(id.as_bytes()), Some(&value[..]));
-    writer.push(&OutRow { target: 0, op: Op::Insert, time_ms: 0, key, value, headers: &[] });
+    writer.push(&OutRow {
+        target: 0,
+        topic: None,
+        op: Op::Insert,
+        time_ms: 0,
+        key,
+        value,
+        headers: &[],
+    });
 }
 
 fn ask(sink: &mut dyn Sink, request: SinkRequest) {

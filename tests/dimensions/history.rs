@@ -193,6 +193,7 @@ impl World {
                 let spec = |name: &&str| TopicSpec { name: (*name).to_owned(), partitions: 1 };
                 SinkTarget::Topics(names.iter().map(spec).collect(), partitioner)
             },
+            topic_prefix: "",
             table: &|_name| unreachable!("no DWS here"),
             dimensions: &|| self.sink.clone(),
             publish: &|_job| true,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use connectors::kafka::config::KafkaConfig;
+use connectors::kafka::position::KafkaPosition;
 use connectors::kafka::sink::KafkaSink;
 use connectors::kafka::source::KafkaSource;
 use engine::batch::build::{RAW_KEY, RAW_VALUE};
@@ -75,6 +76,11 @@ impl Waiting {
         let tick = self.0.elapsed().as_micros();
         Moment { wall_ms: 0, tick_us: u64::try_from(tick).expect("a test is short") }
     }
+}
+
+/// The offset of a position.
+pub(crate) fn offset_of(position: &Position) -> u64 {
+    KafkaPosition::decode(position).expect("a position of a kafka source").offset
 }
 
 /// A record as the source gave it: offset, key, value.
@@ -160,7 +166,7 @@ impl Reading {
                     got.push((row.order().position, owned(RAW_KEY), owned(RAW_VALUE)));
                 }
                 let last = got.last().expect("a batch has rows").0;
-                assert_eq!(batch.next.as_number(), Some(last + 1));
+                assert_eq!(offset_of(&batch.next), last + 1);
                 self.next.insert(name, batch.next);
                 Ok(batch.rows.len())
             }
@@ -301,6 +307,7 @@ pub(crate) fn identity(job: &str) -> SinkIdentity {
 pub(crate) fn row<'a>(key: Option<&'a str>, value: Option<&'a str>) -> OutRow<'a> {
     OutRow {
         target: 0,
+        topic: None,
         op: if value.is_some() { Op::Insert } else { Op::Delete },
         time_ms: 0,
         key: key.map(str::as_bytes),

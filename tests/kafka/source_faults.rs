@@ -1,9 +1,10 @@
 //! Lost positions, lost topics, lost brokers.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use connectors::kafka::config::OnLostPosition;
-use engine::error::Retry;
+use engine::error::{Fault, Retry};
 use engine::source::{Position, Start};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
@@ -12,7 +13,7 @@ use xtask::services::kafka::{Broker, Options};
 use xtask::services::offline;
 
 use crate::broker::{self, LIMIT, block_on, topic};
-use crate::drive::{Reading, reading, shared};
+use crate::drive::{Reading, offset_of, reading, shared};
 
 fn admin(broker: &Broker) -> (AdminClient<DefaultClientContext>, AdminOptions) {
     let admin = broker::config(&broker.bootstrap()).create().expect("an admin client");
@@ -27,7 +28,8 @@ pub(crate) fn grow(broker: &Broker, topic: &str, partitions: usize) {
     assert!(made.iter().all(Result::is_ok), "{made:?}");
 }
 
-fn delete(broker: &Broker, topic: &str) {
+/// Deletes a topic.
+pub(crate) fn delete(broker: &Broker, topic: &str) {
     let (admin, options) = admin(broker);
     let gone = block_on(admin.delete_topics(&[topic], &options)).expect("an answer");
     assert!(gone.iter().all(Result::is_ok), "{gone:?}");
@@ -118,7 +120,81 @@ fn a_topic_made_anew_with_fewer_records_is_found_out() {
     broker::produce(&broker.bootstrap(), "anew", numbers(3));
     let fault = Reading::resume(reading(&broker.bootstrap(), &["anew"]), &saved).until_refused();
     assert!(fault.to_string().contains("offset 10"), "{fault}");
+    assert!(fault.to_string().contains("\"anew/0\" was made anew"), "{fault}");
+    // Without an id, as older versions saved positions, the offsets tell.
+    let plain = offset_of(&saved["anew/0"]);
+    let plain = BTreeMap::from([("anew/0".to_owned(), Position::of_number(plain))]);
+    let fault = Reading::resume(reading(&broker.bootstrap(), &["anew"]), &plain).until_refused();
+    assert!(fault.to_string().contains("offset 10"), "{fault}");
     assert!(fault.to_string().contains("0 to 3"), "{fault}");
+}
+
+/// Offsets alone would not tell: the position is one of the new topic, too.
+#[test]
+fn a_topic_made_anew_with_more_records_is_found_out() {
+    let Some(broker) = shared() else { return };
+    let bootstrap = broker.bootstrap();
+    topic(broker, "regrown", 2);
+    broker::produce(&bootstrap, "regrown", numbers(10));
+    let config = reading(&bootstrap, &["regrown"]);
+    let mut read = Reading::from(config.clone(), &Start::Earliest);
+    read.until(10).unwrap();
+    let saved = read.next.clone();
+    drop(read);
+    // As it is, positions resume.
+    Reading::resume(config.clone(), &saved).nothing_more();
+    delete(broker, "regrown");
+    topic(broker, "regrown", 2);
+    broker::produce(&bootstrap, "regrown", numbers(100));
+    let fault = Reading::resume(config.clone(), &saved).until_refused();
+    assert_eq!(fault.retry, Retry::Never);
+    for part in ["cannot read on at offset", "was made anew", "on_lost_position = earliest"] {
+        assert!(fault.to_string().contains(part), "{fault}");
+    }
+    // Where the policy says so, all of the new topic is read, and what was lost is told.
+    let going_on = |policy| {
+        let mut config = config.clone();
+        config.on_lost_position = policy;
+        config
+    };
+    let earliest = going_on(OnLostPosition::Earliest);
+    let mut read = Reading::resume(earliest.clone(), &saved);
+    read.until(100).unwrap();
+    read.nothing_more();
+    let told = read.faults.iter().map(ToString::to_string);
+    assert_eq!(told.filter(|fault| fault.contains("made anew, going on at earliest")).count(), 2);
+    // From then on its positions are those of the new topic.
+    let mut again = Reading::resume(earliest, &read.next);
+    again.nothing_more();
+    assert_eq!(again.faults, []);
+    let mut read = Reading::resume(going_on(OnLostPosition::Latest), &saved);
+    read.nothing_more();
+    broker::produce(&bootstrap, "regrown", numbers(3));
+    read.until(3).unwrap();
+}
+
+/// A running source finds it out by asking which topics there are, as it does from time to time.
+#[test]
+fn a_topic_made_anew_with_more_records_under_a_running_source_is_found_out() {
+    let Some(broker) = shared() else { return };
+    let bootstrap = broker.bootstrap();
+    topic(broker, "regrowing", 1);
+    broker::produce(&bootstrap, "regrowing", numbers(10));
+    let mut config = reading(&bootstrap, &["regrowing"]);
+    config.on_lost_position = OnLostPosition::Earliest;
+    let mut read = Reading::from(config, &Start::Earliest);
+    read.until(10).unwrap();
+    // Nobody polls while it happens, so no refused fetch gives it away.
+    delete(broker, "regrowing");
+    topic(broker, "regrowing", 1);
+    broker::produce(&bootstrap, "regrowing", numbers(100));
+    read.partitions().expect("partitions");
+    read.until(110).unwrap();
+    let values = read.values();
+    let expected: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    assert_eq!(values[values.len() - 100..], expected);
+    let told = |fault: &Fault| fault.to_string().contains("going on at earliest");
+    assert!(read.faults.iter().any(told), "{:?}", read.faults);
 }
 
 #[test]

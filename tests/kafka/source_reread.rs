@@ -10,7 +10,7 @@ use engine::source::{Partition, PollBudget, Polled, Position, Source as _, Sourc
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::broker::{self, LIMIT, producer_config, read_committed, send, settle, topic};
-use crate::drive::{Reading, Waiting, reading, shared};
+use crate::drive::{Reading, Waiting, offset_of, reading, shared};
 use crate::source_faults::retain_from;
 
 /// What a source gave.
@@ -59,7 +59,7 @@ impl Given {
             match polled {
                 Polled::Rows(batch) => self.take(batch),
                 Polled::Whole(partition, at) => {
-                    self.whole.push((partition.name.to_string(), at.as_number().expect("offset")));
+                    self.whole.push((partition.name.to_string(), offset_of(&at)));
                 }
                 Polled::End(partition) => self.ended.push(partition),
                 Polled::Idle => drop(waiting.turn("reading")),

@@ -186,6 +186,13 @@ pub(crate) fn producer_config(bootstrap: &str) -> ClientConfig {
     config
 }
 
+/// Whether there is such a topic; asking does not make it.
+pub(crate) fn has_topic(bootstrap: &str, topic: &str) -> bool {
+    let consumer: BaseConsumer = config(bootstrap).create().expect("a consumer");
+    let metadata = consumer.fetch_metadata(None, LIMIT).expect("metadata");
+    metadata.topics().iter().any(|found| found.name() == topic)
+}
+
 /// The partitions of a topic; waits for a topic that the broker has just been told of.
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
     let started = Instant::now();

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! [`MaxwellDecoder`](decoder::MaxwellDecoder) makes rows; whoever wants the row of a table reads
-//! `data` and `old` with [`DataReader`](data::DataReader). Two thirds of a shop's changes belong to
+//! `data` and `old` with [`DataReader`](data::DataReader), or has [`Picker`](pick::Picker) make an
+//! object of some columns. Two thirds of a shop's changes belong to
 //! tables that no one asks for, and are dropped by their table's name alone.
 //!
 //! What is misused easily: `ts` is in seconds here (log records have milliseconds), and a row's
@@ -33,6 +34,7 @@ pub mod decoder;
 mod dirty;
 mod kind;
 mod parse;
+pub mod pick;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

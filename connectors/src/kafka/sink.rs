@@ -21,6 +21,7 @@ mod choice;
 mod limits;
 mod own;
 mod shard;
+mod targets;
 mod topics;
 mod transaction;
 
@@ -48,7 +49,8 @@ pub struct KafkaSinkFactory {
 }
 
 impl KafkaSinkFactory {
-    /// A sink whose rows name their topic by its index in `topics`.
+    /// A sink whose rows number their topic by its index in `topics`, or name another one: that is
+    /// found or made when it is first needed.
     ///
     /// # Errors
     /// No topic is named.

@@ -6,11 +6,16 @@
 //! (`inquiry`); every call here returns at once. What has a known end, snapshots and what is read
 //! again (`past`), is read by a second consumer that is there only as long as it is needed.
 //!
-//! Misuse: a topic that was deleted and made anew *with at least as many records* cannot be told
-//! from the old one by offsets; only a position that lies outside the new range is found out.
+//! A position carries the id of its topic ([`KafkaPosition`]), so one that was deleted and made anew is
+//! found out when the source opens, and within ten seconds while it runs: the position is lost.
+//!
+//! Misuse: where ids cannot be asked for (TLS, SASL, brokers before 2.8), a topic made anew *with at
+//! least as many records* cannot be told from the old one by offsets; only a position that lies
+//! outside the new range is found out.
 
 mod client;
 mod discovery;
+mod identity;
 mod inquiry;
 mod live;
 mod past;
@@ -35,11 +40,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::config::{KafkaConfig, OnLostPosition};
+use super::position::{KafkaPosition, TopicId};
 use super::watch::{Listener, Watch, fault_of_error};
 use crate::reread::Rereads;
 use client::Client;
 use discovery::Discovery;
-use inquiry::{Answer, Place, Question, Range};
+use identity::Identities;
+use inquiry::{Answer, Listed, Place, Question, Range};
 use slot::{Slot, Slots};
 use stretch::StretchReader;
 
@@ -90,6 +97,8 @@ pub struct KafkaSource {
     /// Found while polling; told when everything before it was given out.
     faults: VecDeque<Fault>,
     discovery: Discovery,
+    /// Which topics there are, where that can be known.
+    ids: Vec<Option<TopicId>>,
     /// A question about positions is under way.
     checking: bool,
     client: Option<Client>,
@@ -107,6 +116,7 @@ impl KafkaSource {
         Self {
             slots: Slots::new(config.topics.len()),
             stretches: StretchReader::new(config.clone(), watch.clone()),
+            ids: vec![None; config.topics.len()],
             config,
             schema: raw_schema(),
             watch,
@@ -123,7 +133,8 @@ impl KafkaSource {
 
     fn client(&mut self) -> Result<&Client, Fault> {
         if self.client.is_none() {
-            self.client = Some(Client::start(&self.config.consumer(), &self.watch)?);
+            let identities = Identities::of(&self.config);
+            self.client = Some(Client::start(&self.config.consumer(), identities, &self.watch)?);
         }
         Ok(self.client.as_ref().expect("made above"))
     }
@@ -132,11 +143,35 @@ impl KafkaSource {
     fn take_answers(&mut self) {
         while let Some(answer) = self.client.as_ref().and_then(|client| client.inquiry.answer()) {
             match answer {
-                Answer::Listed(listed) => self.discovery.answered(listed),
+                Answer::Listed(listed) => {
+                    self.identify(listed.as_deref().unwrap_or_default());
+                    self.discovery.answered(listed);
+                }
                 Answer::Resolved(resolved) => self.resolved(resolved),
                 Answer::Ranges(ranges) => self.ranges(ranges),
                 Answer::Sizes(ranges) => self.sized(ranges),
             }
+        }
+    }
+
+    /// Learns which topics there are by now, and holds all positions against them.
+    fn identify(&mut self, listed: &[Listed]) {
+        let policy = self.policy();
+        for (topic, listed) in listed.iter().enumerate() {
+            let Some(id) = listed.id else { continue };
+            self.ids[topic] = Some(id);
+            for slot in self.slots.of_topic(topic) {
+                self.faults.extend(slot.belong_to(id, policy.clone()));
+            }
+        }
+    }
+
+    /// Where to go on after a position was lost.
+    fn policy(&self) -> Option<Start> {
+        match self.config.on_lost_position {
+            OnLostPosition::Stop => None,
+            OnLostPosition::Earliest => Some(Start::Earliest),
+            OnLostPosition::Latest => Some(Start::Latest),
         }
     }
 
@@ -167,14 +202,12 @@ impl KafkaSource {
             }
         };
         for range in ranges {
-            let policy = match self.config.on_lost_position {
-                OnLostPosition::Stop => None,
-                OnLostPosition::Earliest => Some(Start::Earliest),
-                OnLostPosition::Latest => Some(Start::Latest),
-            };
+            let policy = self.policy();
             let slot = self.slots.slot(range.place).expect("asked about open partitions only");
             if let Some(fault) = slot.hold_against(&range, policy) {
                 self.faults.push_back(fault);
+                // Which topic the new position is one of.
+                self.ask_partitions();
             }
         }
     }
@@ -262,7 +295,11 @@ impl Source for KafkaSource {
 
     fn open(&mut self, partition: &Partition, start: &Start) -> Result<(), Fault> {
         let place = self.place(partition)?;
-        self.slots.open(Slot::new(place, partition.clone(), start, self.config.snapshot)?);
+        let mut slot = Slot::new(place, partition.clone(), start, self.config.snapshot)?;
+        let fault = self.ids[place.topic].and_then(|id| slot.belong_to(id, self.policy()));
+        // Told by the next poll, before anything is read.
+        self.faults.extend(fault);
+        self.slots.open(slot);
         Ok(())
     }
 
@@ -291,7 +328,8 @@ impl Source for KafkaSource {
         };
         let mut offsets = TopicPartitionList::new();
         for (partition, position) in positions {
-            let offset = position.as_number().and_then(|offset| i64::try_from(offset).ok());
+            let saved = KafkaPosition::decode(position);
+            let offset = saved.and_then(|saved| i64::try_from(saved.offset).ok());
             if let (Ok(place), Some(offset)) = (self.place(partition), offset) {
                 let topic = self.config.topics[place.topic].as_str();
                 offsets

@@ -1,4 +1,5 @@
-//! As much of Kafka's protocol as a transactional producer needs, on a blocking socket.
+//! As much of Kafka's protocol as a transactional producer needs, and who asks for the ids of topics,
+//! on a blocking socket.
 //!
 //! ```text
 //!   bytes   primitive types          api      which requests, in which version
@@ -7,8 +8,8 @@
 //! ```
 //!
 //! Source of every layout: the protocol guide of Apache Kafka and its message definitions. Each
-//! request has exactly one version here, one that brokers from 2.5 to 4.3 serve; a broker that does
-//! not is found out by the first question on each connection, not by garbage later.
+//! request has exactly one version here, one that brokers from 2.5 to 4.3 serve (ids: from 2.8); a
+//! broker that does not is found out by the first question on each connection, not by garbage later.
 //! Not here: what to do about an answer (that is the [producer](super::producer)), TLS, SASL and
 //! compression (for those librdkafka writes).
 

@@ -171,6 +171,7 @@ pub(super) mod tests {
                 let gone = offset % 3 == 2;
                 writer.push(&OutRow {
                     target: 0,
+                    topic: None,
                     op: Op::Insert,
                     time_ms: *time_ms,
                     key: Some(key.as_bytes()),

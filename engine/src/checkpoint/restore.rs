@@ -1,26 +1,18 @@
-//! Reading a checkpoint back: what the directory says at start, and the loader that streams state
-//! to the operators.
-//!
-//! No state is loaded on a worker thread by a blocking scan: the loader fills one queue per
-//! stateful operator and worker in chunks, the operator holds epoch 0 until the end mark.
+//! Reading a checkpoint back: what the directory says at start. Keyed state, which is larger, is
+//! streamed to the operators by the [`Loader`](super::load::Loader).
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::layout::{self, SinkKey, space};
 use super::piece::PositionRecord;
-use crate::clock::Moment;
 use crate::counter::StoredCounter;
-use crate::crash_point::{CrashPoint, CrashPoints};
 use crate::error::Fatal;
-use crate::hash::worker_of_group;
 use crate::limit::{HASH_VERSION, KEY_GROUPS, LAYOUT_VERSION, LOAD_CHUNK};
-use crate::operator::stateful::SHARED_GROUP;
 use crate::outbox::block::BlockRef;
 use crate::outbox::log::Mark;
-use crate::runtime::step::{Machine, Step, Waker};
 use crate::sink::Unit;
-use crate::state::backend::{Entry, StateBackend, StateError, StateView};
+use crate::state::backend::{StateBackend, StateView};
 
 /// Everything but keyed state that a checkpoint holds.
 #[derive(Debug, Clone, Default)]
@@ -185,140 +177,5 @@ fn each(
             Some((key, _)) if entries.len() == LOAD_CHUNK => after.clone_from(key),
             _ => return Ok(()),
         }
-    }
-}
-
-/// What the loader hands to an operator.
-#[derive(Debug)]
-pub(crate) enum LoadItem {
-    /// Key group, key, value.
-    Entries(Vec<(u16, Vec<u8>, Vec<u8>)>),
-    /// That was all.
-    End,
-}
-
-/// From the loader to one operator on one worker.
-#[derive(Debug, Default)]
-pub(crate) struct LoadQueue {
-    items: Mutex<VecDeque<LoadItem>>,
-    worker: Waker,
-}
-
-impl LoadQueue {
-    pub(crate) fn has_items(&self) -> bool {
-        !self.items.lock().expect("nothing panics under this lock").is_empty()
-    }
-
-    pub(crate) fn take(&self) -> Option<LoadItem> {
-        self.items.lock().expect("nothing panics under this lock").pop_front()
-    }
-
-    fn push(&self, item: LoadItem) {
-        self.items.lock().expect("nothing panics under this lock").push_back(item);
-        self.worker.wake();
-    }
-
-    /// Chunks not yet taken: the loader waits while there are many.
-    fn len(&self) -> usize {
-        self.items.lock().expect("nothing panics under this lock").len()
-    }
-}
-
-/// The load queues of one job on one worker, by operator uid; none on a fresh start.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LoadQueues {
-    queues: BTreeMap<Arc<str>, Arc<LoadQueue>>,
-}
-
-impl LoadQueues {
-    pub(crate) fn new(uids: impl Iterator<Item = Arc<str>>, worker: &Waker) -> Self {
-        let queue = || Arc::new(LoadQueue { items: Mutex::default(), worker: worker.clone() });
-        Self { queues: uids.map(|uid| (uid, queue())).collect() }
-    }
-
-    pub(crate) fn get(&self, uid: &Arc<str>) -> Option<Arc<LoadQueue>> {
-        self.queues.get(uid).cloned()
-    }
-}
-
-/// Chunks that may wait at one operator.
-const CHUNKS_WAITING_MAX: usize = 8;
-
-/// The machine that streams the state of one job.
-pub(crate) struct Loader {
-    job: Arc<str>,
-    view: Box<dyn StateView>,
-    /// Operators still to load: uid and id.
-    operators: VecDeque<(Arc<str>, u32)>,
-    /// Queues by worker.
-    workers: Vec<LoadQueues>,
-    after: Vec<u8>,
-    waker: Waker,
-    points: CrashPoints,
-}
-
-impl Loader {
-    pub(crate) fn new(
-        job: Arc<str>,
-        backend: &dyn StateBackend,
-        operators: VecDeque<(Arc<str>, u32)>,
-        workers: Vec<LoadQueues>,
-        points: CrashPoints,
-    ) -> Result<Self, StateError> {
-        let (view, after, waker) = (backend.view()?, Vec::new(), Waker::default());
-        Ok(Self { job, view, operators, workers, after, waker, points })
-    }
-
-    /// Hands a chunk to its workers.
-    fn deal(&self, uid: &Arc<str>, entries: Vec<Entry>) {
-        let mut dealt: Vec<Vec<_>> = self.workers.iter().map(|_| Vec::new()).collect();
-        for (key, value) in entries {
-            let (_, group, key) =
-                layout::split_state_key(&key).expect("the scan's prefix is the operator's id");
-            if group == SHARED_GROUP {
-                let all = dealt.iter_mut();
-                all.for_each(|chunk| chunk.push((group, key.to_vec(), value.clone())));
-            } else {
-                let worker = worker_of_group(group, self.workers.len());
-                dealt[worker].push((group, key.to_vec(), value));
-            }
-        }
-        for (queues, chunk) in self.workers.iter().zip(dealt) {
-            if let (Some(queue), false) = (queues.get(uid), chunk.is_empty()) {
-                queue.push(LoadItem::Entries(chunk));
-            }
-        }
-    }
-}
-
-impl Machine for Loader {
-    fn name(&self) -> String {
-        format!("loader {}", self.job)
-    }
-
-    fn waker(&self) -> Waker {
-        self.waker.clone()
-    }
-
-    fn step(&mut self, now: Moment) -> Result<Step, Fatal> {
-        let Some((uid, op)) = self.operators.front().cloned() else { return Ok(Step::Done) };
-        let queues: Vec<_> = self.workers.iter().filter_map(|queues| queues.get(&uid)).collect();
-        if queues.iter().any(|queue| queue.len() >= CHUNKS_WAITING_MAX) {
-            return Ok(Step::IdleUntil(now.tick_after_ms(1)));
-        }
-        let (space, prefix) = (space::state(&self.job), op.to_be_bytes());
-        let entries =
-            self.view.scan(&space, &prefix, &self.after, LOAD_CHUNK).map_err(Fatal::disk)?;
-        let finished = entries.len() < LOAD_CHUNK;
-        self.after = entries.last().map(|(key, _)| key.clone()).unwrap_or_default();
-        self.deal(&uid, entries);
-        if finished {
-            self.points.pass(CrashPoint::BeforeEndMark)?;
-            queues.iter().for_each(|queue| queue.push(LoadItem::End));
-            self.operators.pop_front();
-            self.after.clear();
-            self.points.pass(CrashPoint::AfterEndMark)?;
-        }
-        Ok(Step::Busy)
     }
 }

@@ -54,14 +54,14 @@ impl Retention {
 }
 
 /// Where a block goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Destination {
     /// To the outbox, to be delivered.
     Outbox,
     /// To a partition of an embedded topic, where it stays.
     Topic {
-        /// Number of the topic in the sink.
-        topic: u16,
+        /// Name of the topic; it need not have been there before.
+        topic: Arc<str>,
         /// Partition.
         partition: u32,
     },
@@ -94,8 +94,8 @@ struct EpochBlock {
 enum Content {
     /// In the outbox.
     Outbox(BlockRef),
-    /// Still in memory, for this topic of the sink.
-    Topic { topic: u16, partition: u32, bytes: Buffer },
+    /// Still in memory, for this topic.
+    Topic { topic: Arc<str>, partition: u32, bytes: Buffer },
 }
 
 /// A sink as the writer sees it.
@@ -104,8 +104,6 @@ pub(crate) struct SinkRecord {
     pub(crate) job: Arc<str>,
     pub(crate) sink: Arc<str>,
     pub(crate) op: u32,
-    /// Names of its embedded topics; empty for a sink outside.
-    pub(crate) topics: Vec<String>,
     pub(crate) policy: UnitPolicy,
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::checkpoint::restore::LoadQueues;
+use crate::checkpoint::load::LoadQueues;
 use crate::epoch::cut::Cut;
 use crate::graph::JobPlan;
 use crate::operator::ask::Desks;

@@ -1,15 +1,14 @@
 //! The controller: the only writer of commands, and the coordinator of epochs.
 //!
-//! It closes the open epoch when the interval has passed, when the in-flight budget is closed, or
-//! when it is asked to; in one group alone when a back-fill there has had its share of it. A group with too many incomplete epochs, or too much undelivered, is
-//! withheld and cuts later. It starts the sources of a job only after the job's sinks have finished
-//! what an earlier generation had planned.
+//! When an epoch ends, and for whom, is in `close`. It starts the sources of a job only after the job's
+//! sinks have finished what an earlier generation had planned.
 
+mod close;
 mod groups;
 mod start;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use self::groups::RunningGroup;
@@ -22,17 +21,16 @@ use super::status::Status;
 use crate::batch::buffer::Budget;
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::restore::Saved;
-use crate::checkpoint::writer::{Closing, UnitInboxes, WriterGauges, WriterInbox, WriterItem};
+use crate::checkpoint::writer::{UnitInboxes, WriterGauges, WriterInbox};
 use crate::clock::Moment;
 use crate::crash_point::CrashPoints;
-use crate::epoch::cut::Cut;
-use crate::epoch::hold::HoldTable;
+use crate::epoch::hold::{HoldEntry, HoldReason, HoldTable};
 use crate::error::{Fatal, JobError, exit};
 use crate::event::{Event, EventLog};
 use crate::graph::JobPlan;
 use crate::limit::{CLOCK_BACK_MS, CLOCK_JUMP_MS, EPOCHS_INFLIGHT_MAX};
 use crate::operator::ask::TableCount;
-use crate::outbox::quota::{Backlog, Quota};
+use crate::outbox::quota::Quota;
 use crate::outbox::sinks::SinkTable;
 use crate::random::Random;
 use crate::runtime::pump::RereadCount;
@@ -86,6 +84,8 @@ pub(crate) struct ControllerSetup {
     pub(crate) epoch: EpochSettings,
     pub(crate) workers: Vec<WorkerPort>,
     pub(crate) requests: Inbox<Request>,
+    /// Who waits for the end of an epoch, and for the answer.
+    pub(crate) closes: Inbox<(CloseRequest, Reply<u64>)>,
     pub(crate) events: Inbox<ControlEvent>,
     pub(crate) writer: WriterInbox,
     pub(crate) gauges: Arc<Mutex<WriterGauges>>,
@@ -178,7 +178,6 @@ impl Controller {
             Request::Submit(plans, options, reply) => {
                 reply.answer(self.submit(&plans, &options)?);
             }
-            Request::Close(request, reply) => reply.answer(self.close_now(request, now)),
             Request::Cancel(job, reply) => self.cancel(&job, reply, now),
             Request::Stop => self.stop(now),
         }
@@ -276,107 +275,22 @@ impl Controller {
         }
     }
 
-    /// A stamp for the epoch that begins: never below the last one.
-    fn next_stamp(&self, now: Moment) -> i64 {
-        match self.setup.epoch.fixed_stamp_ms {
-            Some(fixed) => fixed.max(self.stamp_ms),
-            None if now.wall_ms < self.stamp_ms => self.stamp_ms + 1,
-            None => now.wall_ms,
-        }
-    }
-
-    /// Whether the open epoch should close now, of its own accord.
-    fn is_due(&self, now: Moment) -> bool {
-        let early =
-            self.setup.budget.is_filling() && now.tick_us >= self.closed_at + EARLY_CLOSE_MS * 1000;
-        let full = self.setup.epoch.rows_max.is_some_and(|rows| self.rows_of_epoch() >= rows);
-        now.reached(self.close_at) || early || full
-    }
-
-    /// Groups whose epoch should end before the others'.
-    fn closing_alone(&self, now: Moment) -> BTreeSet<Arc<str>> {
-        if now.tick_us < self.closed_at + EARLY_CLOSE_MS * 1000 {
-            return BTreeSet::new();
-        }
-        let wants = self.groups.iter().filter(|group| group.wants_cut(now));
-        let mut names: BTreeSet<_> = wants.map(|group| group.name.clone()).collect();
-        if !names.is_empty() {
-            let closable = self.closable();
-            names.retain(|name| closable.contains(name));
-        }
-        names
-    }
-
-    fn rows_of_epoch(&self) -> u64 {
-        self.setup.emitted.load(Ordering::Relaxed) - self.emitted_before
-    }
-
-    fn close_now(&mut self, request: CloseRequest, now: Moment) -> u64 {
-        let names = self.groups.iter().map(|group| group.name.clone()).collect();
-        let stamp = request.next_stamp_ms.unwrap_or_else(|| self.next_stamp(now));
-        self.restart_interval(now);
-        self.close(&names, stamp, true, now)
-    }
-
-    /// Closes of their own accord are counted from here.
-    fn restart_interval(&mut self, now: Moment) {
-        self.emitted_before = self.setup.emitted.load(Ordering::Relaxed);
-        self.close_at = now.tick_after_ms(self.setup.epoch.interval_ms.unwrap_or(u64::MAX / 2000));
-    }
-
-    /// Groups that may close: a withheld one keeps its epoch open and cuts later.
-    fn closable(&self) -> BTreeSet<Arc<str>> {
-        let inflight_max = self.setup.epoch.inflight_max;
-        let may = |group: &&RunningGroup| group.in_flight() < inflight_max && !group.is_braked();
-        self.groups.iter().filter(may).map(|group| group.name.clone()).collect()
-    }
-
-    /// Stops the groups for one of whose sinks too much waits, and lets the others go on.
-    fn brake(&mut self) {
-        let gauges = self.setup.gauges.lock().expect("nothing panics under this lock");
-        let full = gauges.backlogs.iter().filter(|one| self.setup.quota.is_exceeded_by(one));
-        let full: Vec<&Backlog> = full.collect();
-        for group in &mut self.groups {
-            let ours = |one: &&&Backlog| group.jobs().any(|job| job.plan.name == one.job);
-            let full_sink = full.iter().find(ours).map(|one| (*one).clone());
-            group.brake(full_sink);
-        }
-    }
-
-    /// Ends the open epoch in these groups and opens the next; returns the one that ended.
-    fn close(
-        &mut self,
-        names: &BTreeSet<Arc<str>>,
-        next_stamp_ms: i64,
-        flush: bool,
-        now: Moment,
-    ) -> u64 {
-        let epoch = self.open;
-        let stamp_ms = self.stamp_ms;
-        let mut jobs = Vec::new();
-        for group in self.groups.iter_mut().filter(|group| names.contains(&group.name)) {
-            jobs.extend(group.jobs().map(|job| job.plan.name.clone()));
-            group.close(epoch, now);
-            let closing = Closing { group: group.name.clone(), epoch, stamp_ms, flush };
-            self.setup.writer.push(WriterItem::Closing(closing));
-        }
-        self.open += 1;
-        self.stamp_ms = next_stamp_ms;
-        self.closed_at = now.tick_us;
-        let cut = Cut { epoch, next: self.open, next_stamp_ms, jobs: jobs.into() };
-        self.order(|_worker| Order::Close(cut.clone()));
-        epoch
-    }
-
-    /// Lets everything under way complete, then ends.
+    /// Lets everything under way complete, then ends; does not wait for state that is being restored.
     fn stop(&mut self, now: Moment) {
         if !self.stopping {
             self.stopping = true;
             for group in &mut self.groups {
                 group.stop_sources();
             }
-            self.close_now(CloseRequest::default(), now);
+            self.close_all(None, now);
         }
+    }
+
+    /// Whether operators of the group still take their state back. It has completed nothing since
+    /// the start, so a stop need not wait for it: what it has read is read again.
+    fn is_loading(&self, group: &RunningGroup) -> bool {
+        let loading = |hold: &HoldEntry| hold.reason == HoldReason::Loading && group.has(&hold.job);
+        self.setup.workers.iter().any(|worker| worker.holds.entries().iter().any(loading))
     }
 
     fn cancel(&mut self, job: &str, reply: Reply<Result<(), JobError>>, now: Moment) {
@@ -416,36 +330,6 @@ impl Controller {
             }
             reply.answer(Ok(()));
         }
-    }
-
-    /// Sources at their end are closed once more, so that their last watermark takes effect. What
-    /// that close asks to be read again is still input, and so is what waits for a table: only a close
-    /// that asks nothing is the last.
-    fn finish_ended(&mut self, now: Moment) {
-        if !self.setup.epoch.stop_at_end || self.stopping || !self.has_ended() {
-            self.last_cut = None;
-            return;
-        }
-        match self.last_cut {
-            None if now.reached(self.tables_again_at) => {
-                self.last_cut = Some(self.close_now(CloseRequest::default(), now));
-            }
-            Some(cut) if self.groups.iter().all(|group| group.complete >= cut) => {
-                if self.tables_late.load(Ordering::Acquire) == 0 {
-                    return self.stop(now);
-                }
-                self.last_cut = None;
-                self.tables_again_at = now.tick_after_ms(TABLES_AGAIN_MS);
-            }
-            None | Some(_) => {}
-        }
-    }
-
-    fn has_ended(&self) -> bool {
-        // The requests first: one that is finished has left its end in the queue.
-        let rereads = self.setup.rereads.load(Ordering::Acquire);
-        let ended = !self.groups.is_empty() && self.groups.iter().all(RunningGroup::has_ended);
-        rereads == 0 && ended
     }
 
     /// Stops before the kernel does (specification 13.7): a restart would load the same state.
@@ -524,22 +408,11 @@ impl Machine for Controller {
             self.request(request, now)?;
         }
         self.brake();
-        if !self.stopping && self.is_due(now) {
-            let (names, stamp) = (self.closable(), self.next_stamp(now));
-            // With every group withheld the epoch stays open; a completion wakes us.
-            if !names.is_empty() || self.groups.is_empty() {
-                self.restart_interval(now);
-                self.close(&names, stamp, false, now);
-            }
-        }
-        let names = if self.stopping { BTreeSet::new() } else { self.closing_alone(now) };
-        if !names.is_empty() {
-            let stamp = self.next_stamp(now);
-            self.close(&names, stamp, false, now);
-        }
+        self.end_epochs(now);
         self.finish_ended(now);
         self.finish_cancels();
-        self.finished = self.stopping && self.groups.iter().all(RunningGroup::is_settled);
+        self.finished = self.stopping
+            && self.groups.iter().all(|group| group.is_settled() || self.is_loading(group));
         let states = self.setup.sizes.all();
         let checked = self.check_state(&states);
         self.publish(states, now);

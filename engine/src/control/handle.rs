@@ -12,12 +12,11 @@ use crate::runtime::step::Inbox;
 /// A request to the controller.
 pub(crate) enum Request {
     Submit(Vec<Arc<JobPlan>>, SubmitOptions, Reply<Result<(), JobError>>),
-    Close(CloseRequest, Reply<u64>),
     Cancel(Arc<str>, Reply<Result<(), JobError>>),
     Stop,
 }
 
-/// Order to close the open epoch now.
+/// Order to close the open epoch when its turn comes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CloseRequest {
     /// Stamp of the epoch that begins; the clock's if absent.
@@ -61,6 +60,7 @@ pub struct Busy;
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) requests: Inbox<Request>,
+    pub(crate) closes: Inbox<(CloseRequest, Reply<u64>)>,
     pub(crate) status: Arc<Mutex<Status>>,
 }
 
@@ -76,10 +76,11 @@ impl Handle {
         Ok(reply)
     }
 
-    /// Closes the open epoch of all groups now; the answer is its number.
+    /// Closes the open epoch of all groups, at once if every group may close one, else as soon as
+    /// enough of those under way are complete; the answer is its number.
     pub fn close(&self, request: CloseRequest) -> Result<Reply<u64>, Busy> {
         let reply = Reply::default();
-        self.request(Request::Close(request, reply.clone()))?;
+        ask(&self.closes, (request, reply.clone()))?;
         Ok(reply)
     }
 
@@ -101,10 +102,14 @@ impl Handle {
     }
 
     fn request(&self, request: Request) -> Result<(), Busy> {
-        if self.requests.len() >= REQUESTS_MAX {
-            return Err(Busy);
-        }
-        self.requests.push(request);
-        Ok(())
+        ask(&self.requests, request)
     }
+}
+
+fn ask<T>(inbox: &Inbox<T>, request: T) -> Result<(), Busy> {
+    if inbox.len() >= REQUESTS_MAX {
+        return Err(Busy);
+    }
+    inbox.push(request);
+    Ok(())
 }

@@ -22,6 +22,8 @@ pub enum HoldReason {
     Link,
     /// A table is being made.
     Ddl,
+    /// There is more to do than one turn allows.
+    Budget,
 }
 
 impl HoldReason {
@@ -33,6 +35,7 @@ impl HoldReason {
             Self::Source => "source",
             Self::Link => "link",
             Self::Ddl => "ddl",
+            Self::Budget => "budget",
         }
     }
 }

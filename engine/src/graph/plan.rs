@@ -113,8 +113,8 @@ pub struct CollectSpec {
 /// How an input of a sink is written.
 #[derive(Clone)]
 pub struct Feed {
-    /// Number of the topic or table in the sink.
-    pub to: u16,
+    /// Which topic or table.
+    pub to: FeedTarget,
     /// Rows to bytes.
     pub encoder: Arc<dyn Encoder>,
     /// Whether its rows are the job's result (counter `records_out`), not a side output or a table
@@ -125,13 +125,30 @@ pub struct Feed {
 impl Feed {
     /// A result of the job.
     pub fn result(to: u16, encoder: Arc<dyn Encoder>) -> Self {
-        Self { to, encoder, counted: true }
+        Self { to: FeedTarget::Number(to), encoder, counted: true }
+    }
+
+    /// A result of the job whose rows name their topic in this column, see [`FeedTarget::Named`].
+    pub fn by_name(column: usize, encoder: Arc<dyn Encoder>) -> Self {
+        Self { to: FeedTarget::Named(column), encoder, counted: true }
     }
 
     /// A side output, or a table.
     pub fn uncounted(to: u16, encoder: Arc<dyn Encoder>) -> Self {
-        Self { to, encoder, counted: false }
+        Self { to: FeedTarget::Number(to), encoder, counted: false }
     }
+}
+
+/// Which topic or table of its sink an input is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedTarget {
+    /// The one with this number.
+    Number(u16),
+    /// The topic that each row names in this column, of text; topics come into being with their first
+    /// row. Whoever fills the column MUST put in nothing but names that the target takes, and few:
+    /// each open epoch has a block for each of them. An embedded one has as many partitions as the
+    /// first topic that the sink numbers.
+    Named(usize),
 }
 
 /// Where a sink's rows go.

@@ -5,6 +5,7 @@
 //! epoch and destination; a full block goes to the writer at once, so an epoch may be larger than
 //! memory. When the frontier has passed the epoch its open blocks go too, and then the hold.
 
+mod place;
 mod too_large;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
+use self::place::Places;
 use self::too_large::{Gauge, TOO_LARGE};
 use super::context::{JobContext, OperatorName};
 use super::{PieceStream, RowStream};
@@ -23,11 +25,11 @@ use crate::batch::Batch;
 use crate::batch::buffer::Buffer;
 use crate::batch::row::Row;
 use crate::checkpoint::piece::Piece;
-use crate::checkpoint::writer::{Destination, OpenBlock, WriterItem};
+use crate::checkpoint::writer::{OpenBlock, WriterItem};
 use crate::codec::Encoder;
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
-use crate::graph::plan::{CollectSpec, Feed, Partitioner, SinkTarget};
+use crate::graph::plan::{CollectSpec, Feed, FeedTarget};
 use crate::outbox::rows::{Op, OutRow, RowWriter};
 use crate::runtime::current;
 
@@ -69,61 +71,12 @@ pub(crate) fn collect<'s>(
 
 struct OpenEpoch {
     hold: Hold,
-    /// By number of the destination.
+    /// By number of the place; those of topics that came later are added when they are needed.
     blocks: Vec<RowWriter>,
     /// Rows that are the job's result.
     results: u64,
     /// Rows that became dead letters here.
     dead: u64,
-}
-
-/// The destinations of a sink, numbered: an outbox is one, topics have one for each partition.
-enum Places {
-    Outbox,
-    Topics {
-        partitioner: Partitioner,
-        /// By topic: the number of its first partition, and how many there are.
-        topics: Vec<(usize, u32)>,
-        all: Vec<Destination>,
-    },
-}
-
-impl Places {
-    fn of(target: &SinkTarget) -> Self {
-        let SinkTarget::Topics(specs, partitioner) = target else { return Self::Outbox };
-        let (mut topics, mut all) = (Vec::new(), Vec::new());
-        for (topic, spec) in (0..).zip(specs) {
-            topics.push((all.len(), spec.partitions));
-            let partitions = 0..spec.partitions;
-            all.extend(partitions.map(|partition| Destination::Topic { topic, partition }));
-        }
-        Self::Topics { partitioner: *partitioner, topics, all }
-    }
-
-    fn count(&self) -> usize {
-        match self {
-            Self::Outbox => 1,
-            Self::Topics { all, .. } => all.len(),
-        }
-    }
-
-    fn of_row(&self, row: &OutRow<'_>) -> usize {
-        match self {
-            Self::Outbox => 0,
-            Self::Topics { partitioner, topics, .. } => {
-                let bytes = row.key.or(row.value).unwrap_or_default();
-                let (first, partitions) = topics[usize::from(row.target)];
-                first + usize::try_from(partitioner(bytes, partitions)).expect("32 bits fit")
-            }
-        }
-    }
-
-    fn destination(&self, place: usize) -> Destination {
-        match self {
-            Self::Outbox => Destination::Outbox,
-            Self::Topics { all, .. } => all[place],
-        }
-    }
 }
 
 struct CollectStage {
@@ -180,7 +133,11 @@ impl CollectStage {
     }
 
     /// Encodes a row; whether it became a dead letter.
-    fn row(&mut self, epoch: u64, target: u16, encoder: &dyn Encoder, row: Row<'_>) -> bool {
+    fn row(&mut self, epoch: u64, to: FeedTarget, encoder: &dyn Encoder, row: Row<'_>) -> bool {
+        let (target, topic) = match to {
+            FeedTarget::Number(number) => (number, None),
+            FeedTarget::Named(column) => (0, Some(name_in(row, column))),
+        };
         let (mut key_bytes, mut value_bytes) =
             (std::mem::take(&mut self.key), std::mem::take(&mut self.value));
         let (key, value) = match encoder.in_place(row) {
@@ -198,7 +155,7 @@ impl CollectStage {
         let headers: Vec<(&str, &[u8])> =
             headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
         let (time_ms, value) = (row.time(), Some(value));
-        let row = OutRow { target, op: Op::Insert, time_ms, key, value, headers: &headers };
+        let row = OutRow { target, topic, op: Op::Insert, time_ms, key, value, headers: &headers };
         let dead = self.measure(epoch, &row);
         (self.key, self.value) = (key_bytes, value_bytes);
         dead
@@ -220,6 +177,9 @@ impl CollectStage {
     fn write(&mut self, epoch: u64, row: &OutRow<'_>) {
         let place = self.places.of_row(row);
         let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
+        if open.blocks.len() <= place {
+            open.blocks.resize(self.places.count(), RowWriter::new());
+        }
         let writer = &mut open.blocks[place];
         // Where one block became full, the next one will: it gets its memory at once.
         let full = (!writer.has_room_for(row))
@@ -251,4 +211,10 @@ impl CollectStage {
         let counts = self.counters.take();
         (open.hold, (!counts.is_empty()).then_some(Piece::Counters(counts)))
     }
+}
+
+/// The name that a row has in this column.
+fn name_in<'r>(row: Row<'r>, column: usize) -> &'r str {
+    let name = row.bytes(column).map(str::from_utf8);
+    name.and_then(Result::ok).expect("rows of a feed by name have the name of a topic")
 }

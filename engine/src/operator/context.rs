@@ -12,7 +12,7 @@ use timely::scheduling::Activator;
 use super::ask::Desks;
 use super::link::LinkTable;
 use crate::batch::buffer::Budget;
-use crate::checkpoint::restore::LoadQueues;
+use crate::checkpoint::load::LoadQueues;
 use crate::checkpoint::writer::WriterInbox;
 use crate::epoch::cut::EpochTable;
 use crate::epoch::hold::{Hold, HoldEntry, HoldReason, HoldTable};
@@ -29,6 +29,8 @@ pub(crate) struct WorkerContext {
     pub(crate) epochs: RefCell<EpochTable>,
     pub(crate) links: RefCell<LinkTable>,
     pub(crate) budget: Arc<Budget>,
+    /// Rows an operator may take in one activation, and pieces of other work.
+    pub(crate) operator_rows: usize,
     /// Records that source operators of this process have let in.
     pub(crate) emitted: Arc<AtomicU64>,
     pub(crate) writer: WriterInbox,

@@ -54,7 +54,7 @@ pub struct GateContext<'a> {
     /// Counters of the job.
     pub counters: &'a mut Counters,
     /// The last value of each entry that this epoch changes.
-    changed: BTreeMap<(u16, Vec<u8>), Option<Vec<u8>>>,
+    changed: &'a mut BTreeMap<(u16, Vec<u8>), Option<Vec<u8>>>,
     asked: &'a mut super::ask::Asked,
     worker: usize,
 }
@@ -91,46 +91,74 @@ pub struct Gate<L> {
     logic: L,
     mode: GateMode,
     opened: bool,
+    /// The first of the two passes over the rows of the epoch in hand is over.
+    half: bool,
+    /// What the epoch in hand has changed so far.
+    changed: BTreeMap<(u16, Vec<u8>), Option<Vec<u8>>>,
 }
 
 impl<L: GateLogic> Gate<L> {
     /// A gate that no epoch has passed.
     pub fn new(mode: GateMode, logic: L) -> Self {
-        Self { logic, mode, opened: false }
+        Self { logic, mode, opened: false, half: false, changed: BTreeMap::new() }
+    }
+}
+
+impl<L: GateLogic> Gate<L> {
+    /// A pass over the rows, as long as the turn lasts: those of the configuration, or the others.
+    fn pass(&mut self, of_config: bool, close: &mut Close<'_>) {
+        while let Some((input, row)) = close.next_row() {
+            if of_config == (input == 0) {
+                self.with(close, |logic, context| match input {
+                    0 => logic.config(row, context),
+                    input => logic.row(input, row, context),
+                });
+            }
+        }
+    }
+
+    fn with(&mut self, close: &mut Close<'_>, act: impl FnOnce(&mut L, &mut GateContext<'_>)) {
+        let mut context = GateContext {
+            output: close.output,
+            counters: close.counters,
+            changed: &mut self.changed,
+            asked: close.asked,
+            worker: close.worker,
+        };
+        act(&mut self.logic, &mut context);
     }
 }
 
 impl<L: GateLogic> Stateful for Gate<L> {
     fn close(&mut self, close: &mut Close<'_>) {
-        let mut context = GateContext {
-            output: close.output,
-            counters: close.counters,
-            changed: BTreeMap::new(),
-            asked: close.asked,
-            worker: close.worker,
-        };
         let config_first = match self.mode {
             GateMode::Strict => true,
             GateMode::Previous => !self.opened,
             GateMode::Unheld => false,
         };
-        for of_config in [config_first, !config_first] {
-            for (input, row) in close.rows.iter() {
-                match input {
-                    0 if of_config => self.logic.config(row, &mut context),
-                    0 => {}
-                    _ if of_config => {}
-                    input => self.logic.row(input, row, &mut context),
-                }
+        if !self.half {
+            self.pass(config_first, close);
+            self.half = !close.is_interrupted();
+            if !self.half {
+                return;
             }
+            close.rewind();
         }
-        self.logic.closed(&mut context);
-        if !self.opened {
-            self.opened = true;
-            context.save_config(OPENED_KEY.to_vec(), Some(Vec::new()));
+        self.pass(!config_first, close);
+        if close.is_interrupted() {
+            return;
         }
+        self.half = false;
+        let opens = !std::mem::replace(&mut self.opened, true);
+        self.with(close, |logic, context| {
+            logic.closed(context);
+            if opens {
+                context.save_config(OPENED_KEY.to_vec(), Some(Vec::new()));
+            }
+        });
+        let changed = std::mem::take(&mut self.changed);
         let delta = |((group, key), value)| Delta { group, key, value };
-        close.deltas.extend(context.changed.into_iter().map(delta));
+        close.deltas.extend(changed.into_iter().map(delta));
     }
 
     fn load(&mut self, _group: u16, key: &[u8], value: &[u8]) {

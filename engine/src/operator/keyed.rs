@@ -7,7 +7,8 @@ use crate::batch::row::Row;
 use crate::checkpoint::piece::Delta;
 use crate::counter::Counters;
 use crate::graph::plan::Route;
-use crate::hash::{Map, key_group};
+use crate::hash::key_group;
+use crate::state::keys::KeyMap;
 
 /// State that can be written into a checkpoint and read back.
 pub trait Codec: Sized {
@@ -65,50 +66,66 @@ pub struct Keyed<L: KeyedLogic> {
     logic: L,
     key: Route,
     /// An emptied state stays as `None` until the epoch closes.
-    states: Map<Box<[u8]>, Option<L::State>>,
+    states: KeyMap<Option<L::State>>,
+    /// Keys that the epoch in hand has changed and not reported yet.
+    touched: BTreeSet<Vec<u8>>,
 }
 
 impl<L: KeyedLogic> Keyed<L> {
     /// State by the key made of the slice or integer columns of `key`.
     pub fn new(key: Route, logic: L) -> Self {
-        Self { logic, key, states: Map::default() }
+        let decode = |value: &[u8]| {
+            Some(L::State::decode(value).expect("state of this operator was written by it"))
+        };
+        Self { logic, key, states: KeyMap::new(decode), touched: BTreeSet::new() }
     }
 }
 
-impl<L: KeyedLogic> Stateful for Keyed<L> {
-    fn close(&mut self, close: &mut Close<'_>) {
-        let mut touched = BTreeSet::new();
+impl<L: KeyedLogic> Keyed<L> {
+    fn take_rows(&mut self, close: &mut Close<'_>) {
         let mut key = Vec::new();
-        for (_, row) in close.rows.iter() {
+        while let Some((_, row)) = close.next_row() {
             key.clear();
             self.key.write_key(row, &mut key);
             let mut changed = false;
             // A key with state is found in place; only a new key is copied.
-            let entry = self.states.get_mut(key.as_slice());
+            let entry = self.states.get_mut(&key);
             let known = entry.is_some();
             let mut fresh = None;
             let value = entry.unwrap_or(&mut fresh);
             self.logic.row(row, Slot::new(value, &mut changed), close.output, close.counters);
             if !known && fresh.is_some() {
-                self.states.insert(key.clone().into_boxed_slice(), fresh);
+                self.states.insert(&key, fresh);
             }
-            if changed && !touched.contains(&key) {
-                touched.insert(key.clone());
+            if changed && !self.touched.contains(&key) {
+                self.touched.insert(key.clone());
             }
         }
-        for key in touched {
-            let state = self.states.get(key.as_slice()).and_then(Option::as_ref);
+    }
+
+    fn report(&mut self, close: &mut Close<'_>) {
+        while !self.touched.is_empty() && close.spend() {
+            let key = self.touched.pop_first().expect("not empty");
+            let state = self.states.get_mut(&key).and_then(|state| state.as_ref());
             let value = state.map(encoded);
             if value.is_none() {
-                self.states.remove(key.as_slice());
+                self.states.remove(&key);
             }
             close.deltas.push(Delta { group: key_group(&key), key, value });
         }
     }
+}
 
-    fn load(&mut self, _group: u16, key: &[u8], value: &[u8]) {
-        let state = L::State::decode(value).expect("state of this operator was written by it");
-        self.states.insert(key.into(), Some(state));
+impl<L: KeyedLogic> Stateful for Keyed<L> {
+    fn close(&mut self, close: &mut Close<'_>) {
+        self.take_rows(close);
+        if !close.is_interrupted() {
+            self.report(close);
+        }
+    }
+
+    fn load(&mut self, group: u16, key: &[u8], value: &[u8]) {
+        self.states.load(group, key, value);
     }
 
     fn entries(&self) -> usize {

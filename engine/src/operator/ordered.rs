@@ -9,11 +9,12 @@
 //! the cuts. It waits in the buffer *at the watermark it came after*, behind the rows on time with
 //! that time: exactly where it would stand if its partition were the only one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::keyed::{Codec, Slot, encoded};
 use super::stateful::{Close, Output, Stateful};
+use super::timers::{self, Timer, Timers};
 use crate::batch::Batch;
 use crate::batch::build::BatchBuilder;
 use crate::batch::order::{Order, flip, unflip};
@@ -23,7 +24,8 @@ use crate::batch::stored;
 use crate::checkpoint::piece::Delta;
 use crate::counter::Counters;
 use crate::graph::plan::Route;
-use crate::hash::{Map, key_group};
+use crate::hash::key_group;
+use crate::state::keys::KeyMap;
 use crate::time::window::lateness_mark;
 
 /// A row whose turn has come.
@@ -90,8 +92,9 @@ pub struct Ordered<L: OrderedLogic> {
     logic: L,
     key: Route,
     buffer: BTreeMap<Place, Waiting>,
-    timers: BTreeSet<(i64, Box<[u8]>)>,
-    states: Map<Box<[u8]>, Kept<L::State>>,
+    timers: Timers,
+    states: KeyMap<Kept<L::State>>,
+    changes: Changes,
 }
 
 /// The state of a key; emptied, it stays until the epoch closes.
@@ -100,6 +103,9 @@ struct Kept<S> {
     /// Part of the checkpoint: only then must its end be told to it.
     saved: bool,
 }
+
+/// Why loading cannot fail.
+const BROKEN: &str = "state of this operator was written by it";
 
 /// First byte of a state key: which of the three maps the entry belongs to.
 mod tag {
@@ -112,20 +118,25 @@ impl<L: OrderedLogic> Ordered<L> {
     /// State by the key made of the columns of `key`, which MUST exist in the kept rows too, at the
     /// same indexes.
     pub fn new(key: Route, logic: L) -> Self {
+        let decode = |value: &[u8]| Kept {
+            state: Some(L::State::decode(value).expect(BROKEN)),
+            saved: true,
+        };
         Self {
             logic,
             key,
             buffer: BTreeMap::new(),
-            timers: BTreeSet::new(),
-            states: Map::default(),
+            timers: Timers::default(),
+            states: KeyMap::new(decode),
+            changes: Changes::default(),
         }
     }
 
-    /// Puts the rows of the epoch into the buffer; returns the places that were added.
-    fn insert(&mut self, close: &mut Close<'_>) -> BTreeSet<Place> {
+    /// Puts the rows of the turn into the buffer.
+    fn insert(&mut self, close: &mut Close<'_>) {
         let mut kept = BatchBuilder::new(self.logic.schema());
         let mut places = Vec::new();
-        for (_, row) in close.rows.iter() {
+        while let Some((_, row)) = close.next_row() {
             let mark = lateness_mark(row.behind(), close.delay_ms, close.before);
             let late = row.time() <= mark;
             if late && !self.logic.takes_late() {
@@ -138,9 +149,8 @@ impl<L: OrderedLogic> Ordered<L> {
             }
         }
         // Kept rows are state, not rows under way: they do not count against the in-flight budget.
-        let Some(batch) = kept.finish(None).map(Arc::new) else { return BTreeSet::new() };
+        let Some(batch) = kept.finish(None).map(Arc::new) else { return };
         assert_eq!(batch.len(), places.len(), "keep() copies exactly one row");
-        let mut added = BTreeSet::new();
         let mut key = Vec::new();
         for (row, (at, late, order)) in places.into_iter().enumerate() {
             key.clear();
@@ -151,27 +161,29 @@ impl<L: OrderedLogic> Ordered<L> {
             }
             let waiting = Waiting { batch: batch.clone(), row, key: key.as_slice().into() };
             self.buffer.insert(place, waiting);
-            added.insert(place);
+            self.changes.rows_added.insert(place);
         }
-        added
     }
 }
 
-/// Bookkeeping of one close: what has to be reported as changed.
+/// Bookkeeping of the close in hand: what has to be reported as changed.
 #[derive(Default)]
 struct Changes {
+    /// Nothing more will change: what has changed is being reported.
+    is_complete: bool,
     states: BTreeSet<Box<[u8]>>,
-    rows_gone: Vec<(Place, Box<[u8]>)>,
-    timers: BTreeMap<(i64, Box<[u8]>), bool>,
+    rows_added: BTreeSet<Place>,
+    rows_gone: VecDeque<(Place, Box<[u8]>)>,
+    timers: BTreeMap<Timer, bool>,
 }
 
 impl Changes {
-    fn set_timer(&mut self, timer: (i64, Box<[u8]>)) {
+    fn set_timer(&mut self, timer: Timer) {
         self.timers.insert(timer, true);
     }
 
     /// A timer that came and went within the epoch was never in the checkpoint.
-    fn end_timer(&mut self, timer: (i64, Box<[u8]>)) {
+    fn end_timer(&mut self, timer: Timer) {
         if self.timers.remove(&timer) != Some(true) {
             self.timers.insert(timer, false);
         }
@@ -179,12 +191,12 @@ impl Changes {
 }
 
 impl<L: OrderedLogic> Ordered<L> {
-    /// Takes out rows and timers up to the watermark, in time order; a row before a timer of the
-    /// same instant.
-    fn release(&mut self, close: &mut Close<'_>, changes: &mut Changes) {
+    /// Takes out rows and timers up to the watermark, in time order, as long as the turn lasts; a row
+    /// before a timer of the same instant.
+    fn release(&mut self, close: &mut Close<'_>) {
         loop {
             let row_at = self.buffer.first_key_value().map(|(place, _)| place.0);
-            let timer_at = self.timers.first().map(|(at, _)| *at);
+            let timer_at = self.timers.first_at();
             let row_first = match (row_at, timer_at) {
                 (Some(row), Some(timer)) => row <= timer,
                 (Some(_), None) => true,
@@ -192,119 +204,148 @@ impl<L: OrderedLogic> Ordered<L> {
                 (None, None) => return,
             };
             let due = if row_first { row_at } else { timer_at };
-            if due.is_none_or(|at| at > close.watermark) {
+            if due.is_none_or(|at| at > close.watermark) || !close.spend() {
                 return;
             }
-            if row_first { self.take_row(close, changes) } else { self.take_timer(close, changes) }
+            if row_first { self.take_row(close) } else { self.take_timer(close) }
         }
     }
 
-    fn take_row(&mut self, close: &mut Close<'_>, changes: &mut Changes) {
+    fn take_row(&mut self, close: &mut Close<'_>) {
         let (place, waiting) = self.buffer.pop_first().expect("release saw it");
         let event = Event { row: waiting.batch.row(waiting.row), at: place.0, late: place.1 };
-        self.turn(&waiting.key, close, changes, |logic, state, context| {
+        self.turn(&waiting.key, close, |logic, state, context| {
             logic.row(event, state, context);
         });
-        changes.rows_gone.push((place, waiting.key));
+        self.changes.rows_gone.push_back((place, waiting.key));
     }
 
-    fn take_timer(&mut self, close: &mut Close<'_>, changes: &mut Changes) {
+    fn take_timer(&mut self, close: &mut Close<'_>) {
         let (at, key) = self.timers.pop_first().expect("release saw it");
-        changes.end_timer((at, key.clone()));
-        self.turn(&key, close, changes, |logic, state, context| logic.timer(at, state, context));
+        self.changes.end_timer((at, key.clone()));
+        self.turn(&key, close, |logic, state, context| logic.timer(at, state, context));
     }
 
     fn turn(
         &mut self,
         key: &[u8],
         close: &mut Close<'_>,
-        changes: &mut Changes,
         act: impl FnOnce(&mut L, Slot<'_, L::State>, &mut OrderedContext<'_>),
     ) {
         let (mut changed, mut timers) = (false, Vec::new());
         let kept = match self.states.get_mut(key) {
             Some(kept) => kept,
-            None => self.states.entry(key.into()).or_insert(Kept { state: None, saved: false }),
+            None => self.states.insert(key, Kept { state: None, saved: false }),
         };
         let mut context =
             OrderedContext { output: close.output, counters: close.counters, timers: &mut timers };
         act(&mut self.logic, Slot::new(&mut kept.state, &mut changed), &mut context);
         if changed {
-            if !changes.states.contains(key) {
-                changes.states.insert(key.into());
+            if !self.changes.states.contains(key) {
+                self.changes.states.insert(key.into());
             }
         } else if kept.state.is_none() && !kept.saved {
             self.states.remove(key);
         }
         for at in timers {
-            if self.timers.insert((at, key.into())) {
-                changes.set_timer((at, key.into()));
+            if self.timers.insert(key_group(key), at, key) {
+                self.changes.set_timer((at, key.into()));
             }
         }
     }
 
-    fn report(&mut self, close: &mut Close<'_>, added: &mut BTreeSet<Place>, changes: Changes) {
-        for (place, key) in changes.rows_gone {
-            // A row that came and went within the epoch was never in the checkpoint.
-            if !added.remove(&place) {
-                close.deltas.push(row_delta(&place, &key, None));
-            }
-        }
-        for place in added.iter() {
-            let waiting = &self.buffer[place];
-            let mut bytes = Vec::new();
-            stored::encode(waiting.batch.row(waiting.row), &mut bytes);
-            close.deltas.push(row_delta(place, &waiting.key, Some(bytes)));
-        }
-        for ((at, key), set) in changes.timers {
-            close.deltas.push(timer_delta(at, &key, set.then(Vec::new)));
-        }
-        for key in changes.states {
-            // Set and emptied within the epoch: it was never in the checkpoint.
-            let Some(kept) = self.states.get_mut(&key) else { continue };
-            let value = kept.state.as_ref().map(encoded);
-            let was_saved = std::mem::replace(&mut kept.saved, value.is_some());
-            if value.is_none() {
-                self.states.remove(&key);
-            }
-            if value.is_some() || was_saved {
-                let group = key_group(&key);
-                close.deltas.push(Delta { group, key: tagged(tag::STATE, &[&key]), value });
+    /// Reports what has changed, as long as the turn lasts.
+    fn report(&mut self, close: &mut Close<'_>) {
+        while close.spend() {
+            match self.next_delta() {
+                Reported::Changed(delta) => close.deltas.push(delta),
+                Reported::Unchanged => {}
+                Reported::All => {
+                    self.changes.is_complete = false;
+                    return;
+                }
             }
         }
     }
+
+    fn next_delta(&mut self) -> Reported {
+        let changes = &mut self.changes;
+        if let Some((place, key)) = changes.rows_gone.pop_front() {
+            // A row that came and went within the epoch was never in the checkpoint.
+            return match changes.rows_added.remove(&place) {
+                true => Reported::Unchanged,
+                false => Reported::Changed(row_delta(&place, &key, None)),
+            };
+        }
+        if let Some(place) = changes.rows_added.pop_first() {
+            let waiting = &self.buffer[&place];
+            let mut bytes = Vec::new();
+            stored::encode(waiting.batch.row(waiting.row), &mut bytes);
+            return Reported::Changed(row_delta(&place, &waiting.key, Some(bytes)));
+        }
+        if let Some(((at, key), set)) = changes.timers.pop_first() {
+            return Reported::Changed(timer_delta(at, &key, set.then(Vec::new)));
+        }
+        match changes.states.pop_first() {
+            Some(key) => self.state_delta(&key),
+            None => Reported::All,
+        }
+    }
+
+    fn state_delta(&mut self, key: &[u8]) -> Reported {
+        // Set and emptied within the epoch: it was never in the checkpoint.
+        let Some(kept) = self.states.get_mut(key) else { return Reported::Unchanged };
+        let value = kept.state.as_ref().map(encoded);
+        let was_saved = std::mem::replace(&mut kept.saved, value.is_some());
+        if value.is_none() {
+            self.states.remove(key);
+        }
+        if value.is_none() && !was_saved {
+            return Reported::Unchanged;
+        }
+        Reported::Changed(Delta { group: key_group(key), key: tagged(tag::STATE, &[key]), value })
+    }
+}
+
+/// What became of one change.
+enum Reported {
+    /// It is one for the checkpoint, too.
+    Changed(Delta),
+    /// The checkpoint had nothing of it, and has nothing.
+    Unchanged,
+    /// There is none left.
+    All,
 }
 
 impl<L: OrderedLogic> Stateful for Ordered<L> {
     fn close(&mut self, close: &mut Close<'_>) {
-        let mut added = self.insert(close);
-        let mut changes = Changes::default();
-        self.release(close, &mut changes);
-        self.report(close, &mut added, changes);
+        if !self.changes.is_complete {
+            self.insert(close);
+        }
+        if !self.changes.is_complete && !close.is_interrupted() {
+            self.release(close);
+            self.changes.is_complete = !close.is_interrupted();
+        }
+        if self.changes.is_complete {
+            self.report(close);
+        }
     }
 
-    fn load(&mut self, _group: u16, key: &[u8], value: &[u8]) {
-        let broken = "state of this operator was written by it";
-        let (tag, rest) = key.split_first().expect(broken);
+    fn load(&mut self, group: u16, key: &[u8], value: &[u8]) {
+        let (tag, rest) = key.split_first().expect(BROKEN);
         match *tag {
-            tag::STATE => {
-                let state = L::State::decode(value).expect(broken);
-                self.states.insert(rest.into(), Kept { state: Some(state), saved: true });
-            }
-            tag::TIMER => {
-                let (at, key) = rest.split_first_chunk::<8>().expect(broken);
-                self.timers.insert((unflip(u64::from_be_bytes(*at)), key.into()));
-            }
+            tag::STATE => self.states.load(group, rest, value),
+            tag::TIMER => assert!(self.timers.load(group, rest), "{BROKEN}"),
             tag::ROW => {
-                let place = decode_place(rest).expect(broken);
-                let batch = stored::decode(self.logic.schema(), value).expect(broken);
+                let place = decode_place(rest).expect(BROKEN);
+                let batch = stored::decode(self.logic.schema(), value).expect(BROKEN);
                 let mut key = Vec::new();
                 self.key.write_key(batch.row(0), &mut key);
                 let waiting =
                     Waiting { batch: Arc::new(batch), row: 0, key: key.into_boxed_slice() };
                 self.buffer.insert(place, waiting);
             }
-            other => panic!("{broken}, but an entry has tag {other}"),
+            other => panic!("{BROKEN}, but an entry has tag {other}"),
         }
     }
 
@@ -335,6 +376,6 @@ fn decode_place(bytes: &[u8]) -> Option<Place> {
 }
 
 fn timer_delta(at: i64, key: &[u8], value: Option<Vec<u8>>) -> Delta {
-    let bytes = tagged(tag::TIMER, &[&flip(at).to_be_bytes(), key]);
+    let bytes = tagged(tag::TIMER, &[&timers::stored(at, key)]);
     Delta { group: key_group(key), key: bytes, value }
 }

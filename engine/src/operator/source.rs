@@ -21,7 +21,7 @@ use super::context::JobContext;
 use crate::batch::Batch;
 use crate::checkpoint::piece::PositionRecord;
 use crate::epoch::hold::{Hold, HoldReason};
-use crate::limit::OPERATOR_BUDGET;
+use crate::limit::BATCH_ROWS_TARGET;
 use crate::runtime::queue::{SourceItem, SourceQueue};
 use crate::source::reread::Reread;
 use crate::source::{Partition, Position};
@@ -148,9 +148,10 @@ impl SourceOperator {
 
     fn take_and_cut(&mut self, hold: &mut Hold, give: &mut dyn FnMut(&Hold, Feed)) -> bool {
         let cut = self.due_cut();
+        let budget = self.context.worker.operator_rows.div_ceil(BATCH_ROWS_TARGET);
         let mut taken = 0;
         // At a cut the batch in hand is finished up to the next boundary, and no more.
-        while taken < OPERATOR_BUDGET && (cut.is_none() || !self.at_boundary()) {
+        while taken < budget && (cut.is_none() || !self.at_boundary()) {
             if self.at_boundary() && self.is_braked() {
                 return false;
             }
@@ -165,7 +166,7 @@ impl SourceOperator {
             Some((epoch, next)) if self.at_boundary() => self.cut(epoch, next, hold, give),
             _ => {}
         }
-        taken == OPERATOR_BUDGET
+        taken == budget
     }
 
     fn is_braked(&self) -> bool {

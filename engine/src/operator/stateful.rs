@@ -3,7 +3,7 @@
 //! Rows wait in `pending[e]` with a hold. When the frontier has passed `e` and state is loaded, the
 //! harness sorts them by order value, evaluates the watermark, and lets the logic close the epoch.
 //! What the logic emits goes out at `e`; what it changed goes to the checkpoint at `e`; then the
-//! hold is released. The contract is implemented here once; [`keyed`](super::keyed),
+//! hold is released. A close that has much to do takes several turns ([`Close`]). The contract is implemented here once; [`keyed`](super::keyed),
 //! [`ordered`](super::ordered) and [`window`](super::window) only say what a close means.
 
 use std::collections::BTreeMap;
@@ -18,16 +18,15 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::frontier::MutableAntichain;
 
 use super::ask::{Asked, TableAnswer, TableDesk};
+use super::close::Turn;
+pub use super::close::{Close, PendingRows};
 use super::context::{JobContext, OperatorName};
+pub use super::output::Output;
 use super::{PieceStream, RowStream, TimeStream};
 use crate::batch::Batch;
-use crate::batch::buffer::Budget;
-use crate::batch::build::BatchBuilder;
-use crate::batch::order::{Order, flip, unflip};
-use crate::batch::row::Row;
-use crate::batch::schema::Schema;
+use crate::batch::order::{flip, unflip};
+use crate::checkpoint::load::{LoadItem, LoadQueue};
 use crate::checkpoint::piece::{Delta, Piece};
-use crate::checkpoint::restore::{LoadItem, LoadQueue};
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
 use crate::runtime::current;
@@ -44,7 +43,8 @@ const REREAD_KEY: &[u8] = b"\0reread/";
 
 /// What an operator with state does. MUST be deterministic in its rows and the context.
 pub trait Stateful {
-    /// Ends an epoch: takes the rows, emits, and reports every changed entry.
+    /// Ends an epoch: takes the rows, emits, and reports every changed entry. Called again for the
+    /// same epoch if the turn was over before ([`Close::is_interrupted`]).
     fn close(&mut self, close: &mut Close<'_>);
     /// The answer to [`Asked::ensure_table`] of this close; the epoch ends when all are there.
     fn table_answered(&mut self, close: &mut Close<'_>, id: u64, answer: TableAnswer) {
@@ -59,120 +59,6 @@ pub trait Stateful {
 
 /// Makes the logic of one worker.
 pub type StatefulFactory = Arc<dyn Fn() -> Box<dyn Stateful> + Send + Sync>;
-
-/// The end of one epoch at one operator.
-pub struct Close<'a> {
-    /// The epoch.
-    pub epoch: u64,
-    /// Index of this worker: what all workers know is written down by worker 0.
-    pub worker: usize,
-    /// Its processing time, milliseconds.
-    pub stamp_ms: i64,
-    /// Watermark at the close before this one, less the declared delays upstream.
-    pub before: i64,
-    /// Watermark at this close, likewise.
-    pub watermark: i64,
-    /// Greatest declared delay upstream, milliseconds.
-    pub delay_ms: i64,
-    /// Rows of the epoch.
-    pub rows: &'a PendingRows,
-    /// Where results go.
-    pub output: &'a mut Output,
-    /// Changed state; one entry per touched key.
-    pub deltas: &'a mut Vec<Delta>,
-    /// Counters of the job.
-    pub counters: &'a mut Counters,
-    /// Questions to the outside, for operators whose plan declares them.
-    pub asked: &'a mut Asked,
-}
-
-/// Rows of one epoch and their order.
-#[derive(Default)]
-pub struct PendingRows {
-    batches: Vec<(usize, Arc<Batch>)>,
-    order: Vec<(Order, u32, u32)>,
-}
-
-impl PendingRows {
-    /// Rows by order value: `(input, row)`.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, Row<'_>)> {
-        self.order.iter().map(|(_, batch, row)| {
-            let (input, batch) = &self.batches[*batch as usize];
-            (*input, batch.row(*row as usize))
-        })
-    }
-
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.batches.iter().map(|(_, batch)| batch.len()).sum()
-    }
-
-    /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
-        self.batches.is_empty()
-    }
-
-    /// Rows of an epoch that has ended, by input.
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn sorted(batches: Vec<(usize, Arc<Batch>)>) -> Self {
-        let mut rows = Self { batches, order: Vec::new() };
-        rows.sort();
-        rows
-    }
-
-    /// Invariant: rows of equal order (made from one input row) keep the order they were emitted
-    /// in, so the sort must be stable; it is nearly free on rows that are almost sorted.
-    fn sort(&mut self) {
-        self.order.clear();
-        for (batch_index, (_, batch)) in self.batches.iter().enumerate() {
-            let batch_index = u32::try_from(batch_index).expect("fewer than 2^32 batches");
-            for (row, order) in batch.orders.iter().enumerate() {
-                let row = u32::try_from(row).expect("a batch has fewer than 2^32 rows");
-                self.order.push((*order, batch_index, row));
-            }
-        }
-        self.order.sort_by_key(|(order, _, _)| *order);
-    }
-}
-
-/// Collects emitted rows by port into batches of the target size.
-pub struct Output {
-    builders: Vec<Option<BatchBuilder>>,
-    finished: Vec<(usize, Batch)>,
-    budget: Arc<Budget>,
-}
-
-impl Output {
-    /// An empty output with `ports` ports.
-    pub fn new(ports: usize, budget: Arc<Budget>) -> Self {
-        Self { builders: (0..ports).map(|_| None).collect(), finished: Vec::new(), budget }
-    }
-
-    /// The builder of `port`, for exactly one row of `schema`.
-    pub fn row(&mut self, port: usize, schema: &Arc<Schema>) -> &mut BatchBuilder {
-        let builder = self.builders[port].get_or_insert_with(|| BatchBuilder::new(schema));
-        if let Some(batch) = builder.finish_if_full(Some(&self.budget)) {
-            self.finished.push((port, batch));
-        }
-        builder
-    }
-
-    /// Emits a copy of `row`.
-    pub fn copy(&mut self, port: usize, row: Row<'_>) {
-        let schema = row.batch().schema().clone();
-        self.row(port, &schema).copy(row);
-    }
-
-    /// Takes everything emitted, in the order of emission per port.
-    pub fn take(&mut self) -> Vec<(usize, Batch)> {
-        let mut batches = std::mem::take(&mut self.finished);
-        for (port, builder) in self.builders.iter_mut().enumerate() {
-            let batch = builder.take().and_then(|builder| builder.finish(Some(&self.budget)));
-            batches.extend(batch.map(|batch| (port, batch)));
-        }
-        batches
-    }
-}
 
 /// What goes into a stateful operator.
 pub(crate) struct StatefulInputs<'s> {
@@ -208,6 +94,7 @@ pub(crate) fn stateful<'s>(
     if let Some(load) = harness.load.clone() {
         context.wake(activator, move || load.has_items());
     }
+    let again = scope.activator_for(builder.operator_info().address);
     if let Some(desk) = harness.desk.clone() {
         let activator = scope.activator_for(builder.operator_info().address);
         context.wake(activator, move || desk.has_answers());
@@ -229,11 +116,18 @@ pub(crate) fn stateful<'s>(
                 harness.pending(*capability.time(), retain).times.append(rows);
             });
             harness.load();
+            harness.begin_turn();
             while let Some((pieces, hold)) = harness.next_ended(frontiers) {
                 for (port, batch) in harness.output.take() {
                     row_outputs[port].activate().session(hold.port(port)).give(Arc::new(batch));
                 }
                 pieces_out.activate().session(hold.port(outputs)).give_iterator(pieces.into_iter());
+            }
+            if let Some((batches, hold)) = harness.interrupted() {
+                for (port, batch) in batches {
+                    row_outputs[port].activate().session(hold.port(port)).give(Arc::new(batch));
+                }
+                again.activate();
             }
         }
     });
@@ -256,6 +150,8 @@ struct Closing {
     before: i64,
     watermark: i64,
     deltas: Vec<Delta>,
+    /// The logic is through with it, but for the answers.
+    is_closed: bool,
     /// Answers that are not there yet.
     waiting: usize,
     /// Answers that were "not yet".
@@ -275,6 +171,7 @@ struct Harness {
     loading: Option<Hold>,
     desk: Option<Arc<TableDesk>>,
     closing: Option<Closing>,
+    turn: Turn,
     average: Average,
 }
 
@@ -299,6 +196,7 @@ impl Harness {
             loading: None,
             desk: context.desks.tables.get(uid).cloned(),
             closing: None,
+            turn: Turn::default(),
             average: Average::default(),
         }
     }
@@ -330,25 +228,22 @@ impl Harness {
         })
     }
 
-    /// Takes restored entries; releases the hold of epoch 0 at the end mark.
+    /// Takes a chunk of restored entries, then lets others have their turn: as long as there are
+    /// more the operator is woken. Releases the hold of epoch 0 at the end mark.
     fn load(&mut self) {
         let Some(queue) = self.load.clone() else { return };
         if self.loading.is_none() {
             return;
         }
-        while let Some(item) = queue.take() {
-            match item {
-                LoadItem::Entries(entries) => {
-                    for (group, key, value) in entries {
-                        self.load_entry(group, &key, &value);
-                    }
-                }
-                LoadItem::End => {
-                    self.loading = None;
-                    self.tell_size();
-                    return;
-                }
+        match queue.take() {
+            Some(LoadItem::Entries(chunk)) => {
+                chunk.iter().for_each(|(group, key, value)| self.load_entry(group, key, value));
             }
+            Some(LoadItem::End) => {
+                self.loading = None;
+                self.tell_size();
+            }
+            None => {}
         }
     }
 
@@ -393,9 +288,18 @@ impl Harness {
             Some(closing) => closing,
             None => {
                 let (pending, hold) = self.next_closed(frontiers)?;
-                self.close(pending, hold)
+                self.begin_close(pending, hold)
             }
         };
+        if !closing.is_closed {
+            self.act(&mut closing, |logic, close| logic.close(close));
+            closing.is_closed = !self.turn.interrupted;
+        }
+        if !closing.is_closed {
+            closing.hold.because(HoldReason::Budget);
+            self.closing = Some(closing);
+            return None;
+        }
         while let Some((id, answer)) = self.desk.as_ref().and_then(|desk| desk.take()) {
             closing.waiting -= 1;
             closing.late += u64::from(matches!(answer, TableAnswer::Pending(_)));
@@ -409,23 +313,35 @@ impl Harness {
         Some((self.end(&mut closing), closing.hold))
     }
 
-    fn close(&mut self, mut pending: Pending, hold: Hold) -> Closing {
+    /// A new activation: as much may be done as the budget says.
+    fn begin_turn(&mut self) {
+        self.turn.left = self.context.worker.operator_rows;
+        self.turn.interrupted = false;
+    }
+
+    /// If the turn ended before the close in hand: what it has emitted, and its hold.
+    fn interrupted(&mut self) -> Option<(Vec<(usize, Batch)>, &Hold)> {
+        let closing = self.closing.as_ref().filter(|closing| !closing.is_closed)?;
+        Some((self.output.take_full(), &closing.hold))
+    }
+
+    fn begin_close(&mut self, mut pending: Pending, hold: Hold) -> Closing {
         let before = self.table.current();
         let watermark = self.close_time(&mut pending);
         pending.rows.sort();
         let epoch = *hold.port(0).time();
-        let mut closing = Closing {
+        self.turn.taken = 0;
+        Closing {
             pending,
             hold,
             epoch,
             before,
             watermark,
             deltas: Vec::new(),
+            is_closed: false,
             waiting: 0,
             late: 0,
-        };
-        self.act(&mut closing, |logic, close| logic.close(close));
-        closing
+        }
     }
 
     fn act(&mut self, closing: &mut Closing, act: impl FnOnce(&mut dyn Stateful, &mut Close<'_>)) {
@@ -443,6 +359,7 @@ impl Harness {
             deltas: &mut closing.deltas,
             counters: &mut self.counters,
             asked: &mut asked,
+            turn: &mut self.turn,
         };
         act(self.logic.as_mut(), &mut close);
         closing.deltas.extend(asked.rereads().iter().map(reread_delta));

@@ -6,6 +6,7 @@
 //! and writes the full row again when an accepted late row changes it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::keyed::{Codec, encoded};
@@ -62,21 +63,21 @@ pub struct WindowPartial<A: Aggregate> {
     aggregate: A,
     windows: Tumbling,
     schema: Arc<Schema>,
+    /// Sums of the epoch in hand.
+    sums: BTreeMap<Vec<u8>, A::Sum>,
 }
 
 impl<A: Aggregate> WindowPartial<A> {
     /// Partial sums of `aggregate` over `windows`.
     pub fn new(aggregate: A, windows: Tumbling) -> Self {
         let columns = [("place", Kind::Slice), ("sum", Kind::Slice)];
-        Self { aggregate, windows, schema: Schema::new("partial", &columns) }
+        let schema = Schema::new("partial", &columns);
+        Self { aggregate, windows, schema, sums: BTreeMap::new() }
     }
-}
 
-impl<A: Aggregate> Stateful for WindowPartial<A> {
-    fn close(&mut self, close: &mut Close<'_>) {
-        let mut sums: BTreeMap<Vec<u8>, A::Sum> = BTreeMap::new();
+    fn take_rows(&mut self, close: &mut Close<'_>) {
         let (mut group, mut at) = (Vec::new(), Vec::new());
-        for (input, row) in close.rows.iter() {
+        while let Some((input, row)) = close.next_row() {
             group.clear();
             if !self.aggregate.group(input, row, &mut group) {
                 continue;
@@ -90,13 +91,20 @@ impl<A: Aggregate> Stateful for WindowPartial<A> {
                 at.clear();
                 write_place(start, &group, &mut at);
                 // A known place is found without a copy of its key.
-                match sums.get_mut(&at) {
+                match self.sums.get_mut(&at) {
                     Some(sum) => self.aggregate.add(input, row, sum),
-                    None => self.aggregate.add(input, row, sums.entry(at.clone()).or_default()),
+                    None => {
+                        let sum = self.sums.entry(at.clone()).or_default();
+                        self.aggregate.add(input, row, sum);
+                    }
                 }
             }
         }
-        for (place, sum) in sums {
+    }
+
+    fn send(&mut self, close: &mut Close<'_>) {
+        while !self.sums.is_empty() && close.spend() {
+            let (place, sum) = self.sums.pop_first().expect("not empty");
             let builder = close.output.row(PORT_PARTIAL, &self.schema);
             builder.begin();
             let slice = builder.append(&place);
@@ -104,6 +112,15 @@ impl<A: Aggregate> Stateful for WindowPartial<A> {
             let slice = builder.append(&encoded(&sum));
             builder.slice(PARTIAL_SUM, slice);
             builder.end(Stamp { time: NO_TIME, order: Order::default(), behind: None });
+        }
+    }
+}
+
+impl<A: Aggregate> Stateful for WindowPartial<A> {
+    fn close(&mut self, close: &mut Close<'_>) {
+        self.take_rows(close);
+        if !close.is_interrupted() {
+            self.send(close);
         }
     }
 
@@ -131,17 +148,34 @@ pub struct WindowFinal<A: Aggregate> {
     aggregate: A,
     windows: Tumbling,
     open: BTreeMap<Vec<u8>, Open<A::Sum>>,
+    /// Places that the epoch in hand has changed and not reported yet.
+    touched: BTreeSet<Vec<u8>>,
+    stage: Stage,
+}
+
+/// How far the close in hand has come.
+#[derive(Default)]
+enum Stage {
+    /// Partial sums are added.
+    #[default]
+    Merge,
+    /// Windows come out, from this place on.
+    Fire(Vec<u8>),
+    /// Windows that take no more rows go.
+    Purge,
+    /// Changes are reported.
+    Report,
 }
 
 impl<A: Aggregate> WindowFinal<A> {
     /// Final sums of `aggregate` over `windows`.
     pub fn new(aggregate: A, windows: Tumbling) -> Self {
-        Self { aggregate, windows, open: BTreeMap::new() }
+        let (open, touched) = (BTreeMap::new(), BTreeSet::new());
+        Self { aggregate, windows, open, touched, stage: Stage::Merge }
     }
 
-    fn merge_rows(&mut self, close: &Close<'_>) -> BTreeSet<Vec<u8>> {
-        let mut touched = BTreeSet::new();
-        for (_, row) in close.rows.iter() {
+    fn merge(&mut self, close: &mut Close<'_>) {
+        while let Some((_, row)) = close.next_row() {
             let place = row.bytes(PARTIAL_PLACE).expect("always set");
             let sum = row.bytes(PARTIAL_SUM).and_then(A::Sum::decode).expect("always set");
             // Only a new place is copied.
@@ -157,19 +191,24 @@ impl<A: Aggregate> WindowFinal<A> {
                     self.open.insert(place.to_vec(), entry);
                 }
             }
-            if !touched.contains(place) {
-                touched.insert(place.to_vec());
+            if !self.touched.contains(place) {
+                self.touched.insert(place.to_vec());
             }
         }
-        touched
     }
 
-    fn fire(&mut self, close: &mut Close<'_>, touched: &mut BTreeSet<Vec<u8>>) {
-        for (place, entry) in &mut self.open {
+    /// Writes the windows that are closed, from `first` on; answers where to go on if the turn is
+    /// over.
+    fn fire(&mut self, first: &[u8], close: &mut Close<'_>) -> Option<Vec<u8>> {
+        let places = (Bound::Included(first), Bound::Unbounded);
+        for (place, entry) in self.open.range_mut::<[u8], _>(places) {
             let start = window_start(place);
             if !self.windows.is_closed(start, close.watermark) {
                 // Invariant: places sort by window start, so all that follow are open.
-                return;
+                return None;
+            }
+            if !close.spend() {
+                return Some(place.clone());
             }
             if entry.dirty {
                 let row = close.output.row(0, self.aggregate.schema());
@@ -179,32 +218,30 @@ impl<A: Aggregate> WindowFinal<A> {
                 // How often a correction is written depends on the cuts; that a window fired does not.
                 close.counters.add("windows_fired", u64::from(!entry.fired));
                 (entry.fired, entry.dirty) = (true, false);
-                touched.insert(place.clone());
+                self.touched.insert(place.clone());
             }
         }
+        None
     }
 
-    fn purge(&mut self, close: &Close<'_>, touched: &mut BTreeSet<Vec<u8>>) {
+    fn purge(&mut self, close: &mut Close<'_>) {
         while let Some(entry) = self.open.first_entry() {
-            if !self.windows.is_late(window_start(entry.key()), close.watermark) {
+            let is_late = self.windows.is_late(window_start(entry.key()), close.watermark);
+            if !is_late || !close.spend() {
                 return;
             }
             let (place, window) = entry.remove_entry();
             if window.saved {
-                touched.insert(place);
+                self.touched.insert(place);
             } else {
-                touched.remove(&place);
+                self.touched.remove(&place);
             }
         }
     }
-}
 
-impl<A: Aggregate> Stateful for WindowFinal<A> {
-    fn close(&mut self, close: &mut Close<'_>) {
-        let mut touched = self.merge_rows(close);
-        self.fire(close, &mut touched);
-        self.purge(close, &mut touched);
-        for place in touched {
+    fn report(&mut self, close: &mut Close<'_>) {
+        while !self.touched.is_empty() && close.spend() {
+            let place = self.touched.pop_first().expect("not empty");
             let value = self.open.get_mut(&place).map(|entry| {
                 entry.saved = true;
                 let mut bytes = vec![u8::from(entry.fired) | u8::from(entry.dirty) << 1];
@@ -212,6 +249,42 @@ impl<A: Aggregate> Stateful for WindowFinal<A> {
                 bytes
             });
             close.deltas.push(Delta { group: key_group(&exchange_key(&place)), key: place, value });
+        }
+    }
+
+    /// Does what the stage asks for; answers the next one, or the same if the turn is over.
+    fn advance(&mut self, stage: Stage, close: &mut Close<'_>) -> Stage {
+        let next = match &stage {
+            Stage::Merge => {
+                self.merge(close);
+                Stage::Fire(Vec::new())
+            }
+            Stage::Fire(first) => match self.fire(first, close) {
+                Some(first) => return Stage::Fire(first),
+                None => Stage::Purge,
+            },
+            Stage::Purge => {
+                self.purge(close);
+                Stage::Report
+            }
+            Stage::Report => {
+                self.report(close);
+                Stage::Merge
+            }
+        };
+        if close.is_interrupted() { stage } else { next }
+    }
+}
+
+impl<A: Aggregate> Stateful for WindowFinal<A> {
+    fn close(&mut self, close: &mut Close<'_>) {
+        loop {
+            let stage = std::mem::take(&mut self.stage);
+            self.stage = self.advance(stage, close);
+            // After the last stage the next close begins with the first.
+            if close.is_interrupted() || matches!(self.stage, Stage::Merge) {
+                return;
+            }
         }
     }
 

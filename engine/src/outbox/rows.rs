@@ -4,12 +4,13 @@
 //!
 //! ```text
 //! flags u8 | target varint | time_ms i64 (little endian)
-//!   [key: length varint, bytes] [value: length varint, bytes]
+//!   [topic: length varint, UTF-8] [key: length varint, bytes] [value: length varint, bytes]
 //!   [headers: count varint, then per header: length varint, name (UTF-8), length varint, value]
 //! ```
 //!
-//! `flags`: bit 0 the op is a delete; bit 1 a key, bit 2 a value, bit 3 headers follow. Varints are
-//! LEB128 of at most 5 bytes. There is no padding and no row count: the block's header has it.
+//! `flags`: bit 0 the op is a delete; bit 1 a key, bit 2 a value, bit 3 headers, bit 4 the name of a
+//! topic follow. Varints are LEB128 of at most 5 bytes. There is no padding and no row count: the
+//! block's header has it.
 //! A block is checked by its checksum before it comes here; still, no bytes make the reader panic.
 
 use super::block::BLOCK_BYTES_MAX;
@@ -18,7 +19,8 @@ const FLAG_DELETE: u8 = 1;
 const FLAG_KEY: u8 = 1 << 1;
 const FLAG_VALUE: u8 = 1 << 2;
 const FLAG_HEADERS: u8 = 1 << 3;
-const FLAGS_KNOWN: u8 = FLAG_DELETE | FLAG_KEY | FLAG_VALUE | FLAG_HEADERS;
+const FLAG_TOPIC: u8 = 1 << 4;
+const FLAGS_KNOWN: u8 = FLAG_DELETE | FLAG_KEY | FLAG_VALUE | FLAG_HEADERS | FLAG_TOPIC;
 /// Most bytes of a varint of 32 bits.
 const VARINT_BYTES_MAX: usize = 5;
 
@@ -34,8 +36,10 @@ pub enum Op {
 /// A row to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutRow<'a> {
-    /// Which topic or table of the sink.
+    /// Which topic or table of the sink; nothing where the row names its topic.
     pub target: u16,
+    /// The topic, where it is none of those the sink numbers.
+    pub topic: Option<&'a str>,
     /// What it does there.
     pub op: Op,
     /// Time of the record, milliseconds since 1970.
@@ -85,12 +89,13 @@ impl RowWriter {
         let flags = flag(FLAG_DELETE, row.op == Op::Delete)
             | flag(FLAG_KEY, row.key.is_some())
             | flag(FLAG_VALUE, row.value.is_some())
-            | flag(FLAG_HEADERS, !row.headers.is_empty());
+            | flag(FLAG_HEADERS, !row.headers.is_empty())
+            | flag(FLAG_TOPIC, row.topic.is_some());
         self.bytes.reserve(bytes_at_most(row));
         self.bytes.push(flags);
         push_varint(&mut self.bytes, u32::from(row.target));
         self.bytes.extend_from_slice(&row.time_ms.to_le_bytes());
-        for part in [row.key, row.value].into_iter().flatten() {
+        for part in [row.topic.map(str::as_bytes), row.key, row.value].into_iter().flatten() {
             push_part(&mut self.bytes, part);
         }
         if !row.headers.is_empty() {
@@ -142,7 +147,8 @@ fn bytes_at_most(row: &OutRow<'_>) -> usize {
     let fixed = 1 + VARINT_BYTES_MAX + 8 + VARINT_BYTES_MAX;
     let headers: usize =
         row.headers.iter().map(|(name, value)| part(name.as_bytes()) + part(value)).sum();
-    fixed + row.key.map_or(0, part) + row.value.map_or(0, part) + headers
+    let topic = row.topic.map_or(0, |topic| part(topic.as_bytes()));
+    fixed + topic + row.key.map_or(0, part) + row.value.map_or(0, part) + headers
 }
 
 fn length_of(length: usize) -> u32 {
@@ -167,8 +173,10 @@ fn push_varint(bytes: &mut Vec<u8>, mut value: u32) {
 /// A row as it lies in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowRef<'a> {
-    /// Which topic or table of the sink.
+    /// Which topic or table of the sink; nothing where the row names its topic.
     pub target: u16,
+    /// The topic, where it is none of those the sink numbers.
+    pub topic: Option<&'a str>,
     /// What it does there.
     pub op: Op,
     /// Time of the record, milliseconds since 1970.
@@ -248,8 +256,10 @@ fn read_row<'a>(rest: &mut &'a [u8]) -> Result<RowRef<'a>, &'static str> {
     let (time, after) = rest.split_first_chunk().ok_or(SHORT)?;
     *rest = after;
     let mut part = |bit| (flags & bit != 0).then(|| read_part(rest)).transpose();
+    let topic = part(FLAG_TOPIC)?.map(str::from_utf8).transpose();
     Ok(RowRef {
         target,
+        topic: topic.map_err(|_not_text| "its topic has no name")?,
         op: if flags & FLAG_DELETE != 0 { Op::Delete } else { Op::Insert },
         time_ms: i64::from_le_bytes(*time),
         key: part(FLAG_KEY)?,
@@ -305,6 +315,7 @@ mod tests {
 
     const ROW: OutRow<'static> = OutRow {
         target: 300,
+        topic: None,
         op: Op::Delete,
         time_ms: -1,
         key: Some(b"k"),
@@ -326,6 +337,7 @@ mod tests {
         golden.extend(b"\x01k\x01\x01h\x02vv");
         let plain = OutRow {
             target: 1,
+            topic: None,
             op: Op::Insert,
             time_ms: 2,
             key: None,
@@ -333,13 +345,17 @@ mod tests {
             headers: &[],
         };
         golden.extend(b"\x04\x01\x02\0\0\0\0\0\0\0\0");
-        assert_eq!(written(&[ROW, plain]), golden);
+        let named = OutRow { target: 0, topic: Some("t\u{e9}"), key: Some(b"k"), ..plain };
+        golden.extend(b"\x16\0\x02\0\0\0\0\0\0\0\x03t\xc3\xa9\x01k\0");
+        assert_eq!(written(&[ROW, plain, named]), golden);
         let rows: Vec<_> = RowReader::new(&golden).map(Result::unwrap).collect();
         assert_eq!(rows[0].headers.collect::<Vec<_>>(), ROW.headers);
         assert_eq!((rows[0].target, rows[0].op, rows[0].time_ms), (300, Op::Delete, -1));
         assert_eq!((rows[0].key, rows[0].value), (Some(&b"k"[..]), None));
         assert_eq!((rows[1].key, rows[1].value), (None, Some(&b""[..])));
-        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].topic, rows[2].topic), (None, Some("t\u{e9}")));
+        assert_eq!((rows[2].key, rows[2].value), (Some(&b"k"[..]), Some(&b""[..])));
+        assert_eq!(rows.len(), 3);
     }
 
     #[test]
@@ -352,6 +368,8 @@ mod tests {
         target.splice(second + 1..second + 3, [0xff, 0xff, 0x04]);
         let mut name = good.clone();
         name[second + 15] = 0xff;
+        let mut topic = good.clone();
+        topic.splice(second.., *b"\x10\0\0\0\0\0\0\0\0\0\x01\xff");
         let mut long = good.clone();
         long.splice(second + 11..second + 12, [0xff, 0xff, 0xff, 0xff, 0x1f]);
         for (bytes, reason) in [
@@ -359,6 +377,7 @@ mod tests {
             (&flags, "it has unknown flags"),
             (&target, "its target is too large"),
             (&name, "a header has no name"),
+            (&topic, "its topic has no name"),
             (&long, "a length is too large"),
         ] {
             let rows: Vec<_> = RowReader::new(bytes).collect();
@@ -387,24 +406,27 @@ mod tests {
         assert!((BLOCK_BYTES_MAX - 64..=BLOCK_BYTES_MAX).contains(&length), "{length}");
     }
 
-    type Owned = (u16, bool, i64, Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Vec<u8>)>);
+    type Target = (u16, Option<String>);
+    type Owned = (Target, bool, i64, Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Vec<u8>)>);
 
     fn row() -> impl Strategy<Value = Owned> {
         let part = || proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300));
         let header = (".{0,5}", proptest::collection::vec(any::<u8>(), 0..5));
         let headers = proptest::collection::vec(header, 0..3);
-        (any::<u16>(), any::<bool>(), any::<i64>(), part(), part(), headers)
+        let target = (any::<u16>(), proptest::option::of(".{0,9}"));
+        (target, any::<bool>(), any::<i64>(), part(), part(), headers)
     }
 
     proptest! {
         #[test]
         fn rows_return(rows in proptest::collection::vec(row(), 0..10)) {
             let mut writer = RowWriter::new();
-            for (target, delete, time_ms, key, value, headers) in &rows {
+            for ((target, topic), delete, time_ms, key, value, headers) in &rows {
                 let headers: Vec<_> =
                     headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
                 writer.push(&OutRow {
                     target: *target,
+                    topic: topic.as_deref(),
                     op: if *delete { Op::Delete } else { Op::Insert },
                     time_ms: *time_ms,
                     key: key.as_deref(),
@@ -413,7 +435,7 @@ mod tests {
                 });
             }
             let read: Vec<Owned> = RowReader::new(writer.bytes()).map(Result::unwrap).map(|row| (
-                row.target,
+                (row.target, row.topic.map(str::to_owned)),
                 row.op == Op::Delete,
                 row.time_ms,
                 row.key.map(<[u8]>::to_vec),

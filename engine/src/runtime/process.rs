@@ -27,8 +27,8 @@ use crate::epoch::stall::{StallDetector, StallLimits};
 use crate::error::Fatal;
 use crate::event::{Event, EventLog};
 use crate::limit::{
-    HASH_VERSION, INFLIGHT_BYTES_MAX, KEY_GROUPS, LAYOUT_VERSION, REREAD_ROWS_PER_EPOCH,
-    RESERVE_BYTES, SOURCE_QUEUE_BYTES,
+    BATCH_ROWS_TARGET, HASH_VERSION, INFLIGHT_BYTES_MAX, KEY_GROUPS, LAYOUT_VERSION,
+    OPERATOR_BUDGET, REREAD_ROWS_PER_EPOCH, RESERVE_BYTES, SOURCE_QUEUE_BYTES,
 };
 use crate::outbox::log::LogOptions;
 use crate::outbox::quota::Quota;
@@ -53,6 +53,8 @@ pub struct ProcessSettings {
     pub stall: StallLimits,
     /// Bytes a source reads ahead, per worker.
     pub source_queue_bytes: u64,
+    /// Rows an operator takes before it lets the others of its worker have their turn. At least 1.
+    pub operator_rows: usize,
     /// Rows an epoch takes of what a source reads again, per worker.
     pub reread_rows: usize,
     /// How logs are written.
@@ -80,6 +82,7 @@ impl ProcessSettings {
             quota: Quota::default(),
             stall: StallLimits::default(),
             source_queue_bytes: SOURCE_QUEUE_BYTES,
+            operator_rows: OPERATOR_BUDGET * BATCH_ROWS_TARGET,
             reread_rows: REREAD_ROWS_PER_EPOCH,
             log: LogOptions::default(),
             retention: Retention::default(),
@@ -137,6 +140,7 @@ impl Process {
         let units = Arc::new(Mutex::new(BTreeMap::new()));
         let handle = Handle {
             requests: Inbox::new(controller_waker.clone()),
+            closes: Inbox::new(controller_waker.clone()),
             status: Arc::new(Mutex::new(Status::default())),
         };
 
@@ -159,6 +163,7 @@ impl Process {
                 events,
                 writer,
                 budget,
+                operator_rows: settings.operator_rows.max(1),
                 emitted,
                 holds,
                 sizes: sizes.clone(),
@@ -188,6 +193,7 @@ impl Process {
             epoch: settings.epoch,
             workers: ports,
             requests: handle.requests.clone(),
+            closes: handle.closes.clone(),
             events,
             writer,
             gauges: gauges.clone(),

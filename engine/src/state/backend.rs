@@ -82,19 +82,38 @@ impl fmt::Debug for StateBatch {
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
+/// Takes a key and its value, as they lie in the store.
+pub type Visitor<'a> = &'a mut dyn FnMut(&[u8], &[u8]);
+
 /// Reads over several spaces as of one instant.
 pub trait StateView: Send {
     /// The value of `key`, or `None`. An unknown space is an empty one.
     fn get(&self, space: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StateError>;
-    /// Up to `limit` entries whose key starts with `prefix` and is strictly greater than `after`
-    /// (pass an empty `after` to begin), in key order. Fewer than `limit` means the end.
+    /// Shows up to `limit` entries whose key starts with `prefix` and is strictly greater than
+    /// `after` (pass an empty `after` to begin), in key order, and answers how many. Fewer than
+    /// `limit` means the end.
+    fn visit(
+        &self,
+        space: &str,
+        prefix: &[u8],
+        after: &[u8],
+        limit: usize,
+        visitor: Visitor<'_>,
+    ) -> Result<usize, StateError>;
+    /// Copies of what [`StateView::visit`] shows.
     fn scan(
         &self,
         space: &str,
         prefix: &[u8],
         after: &[u8],
         limit: usize,
-    ) -> Result<Vec<Entry>, StateError>;
+    ) -> Result<Vec<Entry>, StateError> {
+        let mut entries = Vec::new();
+        self.visit(space, prefix, after, limit, &mut |key, value| {
+            entries.push((key.to_vec(), value.to_vec()));
+        })?;
+        Ok(entries)
+    }
     /// The last `limit` entries whose key starts with `prefix`, in key order; costs what they cost,
     /// however many there are before them.
     fn last(&self, space: &str, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, StateError>;

@@ -20,7 +20,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Sn
 
 use crate::error::is_no_space;
 
-use super::backend::{Durability, Entry, StateBackend, StateBatch, StateError, StateView};
+use super::backend::{Durability, Entry, StateBackend, StateBatch, StateError, StateView, Visitor};
 
 /// Bytes of the longest key fjall takes.
 pub const KEY_BYTES_MAX: usize = 65_535;
@@ -248,28 +248,30 @@ impl StateView for FjallView {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    fn scan(
+    fn visit(
         &self,
         space: &str,
         prefix: &[u8],
         after: &[u8],
         limit: usize,
-    ) -> Result<Vec<Entry>, StateError> {
-        let Some(space) = self.spaces.get(space) else { return Ok(Vec::new()) };
+        visitor: Visitor<'_>,
+    ) -> Result<usize, StateError> {
+        let Some(space) = self.spaces.get(space) else { return Ok(0) };
         if after > prefix && !after.starts_with(prefix) {
             // Behind all keys with the prefix.
-            return Ok(Vec::new());
+            return Ok(0);
         }
         let range = (scan_start(prefix, after), Bound::Unbounded);
-        let mut entries = Vec::new();
+        let mut visited = 0;
         for guard in self.snapshot.range::<&[u8], _>(space, range).take(limit) {
             let (key, value) = guard.into_inner().map_err(failed("read"))?;
             if !key.starts_with(prefix) {
                 break;
             }
-            entries.push((key.to_vec(), value.to_vec()));
+            visitor(&key, &value);
+            visited += 1;
         }
-        Ok(entries)
+        Ok(visited)
     }
 
     fn last(&self, space: &str, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, StateError> {

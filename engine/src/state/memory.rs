@@ -12,7 +12,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::backend::{
-    Durability, Entry, StateBackend, StateBatch, StateError, StateView, StateWrite,
+    Durability, Entry, StateBackend, StateBatch, StateError, StateView, StateWrite, Visitor,
 };
 
 type Space = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -140,21 +140,21 @@ impl StateView for MemoryView {
         Ok(self.spaces.get(space).and_then(|entries| entries.get(key).cloned()))
     }
 
-    fn scan(
+    fn visit(
         &self,
         space: &str,
         prefix: &[u8],
         after: &[u8],
         limit: usize,
-    ) -> Result<Vec<Entry>, StateError> {
-        let Some(entries) = self.spaces.get(space) else { return Ok(Vec::new()) };
+        visitor: Visitor<'_>,
+    ) -> Result<usize, StateError> {
+        let Some(entries) = self.spaces.get(space) else { return Ok(0) };
         let start = super::fjall::scan_start(prefix, after);
-        Ok(entries
+        let found = entries
             .range::<[u8], _>((start, Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
-            .take(limit)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
+            .take(limit);
+        Ok(found.map(|(key, value)| visitor(key, value)).count())
     }
 
     fn last(&self, space: &str, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, StateError> {

@@ -11,18 +11,23 @@ use crate::batch::buffer::Budget;
 use crate::checkpoint::piece::Delta;
 use crate::counter::{CounterKey, Counters};
 use crate::operator::ask::Asked;
+use crate::operator::close::Turn;
 use crate::operator::stateful::{Close, Output, PendingRows, Stateful};
 use crate::source::reread::Reread;
 
 /// Most output ports of an operator under test.
 const PORTS: usize = 8;
+/// What an operator may do in one turn: few enough that most closes take several.
+const BUDGET: usize = 3;
 
 /// The operator, and what a checkpoint would hold of it.
 pub struct ByHand {
     logic: Box<dyn Stateful>,
     state: BTreeMap<(u16, Vec<u8>), Vec<u8>>,
     epoch: u64,
+    watermark: i64,
     counters: Counters,
+    budget: usize,
 }
 
 /// What one close gave.
@@ -38,29 +43,48 @@ impl ByHand {
     /// An operator that has seen nothing.
     pub fn new(logic: Box<dyn Stateful>) -> Self {
         let counters = Counters::new("by hand".into());
-        Self { logic, state: BTreeMap::new(), epoch: 0, counters }
+        Self { logic, state: BTreeMap::new(), epoch: 0, watermark: 0, counters, budget: BUDGET }
     }
 
-    /// Closes an epoch with these rows, by input; the operator sees them by order value.
+    /// What it may do in one turn, in rows; at least 1.
+    #[must_use]
+    pub fn with_budget(mut self, budget: usize) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Closes an epoch with these rows, by input; the operator sees them by order value. The watermark
+    /// stays where it is, at first at 0.
     pub fn close(&mut self, rows: Vec<(usize, Batch)>) -> Closed {
+        self.close_at(self.watermark, rows)
+    }
+
+    /// Likewise; the watermark comes to `watermark`.
+    pub fn close_at(&mut self, watermark: i64, rows: Vec<(usize, Batch)>) -> Closed {
         self.epoch += 1;
+        let before = std::mem::replace(&mut self.watermark, watermark);
         let rows = rows.into_iter().map(|(input, batch)| (input, Arc::new(batch))).collect();
         let rows = PendingRows::sorted(rows);
         let mut output = Output::new(PORTS, Budget::new(u64::MAX));
         let (mut deltas, mut asked) = (Vec::new(), Asked::default());
-        self.logic.close(&mut Close {
-            epoch: self.epoch,
-            worker: 0,
-            stamp_ms: 0,
-            before: 0,
-            watermark: 0,
-            delay_ms: 0,
-            rows: &rows,
-            output: &mut output,
-            deltas: &mut deltas,
-            counters: &mut self.counters,
-            asked: &mut asked,
-        });
+        let mut turn = Turn { interrupted: true, ..Turn::default() };
+        while std::mem::take(&mut turn.interrupted) {
+            turn.left = self.budget;
+            self.logic.close(&mut Close {
+                epoch: self.epoch,
+                worker: 0,
+                stamp_ms: 0,
+                before,
+                watermark,
+                delay_ms: 0,
+                rows: &rows,
+                output: &mut output,
+                deltas: &mut deltas,
+                counters: &mut self.counters,
+                asked: &mut asked,
+                turn: &mut turn,
+            });
+        }
         deltas.into_iter().for_each(|delta| self.save(delta));
         Closed { rows: output.take(), rereads: asked.rereads().to_vec() }
     }
@@ -78,6 +102,11 @@ impl ByHand {
             logic.load(*group, key, value);
         }
         self.logic = logic;
+    }
+
+    /// The state as a checkpoint would hold it, by key group and key.
+    pub fn state(&self) -> &BTreeMap<(u16, Vec<u8>), Vec<u8>> {
+        &self.state
     }
 
     /// Entries of state.

@@ -141,6 +141,9 @@ impl Simulation {
         settings.epoch.stop_at_end = true;
         settings.reserve_bytes = RESERVE_BYTES;
         // Few enough that what is read again takes many epochs.
+        // From a few rows in each turn to whole epochs.
+        settings.operator_rows =
+            [10, 30, 100, usize::MAX][usize::try_from(seed % 4).expect("below 4")];
         settings.reread_rows = 1 + usize::try_from(seed % 30).expect("below 30");
         Self {
             settings,

@@ -15,9 +15,13 @@ use crate::sink::{
 /// A delivered row: target number, key, value.
 pub type TargetRow = (u16, Option<Vec<u8>>, Option<Vec<u8>>);
 
+/// A delivered row that named its topic: the name, key, value.
+pub type NamedRow = (String, Option<Vec<u8>>, Option<Vec<u8>>);
+
 #[derive(Default)]
 struct World {
     rows: Vec<TargetRow>,
+    named: Vec<NamedRow>,
     /// Progress record per shard: family, epoch.
     progress: BTreeMap<(String, u16), (u64, u64)>,
     /// Units that arrived although the target had them.
@@ -63,7 +67,12 @@ impl Target {
         self.world.lock().expect("one thread").gone = gone;
     }
 
-    /// All rows in the order of arrival.
+    /// All rows that named their topic, in the order of arrival.
+    pub fn named_rows(&self) -> Vec<NamedRow> {
+        self.world.lock().expect("one thread").named.clone()
+    }
+
+    /// All rows that numbered it, in the order of arrival.
     pub fn rows(&self) -> Vec<TargetRow> {
         self.world.lock().expect("one thread").rows.clone()
     }
@@ -145,16 +154,22 @@ impl TargetSink {
                     return Ok(SinkReply::Delivered);
                 }
                 // All of it or nothing.
-                let mut rows = Vec::new();
+                let (mut rows, mut named) = (Vec::new(), Vec::new());
                 for block in blocks {
                     let block = block?;
                     for row in RowReader::new(&block.bytes) {
                         let row = row.expect("checked by the block's checksum");
                         let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-                        rows.push((row.target, owned(row.key), owned(row.value)));
+                        match row.topic {
+                            None => rows.push((row.target, owned(row.key), owned(row.value))),
+                            Some(topic) => {
+                                named.push((topic.to_owned(), owned(row.key), owned(row.value)));
+                            }
+                        }
                     }
                 }
                 world.rows.append(&mut rows);
+                world.named.append(&mut named);
                 world.progress.insert(self.key(), (self.family(), unit.upper));
                 SinkReply::Delivered
             }

@@ -18,7 +18,7 @@
 //! | another key or salt | reject, the route in force stays |
 //! | deleted | remove; the table and its rows stay |
 //! | refused by itself | reject, the route in force stays |
-//! | no dimension any more | remove, reject |
+//! | nothing of its kind any more | remove, reject |
 //!
 //! If tables are to be made anew (`dim.config_update = recreate`), every update of a row does so, even
 //! one that changes nothing: what an update means must not depend on whether the row before it was
@@ -33,6 +33,7 @@ use engine::sink::TableDefinition;
 
 use super::config::{Columns, ConfigRow, RouteKey};
 use super::rejected::{Reason, Rejected};
+use super::subject::Subject;
 
 /// The change of one config row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,10 +51,10 @@ pub struct ConfigChange {
 impl ConfigChange {
     /// A row that was read, inserted or updated; `before` is known for an update only. What
     /// `before` says counts as far as it was in force.
-    pub fn put(before: Option<&Columns>, after: &Columns) -> Self {
-        let former = before.and_then(|before| RouteKey::read(before).ok());
-        let row = ConfigRow::read(after);
-        let leaves = former.as_ref().is_some_and(|former| leaves(former, after, &row));
+    pub fn put<S: Subject>(before: Option<&Columns>, after: &Columns) -> Self {
+        let former = before.and_then(|before| S::key(before).ok());
+        let row = S::row(after);
+        let leaves = former.as_ref().is_some_and(|former| leaves::<S>(former, after, &row));
         let (gone, former) = if leaves { (former, None) } else { (None, former) };
         Self { gone, former, updated: false, row: Some(row) }
     }
@@ -65,8 +66,8 @@ impl ConfigChange {
 
     /// A row that was deleted. If it cannot be told what it was about, it was not in force, and its
     /// deletion is rejected.
-    pub fn delete(before: &Columns) -> Self {
-        match RouteKey::read(before) {
+    pub fn delete<S: Subject>(before: &Columns) -> Self {
+        match S::key(before) {
             Ok(key) => Self { gone: Some(key), former: None, updated: false, row: None },
             Err(rejected) => {
                 Self { gone: None, former: None, updated: false, row: Some(Err(rejected)) }
@@ -75,15 +76,17 @@ impl ConfigChange {
     }
 }
 
-/// Whether the row is about another source now, which is a deletion and an insertion, or about no
-/// dimension.
-fn leaves(former: &RouteKey, after: &Columns, row: &Result<ConfigRow, Rejected>) -> bool {
+/// Whether the row is about another source now, which is a deletion and an insertion, or about
+/// nothing of its kind.
+fn leaves<S: Subject>(
+    former: &RouteKey,
+    after: &Columns,
+    row: &Result<ConfigRow, Rejected>,
+) -> bool {
     match row {
         Ok(row) => row.source_table != former.source_table,
-        Err(Rejected { reason: Reason::NotADimension, .. }) => true,
-        Err(_) => {
-            RouteKey::read(after).is_ok_and(|after| after.source_table != former.source_table)
-        }
+        Err(Rejected { reason: Reason::NotADimension | Reason::NotAFact, .. }) => true,
+        Err(_) => S::key(after).is_ok_and(|after| after.source_table != former.source_table),
     }
 }
 

@@ -70,9 +70,10 @@ impl Layout {
 /// What a config row is about: several tables may be fed from one source.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteKey {
-    /// Name of the source table, exact.
+    /// Name of the source table, exact; where rows say more of their source, that, too
+    /// ([`Subject::table_of`](super::subject::Subject::table_of)).
     pub source_table: String,
-    /// Name of the dimension table, in upper case.
+    /// Name of the dimension table, in upper case; or of the topic.
     pub sink_table: String,
 }
 
@@ -96,13 +97,13 @@ impl RouteKey {
 /// A config row that is in order by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigRow {
-    /// Name of the source table, exact.
+    /// As in its [`RouteKey`].
     pub source_table: String,
-    /// Name of the dimension table, in upper case.
+    /// Likewise.
     pub sink_table: String,
     /// The columns to be routed, exact names in their order, key columns among them.
     pub columns: Vec<String>,
-    /// The key columns in key order.
+    /// The key columns in key order; a topic has none.
     pub keys: Vec<String>,
     /// The key columns that `sink_columns` did not name: a reason to warn.
     pub added_keys: Vec<String>,
@@ -188,7 +189,7 @@ impl ConfigRow {
 }
 
 /// The column's text, trimmed; `None` if it is NULL, blank or absent.
-fn text<'c>(columns: &'c Columns, name: &str) -> Option<&'c str> {
+pub(crate) fn text<'c>(columns: &'c Columns, name: &str) -> Option<&'c str> {
     let text = columns.get(name)?.as_deref()?.trim();
     (!text.is_empty()).then_some(text)
 }
@@ -211,7 +212,8 @@ fn dimension_layout(columns: &Columns) -> Result<Layout, Rejected> {
     }
 }
 
-fn column_names(list: Option<&str>) -> Result<Vec<String>, Rejected> {
+/// The names of `sink_columns`, in their order.
+pub(crate) fn column_names(list: Option<&str>) -> Result<Vec<String>, Rejected> {
     let list = list.ok_or_else(|| Rejected::new(Reason::NoColumns, "sink_columns is empty"))?;
     let names = names(list);
     if names.iter().any(String::is_empty) {

@@ -10,6 +10,7 @@
 //! or a later one, asked for. In the first epoch of all nothing has passed, so nothing is read again.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use connectors::format::debezium::DebeziumOp;
@@ -34,14 +35,16 @@ use super::change::{ConfigChange, Effect, RouteRules, Routes};
 use super::config::{ConfigRow, RouteKey};
 use super::config_state::{Entry, Given, Loaded, Pending};
 use super::notice::{Notice, Route};
-use crate::settings::{ConfigUpdates, DimSettings};
+use super::rejected::{Reason, Rejected};
+use super::subject::Subject;
+use crate::settings::ConfigUpdates;
 
 /// Input: rows of the config table. The other one: ends of what was read again.
 const INPUT_CONFIG: usize = 0;
 /// Port: notices.
-pub(super) const PORT_NOTICES: usize = 0;
+pub(crate) const PORT_NOTICES: usize = 0;
 /// Port: config rows that are refused, with the reason.
-pub(super) const PORT_FAULTS: usize = 1;
+pub(crate) const PORT_FAULTS: usize = 1;
 
 /// A config row under way.
 struct Event {
@@ -56,11 +59,26 @@ struct Event {
     stamp: Stamp,
 }
 
+/// What the step is told.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfigSettings {
+    /// Whether the past of a new route is read again.
+    pub(crate) backfill: bool,
+    /// What an updated row does.
+    pub(crate) updates: ConfigUpdates,
+    /// What decisions depend on.
+    pub(crate) rules: RouteRules,
+    /// Whether sinks must be made before rows go there. If not, nothing is ever asked for.
+    pub(crate) makes_sinks: bool,
+    /// Text before the name of every sink.
+    pub(crate) sink_prefix: String,
+    /// Most bytes of the name of a sink, prefix included.
+    pub(crate) sink_name_max: usize,
+}
+
 /// The operator.
-pub(super) struct ConfigStep {
-    backfill: bool,
-    updates: ConfigUpdates,
-    rules: RouteRules,
+pub(crate) struct ConfigStep<S> {
+    settings: ConfigSettings,
     routes: Routes,
     /// Number of the last request to read again.
     number: u32,
@@ -84,21 +102,15 @@ pub(super) struct ConfigStep {
     changed: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     notices: Arc<Schema>,
     dead: Arc<Schema>,
+    subject: PhantomData<fn() -> S>,
 }
 
-impl ConfigStep {
+impl<S: Subject> ConfigStep<S> {
     /// Nothing configured.
-    pub(super) fn new(settings: &DimSettings) -> Self {
-        let rules = RouteRules {
-            schema: settings.schema.clone(),
-            shared_sink: settings.shared_sink,
-            recreate: settings.config_update == ConfigUpdates::Recreate,
-        };
+    pub(crate) fn new(settings: ConfigSettings) -> Self {
         Self {
-            backfill: settings.backfill,
-            updates: settings.config_update,
-            routes: Routes::new(rules.clone()),
-            rules,
+            routes: Routes::new(settings.rules.clone()),
+            settings,
             number: 0,
             fills: BTreeMap::new(),
             editions: BTreeMap::new(),
@@ -112,13 +124,14 @@ impl ConfigStep {
             changed: BTreeMap::new(),
             notices: Notice::schema(),
             dead: dead_schema(),
+            subject: PhantomData,
         }
     }
 
     /// Takes a config row, to be worked off in its turn; one that is not asked for is counted only.
     fn take(&mut self, event: Event, close: &mut Close<'_>) {
         let update = event.given.op == DebeziumOp::Update;
-        if update && self.updates == ConfigUpdates::Ignore {
+        if update && self.settings.updates == ConfigUpdates::Ignore {
             return close.counters.add("config_ignored", 1);
         }
         self.events.push_back(event);
@@ -142,9 +155,9 @@ impl ConfigStep {
 
     fn retry(&mut self, close: &mut Close<'_>) {
         for (key, Pending { given, order, .. }) in self.pending.clone() {
-            let row = ConfigRow::read(&given.after).expect("it was in order when it came");
-            let table = row.definition(self.rules.schema.as_deref());
-            let anew = self.rules.recreate && given.op == DebeziumOp::Update;
+            let row = S::row(&given.after).expect("it was in order when it came");
+            let table = row.definition(self.settings.rules.schema.as_deref());
+            let anew = self.settings.rules.recreate && given.op == DebeziumOp::Update;
             let edition = if anew { edition_of(order) } else { self.edition(&table.name) };
             self.ask(Some(key), TableDefinition { edition, ..table }, close);
         }
@@ -158,7 +171,8 @@ impl ConfigStep {
     fn ask(&mut self, about: Option<RouteKey>, table: TableDefinition, close: &mut Close<'_>) {
         self.asked += 1;
         self.questions.insert(self.asked, about);
-        close.asked.ensure_table(self.asked, table);
+        let name = format!("{}{}", self.settings.sink_prefix, table.name);
+        close.asked.ensure_table(self.asked, TableDefinition { name, ..table });
     }
 
     /// Does what an event means; true if it waits for its table.
@@ -178,7 +192,7 @@ impl ConfigStep {
                     TableDefinition::default()
                 }
             };
-            if !table.name.is_empty() {
+            if self.settings.makes_sinks && !table.name.is_empty() {
                 self.ask(None, table, close);
                 event.effects = Some(effects);
                 return true;
@@ -193,17 +207,36 @@ impl ConfigStep {
     fn decide(&mut self, event: &Event, close: &mut Close<'_>) -> VecDeque<Effect> {
         let Given { op, before, after } = &event.given;
         // What is pending is not in force: it goes without an effect of its own.
-        let now = if *op == DebeziumOp::Delete { None } else { RouteKey::read(after).ok() };
-        let former = before.as_ref().and_then(|before| RouteKey::read(before).ok());
+        let now = if *op == DebeziumOp::Delete { None } else { S::key(after).ok() };
+        let former = before.as_ref().and_then(|before| S::key(before).ok());
         if let Some(former) = former.filter(|former| Some(former) != now.as_ref()) {
             self.drop_pending(&former, close);
         }
         let change = match before {
-            Some(before) if *op == DebeziumOp::Delete => ConfigChange::delete(before),
-            before => ConfigChange::put(before.as_ref(), after),
+            Some(before) if *op == DebeziumOp::Delete => ConfigChange::delete::<S>(before),
+            before => ConfigChange::put::<S>(before.as_ref(), after),
         };
         let change = change.updated(*op == DebeziumOp::Update);
-        self.routes.decide(&change).into()
+        let effects = self.routes.decide(&change);
+        match effects.iter().find_map(|effect| self.too_long(effect)) {
+            None => effects.into(),
+            // A row about another source is one that was deleted, whatever becomes of the new one.
+            Some(rejected) => {
+                let gone = effects.into_iter().take_while(|e| matches!(e, Effect::Remove(_)));
+                gone.chain([Effect::Reject(rejected)]).collect()
+            }
+        }
+    }
+
+    /// Why a row cannot be in force though it is in order: its sink has no legal name here.
+    fn too_long(&self, effect: &Effect) -> Option<Rejected> {
+        let Effect::Put(ConfigRow { sink_table, .. }) = effect else { return None };
+        let ConfigSettings { sink_prefix, sink_name_max, .. } = &self.settings;
+        let length = sink_prefix.len() + sink_table.len();
+        (length > *sink_name_max).then(|| {
+            let text = format!("\"{sink_prefix}{sink_table}\" has more than {sink_name_max} bytes");
+            Rejected::new(Reason::LongName, text)
+        })
     }
 
     fn effect(&mut self, effect: Effect, event: &mut Event, fills: bool, close: &mut Close<'_>) {
@@ -227,10 +260,10 @@ impl ConfigStep {
             self.change(Entry::Edition(&row.sink_table), Some(bytes));
         }
         let passed = self.opened || !close.asked.nothing_has_passed();
-        if fills && self.backfill && passed {
+        if fills && self.settings.backfill && passed {
             self.number += 1;
             self.fills.insert(key.clone(), self.number);
-            let name = row.source_table.as_str().into();
+            let name = S::table_of(&row.source_table).into();
             close.asked.reread(Reread { name, number: self.number });
             let number = self.number.to_be_bytes().to_vec();
             self.change(Entry::Fill(&key), Some(number.clone()));
@@ -294,7 +327,7 @@ impl ConfigStep {
                 let row = Pending { given, record, order: event.stamp.order };
                 event.effects = Some(VecDeque::new());
                 event.rejected = true;
-                let key = RouteKey::read(&row.given.after).expect("a table is made for a route");
+                let key = S::key(&row.given.after).expect("a table is made for a route");
                 self.change(Entry::Pending(&key), Some(row.encode()));
                 let (source, sink) = (key.source_table.clone(), key.sink_table.clone());
                 self.pending.insert(key, row);
@@ -302,7 +335,7 @@ impl ConfigStep {
             }
             TableAnswer::Refused(fault) => {
                 let mut event = self.events.pop_front().expect("it is the first");
-                if let Ok(key) = RouteKey::read(&event.given.after) {
+                if let Ok(key) = S::key(&event.given.after) {
                     self.drop_pending(&key, close);
                 }
                 self.reject(&format!("table_refused: {fault}"), &mut event, close);
@@ -352,7 +385,9 @@ impl ConfigStep {
         let source = String::from_utf8(name.to_vec()).expect("the name of a request");
         let number = row.int(REREAD_NUMBER).and_then(|number| u32::try_from(number).ok());
         let number = number.expect("written by the source");
-        let done = |(key, fill): &(&RouteKey, &u32)| key.source_table == source && **fill <= number;
+        let done = |(key, fill): &(&RouteKey, &u32)| {
+            S::table_of(&key.source_table) == source && **fill <= number
+        };
         let done: Vec<RouteKey> =
             self.fills.iter().filter(done).map(|(key, _)| key.clone()).collect();
         for key in done {
@@ -384,7 +419,7 @@ impl ConfigStep {
     }
 }
 
-impl Stateful for ConfigStep {
+impl<S: Subject> Stateful for ConfigStep<S> {
     fn close(&mut self, close: &mut Close<'_>) {
         for (input, row) in close.rows.iter() {
             match input {
@@ -411,7 +446,7 @@ impl Stateful for ConfigStep {
     fn load(&mut self, _group: u16, key: &[u8], value: &[u8]) {
         match Loaded::read(key, value).expect("state of this operator was written by it") {
             Loaded::Route(given) => {
-                let row = ConfigRow::read(&given.after).expect("it was in order when it came");
+                let row = S::row(&given.after).expect("it was in order when it came");
                 self.routes.apply(&Effect::Put(row));
             }
             Loaded::Pending(key, row) => drop(self.pending.insert(key, row)),

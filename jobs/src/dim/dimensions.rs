@@ -22,14 +22,17 @@ use engine::limit::GATE_PENDING_ROWS_MAX;
 use engine::operator::gate::{Gate, GateMode};
 use engine::operator::keyed::Keyed;
 
-use super::config_step::{self, ConfigStep};
+use super::change::RouteRules;
+use super::config_step::{self, ConfigSettings, ConfigStep};
 use super::keyless::{self, Keyless};
 use super::notice;
-use super::routing::{self, Routing, Rules};
+use super::routing::line::{DimensionLane, PORT_NULL_PK};
+use super::routing::{self, Routing};
 use super::rows::{self, Rows};
+use super::subject::Dimensions;
 use crate::ods::ods_db::{self, Changes};
 use crate::outside::{JobTopics, Outside};
-use crate::settings::{ConfigLate, DimSettings, Settings};
+use crate::settings::{ConfigLate, ConfigUpdates, DimSettings, Settings};
 
 /// Name of the job.
 pub const NAME: &str = "dimensions";
@@ -53,7 +56,7 @@ pub const UNROUTED: &str = "dimensions_unrouted";
 pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobError> {
     let mut job = JobBuilder::new(NAME);
     let changes = ods_db::changes(&mut job);
-    let config = job.source(TABLE_PROCESS, config_source(outside));
+    let config = job.source(TABLE_PROCESS, config_source(outside, TABLE_PROCESS));
     let tables = (outside.dimensions)();
     let step = config_step(&mut job, settings, (&config.rows, &changes), &tables);
     let notices = &step[config_step::PORT_NOTICES];
@@ -69,16 +72,16 @@ pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobEr
     let letters = Arc::new(DeadLetter);
     topics.side(CONFIG_FAULT, &config.dead, letters.clone());
     topics.side(CONFIG_FAULT, &step[config_step::PORT_FAULTS], letters.clone());
-    let keyless = keyless(&mut job, &settings.dim, &gate[routing::PORT_NULL_PK]);
+    let keyless = keyless(&mut job, &settings.dim, &gate[PORT_NULL_PK]);
     topics.side(NULL_PK, &keyless, letters.clone());
     topics.side(UNROUTED, &gate[routing::PORT_UNROUTED], letters);
     topics.build(&mut job, outside);
     job.build()
 }
 
-/// Config rows have no event time, so nothing of time concerns their source.
-fn config_source(outside: &Outside<'_>) -> SourceSpec {
-    let (factory, start) = (outside.source)(TABLE_PROCESS);
+/// The source of config rows called `name`. They have no event time, so nothing of time concerns it.
+pub(crate) fn config_source(outside: &Outside<'_>, name: &str) -> SourceSpec {
+    let (factory, start) = (outside.source)(name);
     SourceSpec {
         factory,
         start,
@@ -97,7 +100,19 @@ fn config_step(
     (config, changes): (&Edge, &Changes),
     tables: &Arc<dyn engine::sink::SinkFactory>,
 ) -> Vec<Edge> {
-    let dim = settings.dim.clone();
+    let dim = &settings.dim;
+    let step = ConfigSettings {
+        backfill: dim.backfill,
+        updates: dim.config_update,
+        rules: RouteRules {
+            schema: dim.schema.clone(),
+            shared_sink: dim.shared_sink,
+            recreate: dim.config_update == ConfigUpdates::Recreate,
+        },
+        makes_sinks: true,
+        sink_prefix: String::new(),
+        sink_name_max: usize::MAX,
+    };
     let reread = dim.backfill.then(|| (ods_db::NAME.into(), ods_db::NAME.into()));
     // One worker decides, in the order of the configuration.
     let one = || Route::Key(Vec::new());
@@ -106,7 +121,7 @@ fn config_step(
         &[(config, one()), (&changes.reread_ends, one())],
         StatefulSpec {
             what: "config: rows of table_process; makes tables, asks for back-fills",
-            make: Arc::new(move || Box::new(ConfigStep::new(&dim))),
+            make: Arc::new(move || Box::new(ConfigStep::<Dimensions>::new(step.clone()))),
             outputs: 2,
             delay_ms: 0,
             asks: Asks { tables: Some(tables.clone()), reread },
@@ -120,19 +135,18 @@ fn gate(job: &mut JobBuilder, dim: &DimSettings, notices: &Edge, changes: &Chang
         ConfigLate::Hold if dim.backfill => GateMode::Strict,
         ConfigLate::Hold => GateMode::Previous,
     };
-    let rules = Rules {
-        database: dim.database.clone(),
-        deletes: dim.delete,
-        late: dim.config_late,
-        waiting_max: GATE_PENDING_ROWS_MAX,
-        dictionary: dictionary(),
-    };
+    let lane = DimensionLane::new(&dim.database, dim.delete, BASE_DIC);
+    let late = dim.config_late;
     job.stateful(
         "gate",
         &[(notices, Route::All), (&changes.live, Route::Local), (&changes.reread, Route::Local)],
         StatefulSpec {
             what: "gate: changes to sinks, by the configuration in force",
-            make: Arc::new(move || Box::new(Gate::new(mode, Routing::new(rules.clone())))),
+            make: Arc::new(move || {
+                let fixed = [dictionary()];
+                let routing = Routing::new(lane.clone(), late, GATE_PENDING_ROWS_MAX, fixed);
+                Box::new(Gate::new(mode, routing))
+            }),
             outputs: 3,
             delay_ms: 0,
             asks: Asks::default(),

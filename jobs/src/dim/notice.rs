@@ -12,24 +12,24 @@ use engine::batch::stored::{push_varint, take_varint};
 
 /// Where rows of a source table go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Route {
+pub(crate) struct Route {
     /// Source table, as the change records spell it.
-    pub(super) source: String,
+    pub(crate) source: String,
     /// Sink table.
-    pub(super) sink: String,
+    pub(crate) sink: String,
     /// Columns taken, key columns included.
-    pub(super) columns: Vec<String>,
+    pub(crate) columns: Vec<String>,
     /// Key columns, in key order.
-    pub(super) keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
     /// The request to read again that serves this route, until it is finished.
-    pub(super) fill: Option<u32>,
+    pub(crate) fill: Option<u32>,
     /// Edition of the sink table.
-    pub(super) edition: u64,
+    pub(crate) edition: u64,
 }
 
 /// One notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Notice {
+pub(crate) enum Notice {
     /// Rows of its source go to its sink from now on; takes the place of an earlier route of both.
     Put(Route),
     /// This source no longer feeds this sink.
@@ -46,12 +46,12 @@ const BYTES: usize = 0;
 
 impl Notice {
     /// Schema of the broadcast.
-    pub(super) fn schema() -> Arc<Schema> {
+    pub(crate) fn schema() -> Arc<Schema> {
         Schema::new("notice", &[("bytes", Kind::Slice)])
     }
 
     /// Writes it as a row.
-    pub(super) fn write(&self, rows: &mut BatchBuilder, stamp: Stamp) {
+    pub(crate) fn write(&self, rows: &mut BatchBuilder, stamp: Stamp) {
         rows.begin();
         let bytes = rows.append_with(|out| self.encode(out));
         rows.slice(BYTES, bytes);
@@ -59,13 +59,13 @@ impl Notice {
     }
 
     /// Reads a row of the broadcast.
-    pub(super) fn read(row: Row<'_>) -> Self {
+    pub(crate) fn read(row: Row<'_>) -> Self {
         let bytes = row.bytes(BYTES).unwrap_or_default();
         Self::decode(bytes).expect("notices are written by the configuration step")
     }
 
     /// Appends the bytes.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Put(route) => {
                 out.push(0);
@@ -88,7 +88,7 @@ impl Notice {
     }
 
     /// Reads what [`Notice::encode`] wrote; `None` if it was not.
-    pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
         let rest = &mut bytes;
         let kind = *rest.split_off_first()?;
         let source = take_text(rest)?;
@@ -117,7 +117,7 @@ fn push_pair(out: &mut Vec<u8>, kind: u8, source: &str, sink: &str) {
     push_text(out, sink);
 }
 
-pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
     push_varint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
@@ -131,7 +131,7 @@ fn take_number(rest: &mut &[u8]) -> Option<u32> {
     u32::try_from(take_varint(rest)?).ok()
 }
 
-pub(super) fn take_text(rest: &mut &[u8]) -> Option<String> {
+pub(crate) fn take_text(rest: &mut &[u8]) -> Option<String> {
     let length = usize::try_from(take_varint(rest)?).ok()?;
     let bytes = rest.split_off(..length)?;
     String::from_utf8(bytes.to_vec()).ok()

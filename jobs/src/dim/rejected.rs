@@ -10,12 +10,20 @@ use std::fmt;
 pub enum Reason {
     /// Its columns are those of no known config table.
     UnknownLayout,
-    /// It routes facts: its job comes later.
+    /// It routes facts, and dimensions are asked for.
     NotADimension,
+    /// It makes a dimension, and routes of facts are asked for.
+    NotAFact,
     /// `source_table` is NULL or blank.
     NoSourceTable,
+    /// `source_type` (`operate_type` in the older layout) is NULL or blank.
+    NoSourceType,
+    /// It is none of insert, update and delete.
+    BadSourceType,
     /// `sink_table` is NULL or blank.
     NoSinkTable,
+    /// `sink_table` is no name of a topic.
+    BadTopic,
     /// `sink_columns` is NULL or blank.
     NoColumns,
     /// A name in `sink_columns` is empty.
@@ -30,6 +38,8 @@ pub enum Reason {
     DuplicateKey,
     /// `sink_extend` does not parse.
     BadExtend,
+    /// `sink_table` with what stands before the name of every topic is too long for one.
+    LongName,
     /// A name that the target store does not take.
     BadName,
     /// Another source table feeds the sink table.
@@ -50,8 +60,12 @@ impl Reason {
         match self {
             Self::UnknownLayout => "unknown_layout",
             Self::NotADimension => "not_a_dimension",
+            Self::NotAFact => "not_a_fact",
             Self::NoSourceTable => "no_source_table",
+            Self::NoSourceType => "no_source_type",
+            Self::BadSourceType => "bad_source_type",
             Self::NoSinkTable => "no_sink_table",
+            Self::BadTopic => "bad_topic",
             Self::NoColumns => "no_columns",
             Self::EmptyColumn => "empty_column",
             Self::DuplicateColumn => "duplicate_column",
@@ -59,6 +73,7 @@ impl Reason {
             Self::EmptyKey => "empty_key",
             Self::DuplicateKey => "duplicate_key",
             Self::BadExtend => "bad_extend",
+            Self::LongName => "long_name",
             Self::BadName => "bad_name",
             Self::SinkTaken => "sink_taken",
             Self::SharedKeyDiffers => "shared_key_differs",
@@ -79,7 +94,7 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    pub(super) fn new(reason: Reason, text: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, text: impl Into<String>) -> Self {
         Self { reason, text: text.into() }
     }
 }

@@ -1,21 +1,22 @@
-//! Which change goes to which dimension tables: what stands at the gate.
+//! Which change goes to which sinks: what stands at the gate of every job with a live configuration.
 //!
 //! The tests of a record come in the order of warehouse 5.1, and up to `no_config` nothing of its row
-//! is read. A record may go to several sinks; each takes the columns it is configured for.
+//! is read. A record may go to several sinks; each takes the columns it is configured for. What a
+//! source is called and what a record becomes at a sink is the job's own: its [`Lane`].
 //!
 //! Records whose sink is being made wait in state, so many at most. When there are more, the first
 //! would hide the later ones that another way leads to the sink (an earlier route, or the back-fill),
 //! so then none of them is taken from here.
 
+mod key;
+pub(crate) mod line;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use connectors::format::dimension::{ChangeTable, DimensionOp, ROW_BYTES_MAX};
 use connectors::format::maxwell::ChangeKind;
 use connectors::format::maxwell::data::is_object_with_members;
-use connectors::format::maxwell::decoder::{
-    DATA, DATABASE, KIND, OLD, TABLE, VALUE, maxwell_schema,
-};
+use connectors::format::maxwell::decoder::{DATA, KIND, TABLE, VALUE, maxwell_schema};
 use engine::batch::build::Stamp;
 use engine::batch::order::Order;
 use engine::batch::row::Row;
@@ -28,44 +29,61 @@ use engine::operator::decode::{
 use engine::operator::gate::{GateContext, GateLogic};
 use engine::source::reread::Reread;
 
-use super::cells::Columns;
-use super::keyless;
-use super::notice::{Notice, Route, push_text, take_text};
-use super::rows::{CHANGE, FILL, KEY, SINK, change_schema};
-use crate::settings::{ConfigLate, Deletes};
+use self::key::{
+    OVER_KEY, ROUTE_KEY, WAIT_KEY, over_key, route_key, row_key, take_names, wait_key,
+};
+use super::notice::{Notice, Route};
+use crate::settings::ConfigLate;
 
 /// Input of the gate: changes as they come.
-pub(super) const INPUT_LIVE: usize = 1;
+pub(crate) const INPUT_LIVE: usize = 1;
 /// Input of the gate: changes read again.
-pub(super) const INPUT_REREAD: usize = 2;
+pub(crate) const INPUT_REREAD: usize = 2;
 
-/// Port: rows for the tables.
-pub(super) const PORT_ROUTED: usize = 0;
-/// Port: records whose row has no key, with the reason, to be told once.
-pub(super) const PORT_NULL_PK: usize = 1;
-/// Port: records whose table could not be made, with the reason.
-pub(super) const PORT_UNROUTED: usize = 2;
+/// Port: rows for the sinks.
+pub(crate) const PORT_ROUTED: usize = 0;
+/// Port: records whose sink could not be made, with the reason.
+pub(crate) const PORT_UNROUTED: usize = 1;
 
-/// How records are taken.
-#[derive(Debug, Clone)]
-pub(super) struct Rules {
-    /// The business database.
-    pub(super) database: String,
-    pub(super) deletes: Deletes,
-    pub(super) late: ConfigLate,
-    /// How many records may wait.
-    pub(super) waiting_max: u64,
-    /// A route that no configuration is needed for and no table is behind.
-    pub(super) dictionary: Route,
+/// What records mean to a job. MUST be deterministic.
+pub(crate) trait Lane: 'static {
+    /// What a route picks of a record.
+    type Picks;
+
+    /// Of this route.
+    fn picks(&self, route: &Route) -> Self::Picks;
+    /// Why a record is dropped before its source is looked up.
+    fn refusal(&self, row: Row<'_>) -> Option<&'static str>;
+    /// Appends what routes call the source of a record.
+    fn write_source(&self, row: Row<'_>, out: &mut Vec<u8>);
+    /// The table of a source.
+    fn table_of<'s>(&self, source: &'s str) -> &'s str;
+    /// Why a record that a route asks for is dropped all the same.
+    fn ignores(&self, row: Row<'_>) -> Option<&'static str>;
+    /// Sends what a record, read again for `fill` or live, means for the sink of `line`.
+    fn take(
+        &self,
+        line: &mut Line<Self::Picks>,
+        row: Row<'_>,
+        fill: Option<u32>,
+        context: &mut GateContext<'_>,
+    );
 }
 
 /// A route and what it picks.
-struct Line {
-    route: Route,
-    columns: Columns,
+pub(crate) struct Line<P> {
+    pub(crate) route: Route,
+    pub(crate) picks: P,
 }
 
-/// Rows that wait for their table.
+impl<P> Line<P> {
+    /// Whether a request of this number fills it.
+    fn is_served_by(&self, number: u32) -> bool {
+        self.route.fill.is_some_and(|wanted| wanted <= number)
+    }
+}
+
+/// Rows that wait for their sink.
 #[derive(Default)]
 struct Waiting {
     rows: BTreeMap<Order, Vec<u8>>,
@@ -74,54 +92,63 @@ struct Waiting {
 }
 
 /// The logic.
-pub(super) struct Routing {
-    rules: Rules,
-    tables: Map<Box<[u8]>, Vec<Line>>,
+pub(crate) struct Routing<L: Lane> {
+    lane: L,
+    late: ConfigLate,
+    /// How many records may wait.
+    waiting_max: u64,
+    lines: Map<Box<[u8]>, Vec<Line<L::Picks>>>,
     /// By source and sink.
     waiting: BTreeMap<(String, String), Waiting>,
     waiting_rows: u64,
     filled: Vec<(String, u32)>,
     /// Records of this epoch by table that nobody asks for.
     unconfigured: BTreeMap<Box<[u8]>, u64>,
-    routed: Arc<Schema>,
+    /// Memory for what the source of a record is called.
+    source: Vec<u8>,
     dead: Arc<Schema>,
-    keyless: Arc<Schema>,
     changes: Arc<Schema>,
 }
 
-impl Routing {
-    /// Nothing configured but the dictionary.
-    pub(super) fn new(rules: Rules) -> Self {
+impl<L: Lane> Routing<L> {
+    /// Nothing configured but these routes.
+    pub(crate) fn new(
+        lane: L,
+        late: ConfigLate,
+        waiting_max: u64,
+        fixed: impl IntoIterator<Item = Route>,
+    ) -> Self {
         let mut routing = Self {
-            tables: Map::default(),
+            lane,
+            late,
+            waiting_max,
+            lines: Map::default(),
             waiting: BTreeMap::new(),
             waiting_rows: 0,
             filled: Vec::new(),
             unconfigured: BTreeMap::new(),
-            routed: change_schema(),
+            source: Vec::new(),
             dead: dead_schema(),
-            keyless: keyless::schema(),
             changes: maxwell_schema(),
-            rules,
         };
-        routing.put(routing.rules.dictionary.clone());
+        fixed.into_iter().for_each(|route| routing.put(route));
         routing
     }
 
     fn put(&mut self, route: Route) {
-        let lines = self.tables.entry(route.source.as_bytes().into()).or_default();
-        let columns = Columns::of(&route);
+        let lines = self.lines.entry(route.source.as_bytes().into()).or_default();
+        let picks = self.lane.picks(&route);
         match lines.iter_mut().find(|line| line.route.sink == route.sink) {
-            Some(line) => *line = Line { route, columns },
-            None => lines.push(Line { route, columns }),
+            Some(line) => *line = Line { route, picks },
+            None => lines.push(Line { route, picks }),
         }
     }
 
     fn remove(&mut self, source: &str, sink: &str) {
-        if let Some(lines) = self.tables.get_mut(source.as_bytes()) {
+        if let Some(lines) = self.lines.get_mut(source.as_bytes()) {
             lines.retain(|line| line.route.sink != sink);
             if lines.is_empty() {
-                self.tables.remove(source.as_bytes());
+                self.lines.remove(source.as_bytes());
             }
         }
     }
@@ -133,7 +160,7 @@ impl Routing {
     }
 
     fn routes(&self, source: &str) -> impl Iterator<Item = &Route> {
-        let lines = self.tables.get(source.as_bytes());
+        let lines = self.lines.get(source.as_bytes());
         lines.into_iter().flatten().map(|line| &line.route)
     }
 
@@ -168,12 +195,9 @@ impl Routing {
         for stored in waiting.rows.into_values() {
             let batch = stored::decode(&self.changes, &stored).expect("written by this operator");
             let row = batch.row(0);
-            let Some(lines) = self.tables.get_mut(source.as_bytes()) else { continue };
-            let rules = &self.rules;
+            let Some(lines) = self.lines.get_mut(source.as_bytes()) else { continue };
             let lines = lines.iter_mut().filter(|line| line.route.sink == sink);
-            lines.for_each(|line| {
-                line.take(row, None, rules, (&self.routed, &self.keyless), context)
-            });
+            lines.for_each(|line| self.lane.take(line, row, None, context));
         }
     }
 
@@ -189,21 +213,20 @@ impl Routing {
         }
     }
 
-    /// Whether a sink of this table is being made.
-    fn is_waited_for(&self, table: &[u8]) -> bool {
-        self.waiting.keys().any(|(source, _)| source.as_bytes() == table)
+    /// Whether a sink of this source is being made.
+    fn is_waited_for(&self, source: &[u8]) -> bool {
+        self.waiting.keys().any(|(of, _)| of.as_bytes() == source)
     }
 
-    /// Keeps `row` for every sink of its table that is being made.
-    fn keep_waiting(&mut self, row: Row<'_>, context: &mut GateContext<'_>) {
-        let source = text(row, TABLE);
-        let group = key_group(source.as_bytes());
-        let lines = self.tables.get(source.as_bytes());
+    /// Keeps `row` for every sink of its source that is being made.
+    fn keep_waiting(&mut self, source: &[u8], row: Row<'_>, context: &mut GateContext<'_>) {
+        let group = key_group(source);
+        let lines = self.lines.get(source);
         for ((of, sink), waiting) in &mut self.waiting {
-            if of != source {
+            if of.as_bytes() != source {
                 continue;
             }
-            if self.waiting_rows >= self.rules.waiting_max {
+            if self.waiting_rows >= self.waiting_max {
                 waiting.overflowed = true;
                 context.save(group, over_key(of, sink), Some(Vec::new()));
                 if !lines.is_some_and(|lines| lines.iter().any(|line| line.route.sink == *sink)) {
@@ -220,47 +243,57 @@ impl Routing {
         }
     }
 
-    fn live(&mut self, row: Row<'_>, context: &mut GateContext<'_>) {
-        if let Some(reason) = self.refusal(row) {
+    /// A record, live or read again.
+    fn record(&mut self, again: bool, row: Row<'_>, context: &mut GateContext<'_>) {
+        let mut source = std::mem::take(&mut self.source);
+        source.clear();
+        self.lane.write_source(row, &mut source);
+        if again {
+            self.again(&source, row, context);
+        } else {
+            self.live(&source, row, context);
+        }
+        self.source = source;
+    }
+
+    fn live(&mut self, source: &[u8], row: Row<'_>, context: &mut GateContext<'_>) {
+        if let Some(reason) = self.lane.refusal(row) {
             return context.counters.add_labelled("dropped", ("reason", reason), 1);
         }
-        let table = row.bytes(TABLE).unwrap_or_default();
-        if !self.tables.contains_key(table) && !self.is_waited_for(table) {
-            return self.count_unconfigured(table);
+        if !self.lines.contains_key(source) && !self.is_waited_for(source) {
+            return self.count_unconfigured(row.bytes(TABLE).unwrap_or_default());
         }
         if !is_object_with_members(row.bytes(DATA).unwrap_or_default()) {
             return context.counters.add_labelled("dropped", ("reason", "empty_data"), 1);
         }
-        if kind(row) == ChangeKind::Delete && self.rules.deletes == Deletes::Ignore {
-            return context.counters.add_labelled("dropped", ("reason", "delete_ignored"), 1);
+        if let Some(reason) = self.lane.ignores(row) {
+            return context.counters.add_labelled("dropped", ("reason", reason), 1);
         }
-        self.keep_waiting(row, context);
-        let Some(lines) = self.tables.get_mut(table) else { return };
-        let (rules, schemas) = (&self.rules, (&self.routed, &self.keyless));
-        lines.iter_mut().for_each(|line| line.take(row, None, rules, schemas, context));
+        self.keep_waiting(source, row, context);
+        let Some(lines) = self.lines.get_mut(source) else { return };
+        lines.iter_mut().for_each(|line| self.lane.take(line, row, None, context));
     }
 
     /// A record read again, for the routes that wait for it. It was counted when it first came.
-    fn again(&mut self, row: Row<'_>, context: &mut GateContext<'_>) {
+    fn again(&mut self, source: &[u8], row: Row<'_>, context: &mut GateContext<'_>) {
         let number = Reread::number_of(row.order().partition).expect("a row read again");
-        let ignored = kind(row) == ChangeKind::Delete && self.rules.deletes == Deletes::Ignore;
         let empty = !is_object_with_members(row.bytes(DATA).unwrap_or_default());
-        if self.refusal(row).is_some() || ignored || empty {
+        if empty || self.lane.refusal(row).is_some() || self.lane.ignores(row).is_some() {
             return;
         }
-        let Some(lines) = self.tables.get_mut(row.bytes(TABLE).unwrap_or_default()) else { return };
-        let (rules, schemas) = (&self.rules, (&self.routed, &self.keyless));
+        let Some(lines) = self.lines.get_mut(source) else { return };
         // What an earlier request has finished in this epoch, a later one must not begin again: it
         // would be left in the middle.
-        let source = text(row, TABLE);
-        let earlier = |filled: &&(String, u32)| filled.0 == source && filled.1 < number;
+        let table = text(row, TABLE);
+        let earlier = |filled: &&(String, u32)| filled.0 == table && filled.1 < number;
         let earlier = self.filled.iter().filter(earlier).map(|(_, number)| *number).max();
-        let wanted = |line: &&mut Line| {
+        let wanted = |line: &&mut Line<L::Picks>| {
             line.is_served_by(number) && !earlier.is_some_and(|earlier| line.is_served_by(earlier))
         };
         for line in lines.iter_mut().filter(wanted) {
             context.counters.add("backfill_rows", 1);
-            line.take(row, line.route.fill, rules, schemas, context);
+            let fill = line.route.fill;
+            self.lane.take(line, row, fill, context);
         }
     }
 
@@ -270,99 +303,9 @@ impl Routing {
             None => drop(self.unconfigured.insert(table.into(), 1)),
         }
     }
-
-    /// Why a record is dropped before its table is looked up.
-    fn refusal(&self, row: Row<'_>) -> Option<&'static str> {
-        if row.bytes(DATABASE) != Some(self.rules.database.as_bytes()) {
-            return Some("other_db");
-        }
-        match kind(row) {
-            ChangeKind::BootstrapMarker => Some("bootstrap_marker"),
-            ChangeKind::Ddl => Some("ddl"),
-            ChangeKind::Unknown => Some("unknown_type"),
-            ChangeKind::Insert | ChangeKind::Update | ChangeKind::Delete => None,
-        }
-    }
 }
 
-impl Line {
-    fn is_served_by(&self, number: u32) -> bool {
-        self.route.fill.is_some_and(|wanted| wanted <= number)
-    }
-
-    /// Sends what the record means for this sink.
-    fn take(
-        &mut self,
-        row: Row<'_>,
-        fill: Option<u32>,
-        rules: &Rules,
-        (routed, keyless): (&Arc<Schema>, &Arc<Schema>),
-        context: &mut GateContext<'_>,
-    ) {
-        self.columns.read(row.bytes(DATA).unwrap_or_default());
-        let deletes = kind(row) == ChangeKind::Delete && rules.deletes == Deletes::Delete;
-        let fault = self.columns.key_fault();
-        let large = (self.columns.bytes() > ROW_BYTES_MAX).then_some("large_row");
-        if let Some(reason) = fault.or(large) {
-            let rows = context.output.row(PORT_NULL_PK, keyless);
-            return keyless::write(rows, row, &self.route.sink, reason);
-        }
-        let former = match kind(row) {
-            ChangeKind::Update => row.bytes(OLD).and_then(|old| self.columns.read_former_key(old)),
-            _ => None,
-        };
-        let (sink, columns) = (self.route.sink.as_str(), &self.columns);
-        let table = ChangeTable { name: sink, edition: self.route.edition };
-        let counts = fill.is_none() && sink != rules.dictionary.sink;
-        let to = To { sink, row, fill, routed };
-        if let Some(texts) = &former {
-            let (mut key, mut change) = (Vec::new(), Vec::new());
-            if columns.write_former(table, texts, &mut key, &mut change) {
-                context.counters.add("dim_deletes", u64::from(counts));
-                to.emit(context, |out| out.extend(&key), |out| out.extend(&change));
-            }
-        }
-        let write_key = |out: &mut Vec<u8>| columns.write_key(out);
-        if deletes {
-            context.counters.add("dim_deletes", u64::from(counts));
-            return to.emit(context, write_key, |out| columns.write_deletion(table, out));
-        }
-        // The row under its new key is what the record says, not what it was under the old one.
-        let op = if former.is_some() { DimensionOp::Replace } else { DimensionOp::Upsert };
-        context.counters.add("dim_upserts", u64::from(counts));
-        to.emit(context, write_key, |out| columns.write_row(table, op, out));
-    }
-}
-
-/// Where a change goes, and what it comes from.
-struct To<'a> {
-    sink: &'a str,
-    row: Row<'a>,
-    fill: Option<u32>,
-    routed: &'a Arc<Schema>,
-}
-
-impl To<'_> {
-    fn emit(
-        &self,
-        context: &mut GateContext<'_>,
-        key: impl FnOnce(&mut Vec<u8>),
-        change: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let rows = context.output.row(PORT_ROUTED, self.routed);
-        rows.begin();
-        let sink = rows.append(self.sink.as_bytes());
-        rows.slice(SINK, sink);
-        let key = rows.append_with(key);
-        rows.slice(KEY, key);
-        let change = rows.append_with(change);
-        rows.slice(CHANGE, change);
-        rows.int(FILL, self.fill.map(i64::from));
-        rows.end(Stamp::of(self.row));
-    }
-}
-
-impl GateLogic for Routing {
+impl<L: Lane> GateLogic for Routing<L> {
     fn config(&mut self, row: Row<'_>, context: &mut GateContext<'_>) {
         let notice = Notice::read(row);
         let mut bytes = Vec::new();
@@ -382,7 +325,7 @@ impl GateLogic for Routing {
                 self.give_up(&source, &sink, context);
             }
             // Then its records are dropped, as those of any other table without configuration.
-            Notice::Waits { .. } if self.rules.late == ConfigLate::Drop => {}
+            Notice::Waits { .. } if self.late == ConfigLate::Drop => {}
             Notice::Waits { source, sink } => {
                 context.save_config(wait_key(&source, &sink), Some(bytes));
                 self.waiting.entry((source, sink)).or_default();
@@ -395,8 +338,8 @@ impl GateLogic for Routing {
 
     fn row(&mut self, input: usize, row: Row<'_>, context: &mut GateContext<'_>) {
         match input {
-            INPUT_LIVE => self.live(row, context),
-            INPUT_REREAD => self.again(row, context),
+            INPUT_LIVE => self.record(false, row, context),
+            INPUT_REREAD => self.record(true, row, context),
             other => unreachable!("the gate has no input {other}"),
         }
     }
@@ -408,12 +351,14 @@ impl GateLogic for Routing {
             context.counters.add_labelled("no_config", ("table", name), count);
         }
         for (source, number) in std::mem::take(&mut self.filled) {
-            let Some(lines) = self.tables.get_mut(source.as_bytes()) else { continue };
-            for line in lines.iter_mut().filter(|line| line.is_served_by(number)) {
+            let of_table = |line: &&mut Line<L::Picks>| {
+                self.lane.table_of(&line.route.source) == source && line.is_served_by(number)
+            };
+            for line in self.lines.values_mut().flatten().filter(of_table) {
                 line.route.fill = None;
                 let mut bytes = Vec::new();
                 Notice::Put(line.route.clone()).encode(&mut bytes);
-                context.save_config(route_key(&source, &line.route.sink), Some(bytes));
+                context.save_config(route_key(&line.route.source, &line.route.sink), Some(bytes));
             }
         }
     }
@@ -445,50 +390,16 @@ impl GateLogic for Routing {
     }
 
     fn entries(&self) -> usize {
-        self.tables.len() + self.waiting.values().map(|waiting| waiting.rows.len()).sum::<usize>()
+        self.lines.len() + self.waiting.values().map(|waiting| waiting.rows.len()).sum::<usize>()
     }
-}
-
-/// Keys of this operator's state begin with what they are.
-const ROUTE_KEY: u8 = b'r';
-const WAIT_KEY: u8 = b'w';
-const ROW_KEY: u8 = b'x';
-const OVER_KEY: u8 = b'o';
-
-fn route_key(source: &str, sink: &str) -> Vec<u8> {
-    state_key(ROUTE_KEY, source, sink)
-}
-
-fn wait_key(source: &str, sink: &str) -> Vec<u8> {
-    state_key(WAIT_KEY, source, sink)
-}
-
-fn over_key(source: &str, sink: &str) -> Vec<u8> {
-    state_key(OVER_KEY, source, sink)
-}
-
-fn row_key(source: &str, sink: &str, order: Order) -> Vec<u8> {
-    let mut key = state_key(ROW_KEY, source, sink);
-    order.encode(&mut key);
-    key
-}
-
-fn state_key(kind: u8, source: &str, sink: &str) -> Vec<u8> {
-    let mut key = vec![kind];
-    push_text(&mut key, source);
-    push_text(&mut key, sink);
-    key
-}
-
-fn take_names(rest: &mut &[u8]) -> Option<(String, String)> {
-    Some((take_text(rest)?, take_text(rest)?))
 }
 
 fn text(row: Row<'_>, column: usize) -> &str {
     std::str::from_utf8(row.bytes(column).unwrap_or_default()).unwrap_or_default()
 }
 
-fn kind(row: Row<'_>) -> ChangeKind {
+/// What a record says was done.
+pub(crate) fn kind(row: Row<'_>) -> ChangeKind {
     let code = row.int(KIND).expect("never null");
     ChangeKind::of_code(code).expect("written by the decoder")
 }

@@ -17,6 +17,9 @@ fn has_topics(job: Job) -> bool {
 /// Sections that make the dimensions run where no list says which jobs do.
 const OF_DIMENSIONS: [&str; 2] = ["source.ods_db", "source.table_process"];
 
+/// The section that makes facts be routed, likewise.
+const OF_ROUTE: &str = "source.table_process_dwd";
+
 /// A job that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct JobChoice {
@@ -41,7 +44,13 @@ pub(super) fn check(raw: &Raw, topics: &TopicTarget, judge: &mut Judge<'_>) -> V
         return listed(&raw.jobs, topics, judge);
     }
     let dimensions = OF_DIMENSIONS.iter().any(|section| raw.sections.contains(*section));
-    let runs = |job: &Job| dimensions || Job::LOGS.contains(job);
+    let route = raw.sections.contains(OF_ROUTE);
+    let runs = |job: &Job| match job {
+        Job::OdsDb => dimensions || route,
+        Job::Dimensions => dimensions,
+        Job::DwdRoute => route,
+        job => Job::LOGS.contains(job),
+    };
     Job::ALL.into_iter().filter(runs).map(JobChoice::of).collect()
 }
 
@@ -61,7 +70,7 @@ fn listed(raw: &[(Place, RawJob)], topics: &TopicTarget, judge: &mut Judge<'_>) 
         listed.push(JobChoice { job, publish, retention_bytes });
     }
     let has = |job| listed.iter().any(|choice| choice.job == job);
-    if has(Job::Dimensions) && !has(Job::OdsDb) {
+    if listed.iter().any(|choice| choice.job.reads_ods_db()) && !has(Job::OdsDb) {
         // Its changes come in process and in no other way.
         listed.push(JobChoice::of(Job::OdsDb));
     }

@@ -46,6 +46,11 @@ pub(super) fn check(
         window_ms: judge.duration(raw.dws_window.as_ref(), 10 * SECOND, SECOND..=DAY),
         lateness_ms: judge.duration(raw.dws_lateness.as_ref(), 0, 0..=DAY),
         dim: dimensions(raw, watershed, judge),
+        route_adds_ts: judge.choice(
+            raw.dwd_route_add_ts.as_ref(),
+            &[("on", true), ("off", false)],
+            &[],
+        ),
     };
     combinations(raw, &settings, judge);
     settings

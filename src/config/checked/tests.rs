@@ -21,11 +21,16 @@ fn good(text: &str) -> Checked {
     read(text).unwrap_or_else(|faults| panic!("{text}: {faults:?}"))
 }
 
+/// All jobs but the one whose configuration is that of 2023.
+fn with_a_shop() -> Vec<Job> {
+    Job::ALL.into_iter().filter(|job| *job != Job::DwdRoute).collect()
+}
+
 /// The jobs are another thing: where a file is named, it says whether there is a shop database.
 #[test]
 fn nothing_said_is_the_embedded_preset() {
     let mut preset = good(crate::config::PRESET);
-    let every = Job::ALL.map(JobChoice::of);
+    let every = with_a_shop().into_iter().map(JobChoice::of).collect::<Vec<_>>();
     assert_eq!(std::mem::take(&mut preset.jobs), every);
     preset.workers = 2;
     let mut empty = good("");
@@ -52,6 +57,7 @@ fn shipped_files_are_good() {
     let expected = [
         (Job::OdsDb, true),
         (Job::Dimensions, true),
+        (Job::DwdRoute, true),
         (Job::LogSplit, true),
         (Job::UniqueVisitor, false),
     ];
@@ -98,6 +104,10 @@ fn values_are_judged() {
         (
             "[engine]\nepoch.interval = \"2h\"",
             "f:2: engine.epoch.interval = \"2h\" is out of range: 1ms to 1h",
+        ),
+        (
+            "[engine]\noperator.budget = 0",
+            "f:2: engine.operator.budget = 0 is out of range: 1 to 4096",
         ),
         (
             "[engine]\nsource.queue_bytes = \"1KiB\"",
@@ -369,16 +379,38 @@ fn a_mysql_table_is_judged_by_its_connector() {
 fn a_source_of_the_shop_makes_the_dimensions_run() {
     let jobs = |checked: &Checked| checked.jobs.iter().map(|choice| choice.job).collect::<Vec<_>>();
     for text in ["[source.ods_db]\n", "[source.table_process]\ntopic = \"t\"\n"] {
-        assert_eq!(jobs(&good(text)), Job::ALL, "{text}");
+        assert_eq!(jobs(&good(text)), with_a_shop(), "{text}");
     }
     let variable = ("WATERSHED__SOURCE__ODS_DB__TOPIC", "t");
-    assert_eq!(jobs(&read_with("", &[variable]).expect("good")), Job::ALL);
+    assert_eq!(jobs(&read_with("", &[variable]).expect("good")), with_a_shop());
     let listed = good("[source.ods_db]\n[[job]]\nname = \"log_split\"\n");
     assert_eq!(jobs(&listed), [Job::LogSplit]);
     let read: Vec<_> = listed.sources_read().into_iter().map(|(name, _)| name).collect();
     assert_eq!(read, ["ods_log"]);
     let alone = good("[[job]]\nname = \"dimensions\"\n");
     assert_eq!(jobs(&alone), [Job::OdsDb, Job::Dimensions], "its changes come along");
+}
+
+#[test]
+fn the_configuration_of_facts_makes_them_be_routed() {
+    let jobs = |text: &str| good(text).jobs.iter().map(|choice| choice.job).collect::<Vec<_>>();
+    let section = "[source.table_process_dwd]\n";
+    let mut with_logs = vec![Job::OdsDb, Job::DwdRoute];
+    with_logs.extend(Job::LOGS);
+    assert_eq!(jobs(section), with_logs);
+    let listed = format!("{section}[[job]]\nname = \"dwd_route\"\n");
+    assert_eq!(jobs(&listed), [Job::OdsDb, Job::DwdRoute], "its changes come along");
+    let table = "connector = \"mysql\"\nhostname = \"db\"\nusername = \"u\"\n";
+    let checked = good(&format!("{section}{table}[switch]\ndwd_route.add_ts = \"off\"\n"));
+    let place = checked.table_process_dwd.to_string();
+    assert_eq!(place, "mysql table gmall_config.table_process_dwd at db:3306 as u");
+    assert!(!checked.settings.route_adds_ts);
+    let place = good("").table_process_dwd.to_string();
+    assert_eq!(place, "embedded topic \"table_process_dwd\", from the earliest record");
+    let fault = read(&format!("{section}hostnam = \"db\"\n")).expect_err("no such key");
+    let expected =
+        "f:2: unknown key \"hostnam\" in [source.table_process_dwd]; did you mean \"hostname\"?";
+    assert_eq!(fault, [expected]);
 }
 
 #[test]

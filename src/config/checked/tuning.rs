@@ -2,7 +2,8 @@
 
 use engine::epoch::stall::StallLimits;
 use engine::limit::{
-    EPOCHS_INFLIGHT_MAX, INFLIGHT_BYTES_MAX, OUTBOX_BYTES_MAX, OUTBOX_UNITS_MAX, SOURCE_QUEUE_BYTES,
+    EPOCHS_INFLIGHT_MAX, INFLIGHT_BYTES_MAX, OPERATOR_BUDGET, OUTBOX_BYTES_MAX, OUTBOX_UNITS_MAX,
+    SOURCE_QUEUE_BYTES,
 };
 use engine::outbox::log::LogOptions;
 use engine::outbox::quota::Quota;
@@ -24,6 +25,8 @@ pub(crate) struct EngineSettings {
     pub(crate) epoch_interval_ms: u64,
     /// Closed and incomplete epochs of a group.
     pub(crate) epochs_inflight_max: u64,
+    /// Batches an operator takes at a time.
+    pub(crate) operator_batches: usize,
     /// Live bytes above which sources stop.
     pub(crate) inflight_bytes_max: u64,
     /// Bytes of state above which the process stops.
@@ -61,6 +64,7 @@ pub(super) fn engine(raw: &Engine, judge: &mut Judge<'_>) -> EngineSettings {
         unsigned(judge.integer(given, signed(default), 1..=most))
     };
     let epochs_inflight_max = integer(raw.epoch_inflight_max.as_ref(), EPOCHS_INFLIGHT_MAX, 16);
+    let batches = integer(raw.operator_budget.as_ref(), OPERATOR_BUDGET as u64, 4096);
     let units = integer(raw.outbox_units_max.as_ref(), OUTBOX_UNITS_MAX as u64, 1_000_000);
     let restart_max = integer(raw.restart_max.as_ref(), 10, 1000);
 
@@ -71,6 +75,7 @@ pub(super) fn engine(raw: &Engine, judge: &mut Judge<'_>) -> EngineSettings {
             1..=3600 * SECOND,
         )),
         epochs_inflight_max,
+        operator_batches: usize::try_from(batches).expect("judged to be at most 4096"),
         inflight_bytes_max,
         state_bytes_max,
         source_queue_bytes,

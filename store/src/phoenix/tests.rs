@@ -54,7 +54,7 @@ pub(super) fn deliver(lower: u64, upper: u64, rows: &[Written<'_>]) -> SinkReque
 
 pub(super) fn push_row(writer: &mut RowWriter, op: Op, value: &[u8]) {
     let (key, value) = (Some(&b"k"[..]), Some(value));
-    writer.push(&OutRow { target: 0, op, time_ms: 0, key, value, headers: &[] });
+    writer.push(&OutRow { target: 0, topic: None, op, time_ms: 0, key, value, headers: &[] });
 }
 
 pub(super) fn request(lower: u64, upper: u64, writer: RowWriter) -> SinkRequest {

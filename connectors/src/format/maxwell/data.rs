@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::format::json_scan::text::{str_of, unescape_lossy};
-use crate::format::json_scan::{Quoted, Scanner};
+use crate::format::json_scan::{Quoted, Scanner, Span};
 
 /// One member of a row: a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +40,26 @@ impl<'a> DataReader<'a> {
         Self { scanner, first: true, open }
     }
 
+    /// The next member, and where its value stands in the object.
     #[inline]
-    fn step(&mut self) -> Option<DataMember<'a>> {
+    pub fn next_spanned(&mut self) -> Option<(DataMember<'a>, Span)> {
+        if !self.open {
+            return None;
+        }
+        let member = self.step();
+        self.open = member.is_some();
+        member
+    }
+
+    #[inline]
+    fn step(&mut self) -> Option<(DataMember<'a>, Span)> {
         let first = std::mem::replace(&mut self.first, false);
         let quoted = self.scanner.next_name(first).ok()??;
+        self.scanner.skip_space();
+        let start = self.scanner.at();
         let value = self.value()?;
-        Some(DataMember { name: self.unquoted(quoted), value })
+        let span = Span { start, end: self.scanner.at() };
+        Some((DataMember { name: self.unquoted(quoted), value }, span))
     }
 
     /// The value that is next; the outer `None` is for what is no JSON.
@@ -81,12 +95,7 @@ impl<'a> Iterator for DataReader<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<DataMember<'a>> {
-        if !self.open {
-            return None;
-        }
-        let member = self.step();
-        self.open = member.is_some();
-        member
+        self.next_spanned().map(|(member, _place)| member)
     }
 }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use engine::sink::row_limits::RowLimits;
 
+use super::targets::Targets;
 use super::topics;
 use crate::kafka::config::KafkaConfig;
 
@@ -52,10 +53,18 @@ impl Limits {
     }
 
     /// Tells those who encode rows.
-    pub(super) fn tell(&self, config: &KafkaConfig, topics: &[String], rows: &RowLimits) {
-        for (number, topic) in topics.iter().enumerate() {
+    pub(super) fn tell(&self, config: &KafkaConfig, topics: &Targets, rows: &RowLimits) {
+        for (number, topic) in topics.numbered().iter().enumerate() {
             rows.learn(number, self.row_bytes(topic, config.record_bytes_max()));
         }
+        for topic in topics.named() {
+            self.tell_of(config, topic, rows);
+        }
+    }
+
+    /// Tells of a topic that rows name.
+    pub(super) fn tell_of(&self, config: &KafkaConfig, topic: &str, rows: &RowLimits) {
+        rows.learn_named(topic, self.row_bytes(topic, config.record_bytes_max()));
     }
 }
 

@@ -14,6 +14,7 @@ use engine::outbox::rows::RowReader;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::limits::Limits;
+use super::targets::Targets;
 use super::transaction::{Broken, Lost, Note, Trouble, Undelivered, died, never};
 use super::{Stop, StopMode};
 use crate::kafka::config::KafkaConfig;
@@ -56,7 +57,7 @@ impl Own {
     /// Writes the rows of `blocks` and the note in one transaction, and commits it.
     pub(super) fn deliver(
         &mut self,
-        topics: &[String],
+        topics: &Targets,
         blocks: &Blocks,
         note: &Note<'_>,
         points: &CrashPoints,
@@ -89,7 +90,7 @@ impl Own {
 
     fn write(
         &mut self,
-        topics: &[String],
+        topics: &Targets,
         blocks: &Blocks,
         note: &Note<'_>,
         points: &CrashPoints,
@@ -102,13 +103,9 @@ impl Own {
             }
             for row in RowReader::new(&block.bytes) {
                 let row = row.map_err(|fault| never(format!("cannot deliver a block: {fault}")))?;
-                let target = usize::from(row.target);
-                let topic = topics.get(target).ok_or_else(|| {
-                    let count = topics.len();
-                    never(format!("cannot deliver to target {target}: the sink has {count} topics"))
-                })?;
+                let target = topics.of(&row)?;
                 let record = Record { key: row.key, value: row.value, headers: row.headers };
-                self.check_size(record.bytes(), topic)?;
+                self.check_size(record.bytes(), &topics.names()[target])?;
                 self.producer.append(self.numbers[target], &record)?;
                 if until_half == 1 && points.is_heard() {
                     self.producer.send_all()?;
@@ -119,7 +116,7 @@ impl Own {
         }
         let (key, value) = (Some(note.key.as_bytes()), Some(note.value.as_bytes()));
         let record = Record { key, value, headers: std::iter::empty() };
-        self.producer.append(self.numbers[topics.len()], &record)?;
+        self.producer.append(self.numbers[topics.names().len()], &record)?;
         Ok(self.producer.settle()?)
     }
 
@@ -163,7 +160,9 @@ impl From<Refusal> for End {
             Refusal::Failure(Failure::Stopped) => Self::Trouble(Trouble::Stopped),
             Refusal::Failure(Failure::Refused(code)) if !is_lost(code) => {
                 let what = "take partitions into a kafka transaction";
-                Self::Trouble(Trouble::Fault(fault_of(code.known(), what)))
+                let fault = fault_of(code.known(), what);
+                let gone = code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+                Self::Trouble(if gone { Trouble::Gone(fault) } else { Trouble::Fault(fault) })
             }
             Refusal::Failure(failure) => Self::Lost(failure),
         }

@@ -9,8 +9,9 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
 use engine::crash_point::CrashPoints;
-use engine::error::{Fatal, Fault};
+use engine::error::{Fatal, Fault, Retry};
 use engine::outbox::blocks::Blocks;
+use engine::runtime::ddl::DDL_SHARD;
 use engine::sink::row_limits::RowLimits;
 use engine::sink::{SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit};
 use rdkafka::error::RDKafkaErrorCode;
@@ -18,6 +19,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::choice::Choice;
 use super::limits::Limits;
 use super::own::Own;
+use super::targets::Targets;
 use super::topics;
 use super::transaction::{Broken, Lost, Note, Transactional, Trouble, Undelivered};
 use super::{Stop, StopMode};
@@ -32,7 +34,7 @@ const TIMEOUT_MARGIN: Duration = Duration::from_millis(100);
 /// One shard of a sink.
 pub(super) struct Shard {
     config: KafkaConfig,
-    topics: Vec<String>,
+    topics: Targets,
     /// What the topics take, and those who want to know.
     limits: Limits,
     rows: RowLimits,
@@ -61,6 +63,25 @@ enum Failure {
     Broken(Fatal),
 }
 
+/// Why an attempt to deliver a unit came to nothing.
+enum Attempt {
+    /// It has rows of a topic that is not known.
+    NewTopic,
+    Failed(Failure),
+}
+
+impl From<Failure> for Attempt {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Fault> for Attempt {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(Failure::Fault(fault))
+    }
+}
+
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
@@ -83,7 +104,7 @@ impl Shard {
     ) -> Self {
         Self {
             config,
-            topics,
+            topics: Targets::new(topics),
             limits: Limits::default(),
             rows,
             stop,
@@ -101,8 +122,7 @@ impl Shard {
     pub(super) fn serve(&mut self, request: SinkRequest) -> SinkPoll {
         let served = match request {
             SinkRequest::Prepare(identity) => self.prepare(identity),
-            // Topics are made by `Prepare`; they have no columns.
-            SinkRequest::EnsureTable(_) => Ok(SinkReply::TableReady),
+            SinkRequest::EnsureTable(topic) => self.ensure(&topic.name),
             SinkRequest::LastDelivered => self.last_delivered(),
             SinkRequest::Deliver(unit, blocks) => match self.deliver(&unit, &blocks) {
                 Err(Failure::Broken(fatal)) => return SinkPoll::Broken(fatal),
@@ -114,18 +134,44 @@ impl Shard {
     }
 
     fn prepare(&mut self, identity: SinkIdentity) -> Result<SinkReply, Fault> {
-        topics::ensure(&self.config, &self.topics, &|| self.stop.is_set())?;
+        topics::ensure(&self.config, self.topics.numbered(), &|| self.stop.is_set())?;
         self.ask_limits();
+        // Who is asked for topics alone writes nothing.
+        let writes = identity.shard != DDL_SHARD;
         self.identity = Some(identity);
         self.producer = None;
-        self.producer = Some(self.open()?);
+        if writes {
+            self.producer = Some(self.open()?);
+        }
         self.doubt = None;
         Ok(SinkReply::Prepared)
     }
 
     fn ask_limits(&mut self) {
-        self.limits = Limits::ask(&self.config, &self.topics);
+        self.limits = Limits::ask(&self.config, self.topics.names());
         self.limits.tell(&self.config, &self.topics, &self.rows);
+    }
+
+    /// Makes a topic that rows will name, if it is missing. It has no columns.
+    fn ensure(&self, topic: &str) -> Result<SinkReply, Fault> {
+        topics::ensure_one(&self.config, topic, &|| self.stop.is_set())?;
+        let limits = Limits::ask(&self.config, &[topic.to_owned()]);
+        limits.tell_of(&self.config, topic, &self.rows);
+        Ok(SinkReply::TableReady)
+    }
+
+    /// Gets to know the topics that rows of a unit name. They were there when their rows were routed,
+    /// so whatever is in the way may pass: the rows must not be given up.
+    fn meet(&mut self, blocks: &Blocks) -> Result<(), Failure> {
+        for topic in self.topics.unknown(blocks).map_err(Failure::Broken)? {
+            let met = topics::ensure_one(&self.config, &topic, &|| self.stop.is_set());
+            met.map_err(|fault| Fault { retry: Retry::Later, ..fault })?;
+            self.topics.add(topic);
+        }
+        self.ask_limits();
+        // The next one knows them all.
+        self.producer = None;
+        Ok(())
     }
 
     fn last_delivered(&mut self) -> Result<SinkReply, Fault> {
@@ -135,6 +181,20 @@ impl Shard {
     }
 
     fn deliver(&mut self, unit: &Unit, blocks: &Blocks) -> Result<SinkReply, Failure> {
+        match self.attempt(unit, blocks) {
+            Err(Attempt::NewTopic) => {
+                self.meet(blocks)?;
+                self.attempt(unit, blocks)
+            }
+            attempted => attempted,
+        }
+        .map_err(|attempt| match attempt {
+            Attempt::Failed(failure) => failure,
+            Attempt::NewTopic => unreachable!("all topics of the unit are known"),
+        })
+    }
+
+    fn attempt(&mut self, unit: &Unit, blocks: &Blocks) -> Result<SinkReply, Attempt> {
         assert_eq!(blocks.rows(), unit.rows, "a unit is made of its blocks");
         if self.is_there(unit)? {
             self.known = self.known.max(Some(unit.upper));
@@ -153,8 +213,9 @@ impl Shard {
                 self.known = Some(unit.upper);
                 Ok(SinkReply::Delivered)
             }
-            Err(Broken::Aborted(trouble)) => Err(self.troubled(trouble)),
-            Err(Broken::Lost(lost)) => Err(self.lost(lost).into()),
+            Err(Broken::Aborted(Trouble::NewTopic)) => Err(Attempt::NewTopic),
+            Err(Broken::Aborted(trouble)) => Err(self.troubled(trouble).into()),
+            Err(Broken::Lost(lost)) => Err(Failure::from(self.lost(lost)).into()),
         }
     }
 
@@ -195,6 +256,8 @@ impl Shard {
             return lost.fault;
         }
         self.producer = None;
+        // One that is gone would be in the way of all others.
+        self.topics.forget_named();
         self.doubt = Some(Doubt { fenced: lost.fenced });
         let timeout = Duration::from_millis(self.config.transaction_timeout_ms());
         // Fenced alone proves nothing: our own lateness looks the same. But we were not late.
@@ -216,14 +279,27 @@ impl Shard {
             Trouble::Fault(fault) => fault,
             Trouble::Stopped => Fault::later("could not deliver to kafka: the sink is closed"),
             Trouble::Undelivered(Undelivered { code, topic, bytes }) => {
-                if code == RDKafkaErrorCode::MessageSizeTooLarge {
-                    self.too_large(&topic, bytes)
-                } else {
-                    fault_of(code, &format!("write to kafka topic \"{topic}\""))
+                let fault = || fault_of(code, &format!("write to kafka topic \"{topic}\""));
+                match code {
+                    RDKafkaErrorCode::MessageSizeTooLarge => self.too_large(&topic, bytes),
+                    code if is_gone(code) => self.gone(fault()),
+                    _ => fault(),
                 }
             }
+            Trouble::Gone(fault) => self.gone(fault),
+            Trouble::NewTopic => unreachable!("dealt with by the attempt"),
         };
         fault.into()
+    }
+
+    /// A topic is not there. One that rows name is made again for the next attempt.
+    fn gone(&mut self, fault: Fault) -> Fault {
+        if self.topics.named().is_empty() {
+            return fault;
+        }
+        self.topics.forget_named();
+        self.producer = None;
+        Fault { retry: Retry::Later, ..fault }
     }
 
     /// A row is measured before it is planned, so the topic takes less than it did, or nobody could
@@ -264,7 +340,8 @@ impl Shard {
         let (config, id, stop) = (&self.config, self.transactional_id(), &self.stop);
         match Choice::of(config) {
             Choice::Own(settings) => {
-                let own = Own::open(config, (&settings, &self.limits), &self.topics, &id, stop)?;
+                let topics = self.topics.names();
+                let own = Own::open(config, (&settings, &self.limits), topics, &id, stop)?;
                 Ok(Producer::Own(Box::new(own)))
             }
             Choice::Librdkafka(_) => {
@@ -287,4 +364,10 @@ impl Shard {
     fn identity(&self) -> &SinkIdentity {
         self.identity.as_ref().expect("a sink is prepared before anything else")
     }
+}
+
+/// Whether this is said of a topic that is not there.
+fn is_gone(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition)
 }

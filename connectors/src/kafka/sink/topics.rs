@@ -43,10 +43,7 @@ pub(super) fn ensure(
 ) -> Result<(), Fault> {
     let client = Client::new(config, &[], stopped)?;
     for target in targets {
-        if client.partitions(target)?.is_none() {
-            make(config, target, i32::from(config.partitions), &[])?;
-            wait_for(&client, target)?;
-        }
+        ensure_target(&client, config, target)?;
     }
     let progress = config.progress_topic.as_str();
     if client.partitions(progress)?.is_none() {
@@ -63,6 +60,23 @@ pub(super) fn ensure(
         // Not everybody may ask for settings.
         Some(_) | None => Ok(()),
     }
+}
+
+/// Makes a target topic if it is missing.
+pub(super) fn ensure_one(
+    config: &KafkaConfig,
+    target: &str,
+    stopped: &dyn Fn() -> bool,
+) -> Result<(), Fault> {
+    ensure_target(&Client::new(config, &[], stopped)?, config, target)
+}
+
+fn ensure_target(client: &Client<'_>, config: &KafkaConfig, target: &str) -> Result<(), Fault> {
+    if client.partitions(target)?.is_none() {
+        make(config, target, i32::from(config.partitions), &[])?;
+        wait_for(client, target)?;
+    }
+    Ok(())
 }
 
 fn bad_progress_topic(topic: &str, why: &str) -> Fault {

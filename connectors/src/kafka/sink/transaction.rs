@@ -18,6 +18,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
+use super::targets::Targets;
 use super::{Stop, StopMode};
 use crate::kafka::config::{KafkaConfig, bad_setting};
 use crate::kafka::watch::{Listener, Watch, fault_of, is_refusal};
@@ -60,6 +61,10 @@ pub(super) struct Lost {
 pub(super) enum Trouble {
     /// A record could not be delivered.
     Undelivered(Undelivered),
+    /// A row names a topic that is not known yet.
+    NewTopic,
+    /// A topic is not there any more.
+    Gone(Fault),
     /// A block cannot be read: the process must stop.
     Broken(Fatal),
     /// Something else.
@@ -135,7 +140,7 @@ impl Transactional {
     /// Writes the rows of `blocks` and the note in one transaction, and commits it.
     pub(super) fn deliver(
         &self,
-        topics: &[String],
+        topics: &Targets,
         blocks: &Blocks,
         note: &Note<'_>,
         points: &CrashPoints,
@@ -158,7 +163,7 @@ impl Transactional {
 
     fn write(
         &self,
-        topics: &[String],
+        topics: &Targets,
         blocks: &Blocks,
         note: &Note<'_>,
         points: &CrashPoints,
@@ -169,11 +174,8 @@ impl Transactional {
             self.check()?;
             for row in RowReader::new(&block.bytes) {
                 let row = row.map_err(|fault| never(format!("cannot deliver a block: {fault}")))?;
-                let topic = topics.get(usize::from(row.target)).ok_or_else(|| {
-                    let (given, count) = (row.target, topics.len());
-                    never(format!("cannot deliver to target {given}: the sink has {count} topics"))
-                })?;
-                self.send(record(topic, &row))?;
+                let topic = topics.of(&row)?;
+                self.send(record(&topics.names()[topic], &row))?;
                 if until_half == 1 {
                     points.pass(CrashPoint::HalfSent).map_err(died)?;
                 }

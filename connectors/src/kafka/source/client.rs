@@ -6,6 +6,7 @@ use engine::error::Fault;
 use rdkafka::ClientConfig;
 
 use super::Reader;
+use super::identity::Identities;
 use super::inquiry::Inquiry;
 use crate::kafka::config::bad_setting;
 use crate::kafka::watch::{Listener, Watch};
@@ -19,12 +20,16 @@ pub(super) struct Client {
 
 impl Client {
     /// Starts both; nothing is waited for.
-    pub(super) fn start(config: &ClientConfig, watch: &Watch) -> Result<Self, Fault> {
+    pub(super) fn start(
+        config: &ClientConfig,
+        identities: Identities,
+        watch: &Watch,
+    ) -> Result<Self, Fault> {
         let context = Listener(watch.clone());
         let consumer: Reader =
             config.create_with_context(context).map_err(|error| bad_setting(&error))?;
         let consumer = Arc::new(consumer);
-        let inquiry = Inquiry::start(consumer.clone(), watch.clone())?;
+        let inquiry = Inquiry::start(consumer.clone(), identities, watch.clone())?;
         Ok(Self { consumer, inquiry })
     }
 }

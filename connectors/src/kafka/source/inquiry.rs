@@ -14,6 +14,8 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::Reader;
+use super::identity::Identities;
+use crate::kafka::position::TopicId;
 use crate::kafka::watch::{Watch, fault_of, fault_of_error};
 
 /// How long one answer may take before it is a fault that is tried again.
@@ -31,7 +33,7 @@ pub(super) struct Place {
 /// What to find out, about partitions of these topics.
 #[derive(Debug)]
 pub(super) enum Question {
-    /// How many partitions each topic has.
+    /// How many partitions each topic has, and its id.
     Partitions(Vec<String>),
     /// The offset each of these begins at; `Latest` and `Timestamp` only.
     Resolve(Vec<String>, Vec<(Place, Start)>),
@@ -59,6 +61,8 @@ pub(super) enum Answer {
 pub(super) struct Listed {
     /// Number of its partitions; 0 if there is no such topic.
     pub(super) partitions: usize,
+    /// Which topic of this name it is, where that can be known.
+    pub(super) id: Option<TopicId>,
 }
 
 /// What a partition holds.
@@ -82,10 +86,14 @@ pub(super) struct Inquiry {
 
 impl Inquiry {
     /// Starts the thread.
-    pub(super) fn start(consumer: Arc<Reader>, watch: Watch) -> Result<Self, Fault> {
+    pub(super) fn start(
+        consumer: Arc<Reader>,
+        identities: Identities,
+        watch: Watch,
+    ) -> Result<Self, Fault> {
         let (questions, asked) = channel();
         let (answer, answers) = channel();
-        let asker = Asker { consumer, watch };
+        let asker = Asker { consumer, identities, watch };
         std::thread::Builder::new()
             .name("kafka inquiry".to_owned())
             .spawn(move || {
@@ -112,15 +120,14 @@ impl Inquiry {
 
 struct Asker {
     consumer: Arc<Reader>,
+    identities: Identities,
     watch: Watch,
 }
 
 impl Asker {
     fn ask(&self, question: Question) -> Answer {
         match question {
-            Question::Partitions(topics) => {
-                Answer::Listed(topics.iter().map(|topic| self.list(topic)).collect())
-            }
+            Question::Partitions(topics) => Answer::Listed(self.list(&topics)),
             Question::Resolve(topics, starts) => Answer::Resolved(
                 starts
                     .iter()
@@ -140,17 +147,25 @@ impl Asker {
         places.into_iter().map(|(place, next)| self.range(topics, place, next)).collect()
     }
 
-    fn list(&self, topic: &str) -> Result<Listed, Fault> {
+    fn list(&self, topics: &[String]) -> Result<Vec<Listed>, Fault> {
+        let counts: Result<Vec<_>, Fault> = topics.iter().map(|topic| self.count(topic)).collect();
+        let counts = counts?;
+        // Afterwards, so that a broker that cannot be reached is told as librdkafka tells it.
+        let ids = self.identities.ask(topics)?;
+        let listed = counts.into_iter().zip(ids);
+        Ok(listed.map(|(partitions, id)| Listed { partitions, id }).collect())
+    }
+
+    /// How many partitions a topic has; 0 if there is no such topic.
+    fn count(&self, topic: &str) -> Result<usize, Fault> {
         let what = format!("read the partitions of kafka topic \"{topic}\"");
         let metadata =
             self.answered(self.consumer.fetch_metadata(Some(topic), ANSWER_LIMIT), &what)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let error = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);
         match (error, found) {
-            (None, Some(found)) => Ok(Listed { partitions: found.partitions().len() }),
-            (Some(RDKafkaErrorCode::UnknownTopicOrPartition), _) | (None, None) => {
-                Ok(Listed { partitions: 0 })
-            }
+            (None, Some(found)) => Ok(found.partitions().len()),
+            (Some(RDKafkaErrorCode::UnknownTopicOrPartition), _) | (None, None) => Ok(0),
             (Some(code), _) => Err(fault_of(code, &what)),
         }
     }

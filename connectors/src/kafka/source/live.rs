@@ -79,6 +79,10 @@ impl KafkaSource {
         let place = Place { topic, number: message.partition() };
         let Ok(offset) = u64::try_from(message.offset()) else { return };
         let Some(slot) = self.slots.touch(place) else { return };
+        // Not given to the consumer again yet, since its position was lost.
+        if !slot.is_running() {
+            return;
+        }
         // Left over from before the partition was assigned anew.
         if slot.next.is_some_and(|next| offset < next) {
             return;

@@ -47,12 +47,12 @@ impl KafkaSource {
         Some(match read {
             Ok(Progress::Upto(next)) => {
                 slot.next = Some(next);
-                let (partition, next) = (slot.partition.clone(), Position::of_number(next));
+                let (partition, next) = (slot.partition.clone(), slot.position(next));
                 let rows = builder.finish().expect("progress is made by records");
                 Polled::Rows(SourceBatch { partition, rows, next, boundary: false })
             }
             Ok(Progress::Done) => {
-                let (partition, next) = (slot.partition.clone(), Position::of_number(wanted.upto));
+                let (partition, next) = (slot.partition.clone(), slot.position(wanted.upto));
                 self.slots.whole(wanted.place);
                 self.close_stretches();
                 Polled::Whole(partition, next)

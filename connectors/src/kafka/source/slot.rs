@@ -9,6 +9,7 @@ use rdkafka::topic_partition_list::Offset;
 
 use super::inquiry::{Place, Range};
 use super::stretch::Stretch;
+use crate::kafka::position::{KafkaPosition, TopicId};
 
 /// Topics of one source at most, and partitions of a topic: an ordinal holds both numbers.
 const PARTITIONS_BITS: u32 = 20;
@@ -60,6 +61,8 @@ pub(super) struct Slot {
     pub(super) begin: Offset,
     /// The position: offset after the last record given out, or the saved one before that.
     pub(super) next: Option<u64>,
+    /// Which topic of this name that is an offset of.
+    topic: Option<TopicId>,
     /// Records of the poll under way.
     pub(super) builder: Option<RawBuilder>,
 }
@@ -73,13 +76,14 @@ impl Slot {
         start: &Start,
         snapshots: bool,
     ) -> Result<Self, Fault> {
-        let next = match start {
-            Start::At(position) => match position.as_number() {
-                Some(next) if i64::try_from(next).is_ok() => Some(next),
-                _ => return Err(not_a_position(&partition)),
-            },
+        let saved = match start {
+            Start::At(position) => {
+                let saved = KafkaPosition::decode(position);
+                Some(saved.ok_or_else(|| not_a_position(&partition))?)
+            }
             Start::Earliest | Start::Latest | Start::Timestamp(_) => None,
         };
+        let next = saved.map(|saved| saved.offset);
         let mut slot = Self {
             place,
             partition,
@@ -88,6 +92,7 @@ impl Slot {
             assigned: false,
             begin: Offset::Beginning,
             next,
+            topic: saved.and_then(|saved| saved.topic),
             builder: None,
         };
         slot.restart(start);
@@ -108,7 +113,17 @@ impl Slot {
 
     /// Where it begins, once that is known.
     pub(super) fn begins(&self) -> Option<(Partition, Position)> {
-        Some((self.partition.clone(), Position::of_number(self.next?)))
+        Some((self.partition.clone(), self.position(self.next?)))
+    }
+
+    /// This offset as a position.
+    pub(super) fn position(&self, offset: u64) -> Position {
+        KafkaPosition { offset, topic: self.topic }.encode()
+    }
+
+    /// Whether the consumer reads it.
+    pub(super) fn is_running(&self) -> bool {
+        self.stage == Stage::Running
     }
 
     /// What comes once the first offset is known.
@@ -145,28 +160,48 @@ impl Slot {
             return None;
         }
         let Range { low, high, .. } = range;
+        // Perhaps that of a topic made anew: whichever is there now is the one we go on in.
+        self.topic = None;
         let text =
             format!("kafka partition \"{}\" has offsets {low} to {high}", self.partition.name);
+        Some(self.lost(next, &text, policy))
+    }
+
+    /// Decides when the cluster says which topic of this name there is: goes on where it was if the
+    /// position is one of that topic, or if nobody knows, else as `policy` says.
+    pub(super) fn belong_to(&mut self, topic: TopicId, policy: Option<Start>) -> Option<Fault> {
+        if *self.topic.get_or_insert(topic) == topic {
+            return None;
+        }
+        let next = self.next;
+        if next.is_none() || policy.is_some() {
+            self.topic = Some(topic);
+        }
+        // Of which nothing was read, nothing is lost.
+        let next = next?;
+        let name = &self.partition.name;
+        let text = format!("the topic of kafka partition \"{name}\" was made anew");
+        Some(self.lost(next, &text, policy))
+    }
+
+    /// Goes on as `policy` says after a position was lost; the fault tells why.
+    fn lost(&mut self, next: u64, why: &str, policy: Option<Start>) -> Fault {
         let Some(policy) = policy else {
-            let text = format!("cannot read on at offset {next}: {text}");
-            return Some(Fault::never(text).with_hint(
+            return Fault::never(format!("cannot read on at offset {next}: {why}")).with_hint(
                 "retention passed the position, or the topic was made anew; \
                  on_lost_position = earliest or latest goes on without what is missing",
-            ));
+            );
         };
         self.next = None;
         self.restart(&policy);
         let choice = if policy == Start::Latest { "latest" } else { "earliest" };
-        Some(Fault::later(format!(
-            "could not read on at offset {next}: {text}, going on at {choice}"
-        )))
+        Fault::later(format!("could not read on at offset {next}: {why}, going on at {choice}"))
     }
 
     /// The records of the poll under way, as a batch.
     pub(super) fn finish(&mut self) -> Option<SourceBatch> {
         let rows = self.builder.take()?.finish()?;
-        let next = self.next.expect("set with each record");
-        let next = Position::of_number(next);
+        let next = self.position(self.next.expect("set with each record"));
         // Every record of a topic may be the last before a cut.
         Some(SourceBatch { partition: self.partition.clone(), rows, next, boundary: true })
     }
@@ -238,10 +273,17 @@ impl Slots {
         slots.filter(move |slot| places.binary_search(&slot.place).is_ok())
     }
 
+    /// The open partitions of a topic.
+    pub(super) fn of_topic(&mut self, topic: usize) -> impl Iterator<Item = &mut Slot> {
+        // One of them may be sent back to the start.
+        self.opening = true;
+        self.topics.get_mut(topic).into_iter().flatten().flatten()
+    }
+
     /// Slots the consumer reads.
     pub(super) fn running(&self) -> impl Iterator<Item = &Slot> {
         let slots = self.topics.iter().flatten().flatten();
-        slots.filter(|slot| slot.stage == Stage::Running)
+        slots.filter(|slot| slot.is_running())
     }
 
     /// The partitions whose first offset has to be asked for, once.

@@ -16,6 +16,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::Client;
+use super::identity::Identities;
 use super::inquiry::{Answer, Place, Question, Range};
 use super::live::is_told_elsewhere;
 use crate::kafka::config::KafkaConfig;
@@ -123,7 +124,10 @@ impl StretchReader {
         }
         let client = match self.client.take() {
             Some(client) => client,
-            None => Client::start(&self.config.stretch_consumer(), &self.watch)?,
+            None => {
+                let config = self.config.stretch_consumer();
+                Client::start(&config, Identities::default(), &self.watch)?
+            }
         };
         let consumer = &self.client.insert(client).consumer;
         let topic = &self.config.topics[wanted.place.topic];

@@ -23,6 +23,8 @@ const fn api(name: &'static str, key: i16, version: i16) -> Api {
 pub(in crate::kafka) const PRODUCE: Api = api("Produce", 0, 8);
 /// Version 4 lets us say that topics are not to be made.
 pub(in crate::kafka) const METADATA: Api = api("Metadata", 3, 4);
+/// Version 11 knows the ids of topics (KIP-516). A producer does not need it.
+pub(in crate::kafka) const TOPIC_IDS: Api = Api { flexible: true, ..api("Metadata", 3, 11) };
 /// Version 1 knows coordinators of transactions.
 pub(in crate::kafka) const FIND_COORDINATOR: Api = api("FindCoordinator", 10, 1);
 /// Version 0 is served by every broker there is.
@@ -33,6 +35,6 @@ pub(in crate::kafka) const INIT_PRODUCER_ID: Api =
 pub(in crate::kafka) const ADD_PARTITIONS: Api = api("AddPartitionsToTxn", 24, 1);
 pub(in crate::kafka) const END_TXN: Api = api("EndTxn", 26, 1);
 
-/// Everything a broker has to serve.
+/// Everything a broker has to serve to a producer.
 pub(super) const NEEDED: [&Api; 6] =
     [&PRODUCE, &METADATA, &FIND_COORDINATOR, &INIT_PRODUCER_ID, &ADD_PARTITIONS, &END_TXN];

@@ -43,6 +43,11 @@ pub(in crate::kafka) trait Put {
         self.put(text.as_bytes());
     }
 
+    /// The number of elements of an array of a flexible version, plus one.
+    fn compact_count(&mut self, count: usize) {
+        self.unsigned(u32::try_from(count).expect("a request is far below 2 GiB") + 1);
+    }
+
     /// The end of a structure of a flexible version: no tagged fields.
     fn no_tags(&mut self) {
         self.put(&[0]);
@@ -131,6 +136,34 @@ impl<'a> Reader<'a> {
         self.nullable_string()?.ok_or(Garbled("a string is missing"))
     }
 
+    /// Elements of an array of a flexible version, or bytes of a string; `None` for a null one. As with
+    /// [`Reader::count`], no count is greater than what is left.
+    fn compact_count(&mut self) -> Result<Option<usize>, Garbled> {
+        let Some(count) = self.unsigned()?.checked_sub(1) else { return Ok(None) };
+        let count = usize::try_from(count).map_err(|_huge| SHORT)?;
+        if count > self.rest.len() { Err(SHORT) } else { Ok(Some(count)) }
+    }
+
+    /// An array of a flexible version, element by element; empty for a null one.
+    pub(in crate::kafka) fn compact_array<T>(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<T, Garbled>,
+    ) -> Result<Vec<T>, Garbled> {
+        let count = self.compact_count()?.unwrap_or(0);
+        (0..count).map(|_| element(self)).collect()
+    }
+
+    /// A string of a flexible version.
+    pub(in crate::kafka) fn compact_nullable_string(&mut self) -> Result<Option<&'a str>, Garbled> {
+        let Some(length) = self.compact_count()? else { return Ok(None) };
+        let text = std::str::from_utf8(self.bytes(length)?);
+        text.map(Some).map_err(|_not_text| Garbled("a string is not UTF-8"))
+    }
+
+    pub(in crate::kafka) fn uuid(&mut self) -> Result<[u8; 16], Garbled> {
+        self.chunk()
+    }
+
     /// Passes over the tagged fields of a flexible version: none of them is for us.
     pub(in crate::kafka) fn tags(&mut self) -> Result<(), Garbled> {
         for _ in 0..self.unsigned()? {
@@ -202,6 +235,9 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let mut reader = Reader::new(&bytes);
+            let compact = reader.compact_array(Reader::i8).map(|all| all.len());
+            prop_assert!(compact.is_err() || compact.is_ok_and(|count| count < bytes.len()));
             let mut reader = Reader::new(&bytes);
             let read = (reader.tags(), reader.string().is_ok(), reader.array(Reader::i16));
             // Whatever was read, it was not more than there is.

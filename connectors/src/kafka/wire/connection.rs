@@ -10,7 +10,7 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use super::address::Address;
-use super::api::{API_VERSIONS, Api};
+use super::api::{API_VERSIONS, Api, NEEDED};
 use super::bytes::{Garbled, Reader};
 use super::failure::{Failure, Patience};
 use super::message::versions;
@@ -38,8 +38,18 @@ pub(in crate::kafka) struct Connection {
 }
 
 impl Connection {
-    /// Connects, and makes sure that the broker serves all we are going to ask.
+    /// Connects, and makes sure that the broker serves all that a producer is going to ask.
     pub(in crate::kafka) fn open(
+        address: &Address,
+        client: &str,
+        patience: &Patience,
+    ) -> Result<Self, Failure> {
+        Self::open_for(&NEEDED, address, client, patience)
+    }
+
+    /// Connects, and makes sure that the broker serves these requests.
+    pub(in crate::kafka) fn open_for(
+        needed: &[&'static Api],
         address: &Address,
         client: &str,
         patience: &Patience,
@@ -59,14 +69,18 @@ impl Connection {
             request: Request::default(),
             answer: Vec::new(),
         };
-        opened.check_versions(patience)?;
+        opened.check_versions(needed, patience)?;
         Ok(opened)
     }
 
-    fn check_versions(&mut self, patience: &Patience) -> Result<(), Failure> {
+    fn check_versions(
+        &mut self,
+        needed: &[&'static Api],
+        patience: &Patience,
+    ) -> Result<(), Failure> {
         let (code, served) = self.ask(&API_VERSIONS, patience, |_no_body| {}, versions::read)?;
         code.check().map_err(Failure::Refused)?;
-        let Some((api, served)) = versions::missing(&served) else { return Ok(()) };
+        let Some((api, served)) = versions::missing(needed, &served) else { return Ok(()) };
         let (address, what, needed) = (self.address.clone(), api.name, api.version);
         Err(Failure::Unserved { address, what, served, needed })
     }

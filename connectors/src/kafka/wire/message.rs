@@ -3,5 +3,6 @@
 pub(in crate::kafka) mod coordinator;
 pub(in crate::kafka) mod metadata;
 pub(in crate::kafka) mod produce;
+pub(in crate::kafka) mod topic_id;
 pub(in crate::kafka) mod transaction;
 pub(in crate::kafka) mod versions;

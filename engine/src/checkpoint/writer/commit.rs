@@ -69,9 +69,8 @@ impl Writer {
             match block.content {
                 Content::Topic { topic, partition, bytes } => {
                     let header = BlockHeader { rows, epoch, sink: sink.op, shard, base: 0 };
-                    let topic = &sink.topics[usize::from(topic)];
                     self.setup.points.pass(CrashPoint::BeforeBlock)?;
-                    self.logs.append_topic(topic, partition, header, bytes.bytes())?;
+                    self.logs.append_topic(&topic, partition, header, bytes.bytes())?;
                     self.setup.points.pass(CrashPoint::BlockWritten)?;
                 }
                 Content::Outbox(reference) => {

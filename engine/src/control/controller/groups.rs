@@ -74,6 +74,11 @@ impl RunningGroup {
         self.jobs.iter()
     }
 
+    /// Whether the job of this name is one of its jobs.
+    pub(super) fn has(&self, job: &str) -> bool {
+        self.jobs().any(|member| &*member.plan.name == job)
+    }
+
     /// A sink shard is ready; with the last one the sources begin.
     pub(super) fn sink_ready(
         &mut self,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::groups::{RunningGroup, RunningSource};
 use super::{Controller, Order, WorkerPort};
 use crate::checkpoint::layout::SinkKey;
-use crate::checkpoint::restore::{LoadQueues, Loader};
+use crate::checkpoint::load::{LoadQueues, Loader};
 use crate::checkpoint::writer::{self, GroupRecord, JobRecord, SinkRecord, WriterItem};
 use crate::control::command::JobSeat;
 use crate::control::registry::RegisteredJob;
@@ -335,18 +335,14 @@ fn group_record(name: &Arc<str>, jobs: &[RegisteredJob]) -> GroupRecord {
     let mut sinks = Vec::new();
     for job in jobs {
         for (node, spec) in job.plan.sinks() {
-            let (topics, policy) = match &spec.target {
-                SinkTarget::Topics(topics, _) => {
-                    let names = topics.iter().map(|topic| topic.name.clone()).collect();
-                    (names, UnitPolicy::EVERY_EPOCH)
-                }
-                SinkTarget::Outside(factory) => (Vec::new(), factory.unit_policy()),
+            let policy = match &spec.target {
+                SinkTarget::Topics(..) => UnitPolicy::EVERY_EPOCH,
+                SinkTarget::Outside(factory) => factory.unit_policy(),
             };
             sinks.push(SinkRecord {
                 job: job.plan.name.clone(),
                 sink: node.uid.clone(),
                 op: job.ops[&node.uid],
-                topics,
                 policy,
             });
         }

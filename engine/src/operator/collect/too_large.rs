@@ -36,7 +36,10 @@ impl Gauge {
     /// What the target of this row takes, if that is less.
     #[inline]
     pub(super) fn limit(&self, row: &OutRow<'_>) -> Option<u64> {
-        let bytes_max = self.limits.bytes_max(row.target);
+        let bytes_max = match row.topic {
+            None => self.limits.bytes_max(row.target),
+            Some(topic) => self.limits.bytes_max_named(topic),
+        };
         (row.bytes() > bytes_max).then_some(bytes_max)
     }
 
@@ -48,11 +51,13 @@ impl Gauge {
         limit: u64,
         write: impl FnOnce(&OutRow<'_>),
     ) -> bool {
-        if row.target == self.dead {
+        if row.topic.is_none() && row.target == self.dead {
             write(&cut(row, usize::MAX, limit));
             return false;
         }
-        let name = self.names.get(usize::from(row.target)).map_or("", String::as_str);
+        let number = usize::from(row.target);
+        let name = row.topic.or_else(|| self.names.get(number).map(String::as_str));
+        let name = name.unwrap_or_default();
         let (bytes, bytes_max) = (row.bytes().to_string(), limit.to_string());
         let headers: [(&str, &[u8]); 4] = [
             ("reason", TOO_LARGE.as_bytes()),
@@ -60,8 +65,14 @@ impl Gauge {
             ("bytes", bytes.as_bytes()),
             ("bytes_max", bytes_max.as_bytes()),
         ];
-        let letter =
-            OutRow { target: self.dead, op: Op::Insert, key: None, headers: &headers, ..*row };
+        let letter = OutRow {
+            target: self.dead,
+            topic: None,
+            op: Op::Insert,
+            key: None,
+            headers: &headers,
+            ..*row
+        };
         write(&cut(&letter, DEAD_LETTER_BYTES_MAX, self.limits.bytes_max(self.dead)));
         true
     }
@@ -92,6 +103,7 @@ mod tests {
     fn row<'a>(target: u16, value: &'a [u8], headers: &'a [(&'a str, &'a [u8])]) -> OutRow<'a> {
         OutRow {
             target,
+            topic: None,
             op: Op::Insert,
             time_ms: 9,
             key: Some(b"key"),
@@ -125,6 +137,12 @@ mod tests {
         let expected =
             [("reason", "too_large"), ("target", "rows"), ("bytes", "101"), ("bytes_max", "100")];
         assert_eq!(headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        // So is a row that names its topic, which is the one that is told.
+        gauge.limits.learn_named("new", 50);
+        let named = |value| OutRow { topic: Some("new"), ..row(1, value, &[]) };
+        assert_eq!(instead(&gauge, &named(&[7; 47])), None);
+        let ((target, _, _, headers), more) = instead(&gauge, &named(&[7; 48])).unwrap();
+        assert_eq!((target, headers[1].1.as_str(), more), (1, "new", true));
         // Headers count, and with them their lengths.
         assert!(instead(&gauge, &row(0, &[7; 80], &[("name", b"val")])).is_none());
         assert!(instead(&gauge, &row(0, &[7; 81], &[("name", b"val")])).is_some());

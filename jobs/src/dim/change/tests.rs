@@ -8,6 +8,7 @@ use connectors::format::maxwell::data::column_map;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::super::subject::Dimensions;
 use super::*;
 
 /// A row of 2022 from `source>sink columns [key [extend]]`, key and extend after a slash each.
@@ -37,13 +38,13 @@ fn older(text: &str, sink_type: &str) -> Columns {
 /// `+row` is inserted (or read), `-row` deleted, `row => row` updated.
 fn change(text: &str) -> ConfigChange {
     if let Some(deleted) = text.strip_prefix('-') {
-        return ConfigChange::delete(&row(deleted));
+        return ConfigChange::delete::<Dimensions>(&row(deleted));
     }
     if let Some(inserted) = text.strip_prefix('+') {
-        return ConfigChange::put(None, &row(inserted));
+        return ConfigChange::put::<Dimensions>(None, &row(inserted));
     }
     let (before, after) = text.split_once(" => ").expect("an update");
-    ConfigChange::put(Some(&row(before)), &row(after)).updated(true)
+    ConfigChange::put::<Dimensions>(Some(&row(before)), &row(after)).updated(true)
 }
 
 fn shown(effect: &Effect) -> String {
@@ -198,16 +199,16 @@ fn a_row_that_is_no_dimension_any_more_ends_its_route() {
     let shown_step = |routes: &mut Routes, change: &ConfigChange| {
         step(routes, change).iter().map(shown).collect::<Vec<_>>().join("; ")
     };
-    let put = shown_step(&mut routes, &ConfigChange::put(None, &dimension));
+    let put = shown_step(&mut routes, &ConfigChange::put::<Dimensions>(None, &dimension));
     assert_eq!(put, "ensure T(ID); put a>T(id); backfill a>T");
-    let insert_fact = ConfigChange::put(None, &fact);
+    let insert_fact = ConfigChange::put::<Dimensions>(None, &fact);
     assert_eq!(shown_step(&mut routes, &insert_fact), "reject not_a_dimension");
-    let delete_fact = ConfigChange::delete(&fact);
+    let delete_fact = ConfigChange::delete::<Dimensions>(&fact);
     assert_eq!(shown_step(&mut routes, &delete_fact), "reject not_a_dimension");
     assert_eq!(routes.all().count(), 1);
-    let left = ConfigChange::put(Some(&dimension), &fact);
+    let left = ConfigChange::put::<Dimensions>(Some(&dimension), &fact);
     assert_eq!(shown_step(&mut routes, &left), "remove a>T; reject not_a_dimension");
-    let back = ConfigChange::put(Some(&fact), &dimension);
+    let back = ConfigChange::put::<Dimensions>(Some(&fact), &dimension);
     assert_eq!(shown_step(&mut routes, &back), "ensure T(ID); put a>T(id); backfill a>T");
 }
 
@@ -360,8 +361,10 @@ fn random_changes() -> impl Strategy<Value = Vec<(Option<Columns>, Option<Column
 
 fn as_change(before: Option<&Columns>, after: Option<&Columns>) -> ConfigChange {
     match (before, after) {
-        (Some(before), None) => ConfigChange::delete(before),
-        (before, after) => ConfigChange::put(before, after.expect("one of both is there")),
+        (Some(before), None) => ConfigChange::delete::<Dimensions>(before),
+        (before, after) => {
+            ConfigChange::put::<Dimensions>(before, after.expect("one of both is there"))
+        }
     }
 }
 

@@ -10,9 +10,12 @@ use engine::counter::Counters;
 use engine::operator::gate::{Gate, GateMode};
 use engine::testing::by_hand::{ByHand, Closed};
 
+use super::super::rows::CHANGE;
+use super::line::DimensionLane;
 use super::*;
+use crate::settings::Deletes;
 
-fn gate() -> Box<Gate<Routing>> {
+fn gate() -> Box<Gate<Routing<DimensionLane>>> {
     let route = |source: &str| Route {
         source: source.to_owned(),
         sink: source.to_owned(),
@@ -21,14 +24,9 @@ fn gate() -> Box<Gate<Routing>> {
         fill: None,
         edition: 0,
     };
-    let rules = Rules {
-        database: "d".to_owned(),
-        deletes: Deletes::Delete,
-        late: ConfigLate::Hold,
-        waiting_max: 2,
-        dictionary: route("dictionary"),
-    };
-    Box::new(Gate::new(GateMode::Strict, Routing::new(rules)))
+    let lane = DimensionLane::new("d", Deletes::Delete, "dictionary");
+    let routing = Routing::new(lane, ConfigLate::Hold, 2, [route("dictionary")]);
+    Box::new(Gate::new(GateMode::Strict, routing))
 }
 
 /// Insertions of the row 1 with these names, from this position on.

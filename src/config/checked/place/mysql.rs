@@ -10,9 +10,8 @@ use super::SourcePlace;
 use crate::config::checked::judge::Judge;
 use crate::config::raw::{Given, TableProcess};
 
-/// What the reference solutions call database and table (warehouse 1.2).
-const DEFAULTS: [(&str, &str); 2] =
-    [("database-name", "gmall_config"), ("table-name", "table_process")];
+/// What the reference solutions call the database (warehouse 1.2).
+const DATABASE: &str = "gmall_config";
 /// What must be given.
 const NEEDED: [&str; 2] = ["hostname", "username"];
 
@@ -32,14 +31,20 @@ pub(super) fn keys(raw: &TableProcess) -> [(&'static str, Option<&Given>); 10] {
     ]
 }
 
-/// The table. Where there is a fault, the answer is only something to go on with.
-pub(super) fn source(raw: &TableProcess, connector: &Given, judge: &mut Judge<'_>) -> SourcePlace {
+/// The table, called `name` unless it is said. Where there is a fault, the answer is only something to go on with.
+pub(super) fn source(
+    name: &str,
+    raw: &TableProcess,
+    connector: &Given,
+    judge: &mut Judge<'_>,
+) -> SourcePlace {
     let mut given = keys(raw).to_vec();
     given.push(("on-lost-position", raw.on_lost_position.as_ref()));
     given.retain(|(_, given)| given.is_some());
     let before = judge.faults.len();
-    let mut options: BTreeMap<String, String> =
-        DEFAULTS.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let mut options: BTreeMap<String, String> = [("database-name", DATABASE), ("table-name", name)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
     for (name, given) in &given {
         let value = judge.text_or_number(*given);
         options.extend(value.map(|value| ((*name).to_owned(), value)));

@@ -68,8 +68,10 @@ pub(in crate::config::checked) fn db_source(
     stream(&keys, chosen, ("ods_db", start), judge)
 }
 
-/// Judges `[source.table_process]`: whatever it is, it is read from its beginning.
+/// Judges `[source.table_process]` or its sister, by what stands after the dot: whatever it is, it is
+/// read from its beginning. That is also what its topic and its table are called unless it is said.
 pub(in crate::config::checked) fn config_source(
+    name: &'static str,
     raw: &TableProcess,
     judge: &mut Judge<'_>,
 ) -> SourcePlace {
@@ -86,7 +88,7 @@ pub(in crate::config::checked) fn config_source(
         }
         // Says what is wrong with properties.
         address(chosen, Some(connector), &raw.properties, judge);
-        return mysql::source(raw, connector, judge);
+        return mysql::source(name, raw, connector, judge);
     }
     for given in mysql::keys(raw).into_iter().filter_map(|(_, given)| given) {
         refuse(Some(given), ": only connector \"mysql\" takes it", judge);
@@ -99,7 +101,7 @@ pub(in crate::config::checked) fn config_source(
         on_lost_position: raw.on_lost_position.as_ref(),
         properties: &raw.properties,
     };
-    stream(&keys, chosen, ("table_process", Start::Earliest), judge)
+    stream(&keys, chosen, (name, Start::Earliest), judge)
 }
 
 /// A source of topics or a file; `default` is the name of its topic unless one is given, and where

@@ -15,6 +15,7 @@ fn deliver(lower: u64, upper: u64, rows: &[Written<'_>]) -> SinkRequest {
     for (target, key, value) in rows {
         writer.push(&OutRow {
             target: *target,
+            topic: None,
             op: if value.is_some() { Op::Insert } else { Op::Delete },
             time_ms: 0,
             key: Some(key.as_bytes()),

@@ -1,6 +1,6 @@
 //! ApiVersions, version 0: what a broker serves. The request has no body.
 
-use super::super::api::{Api, NEEDED};
+use super::super::api::Api;
 use super::super::bytes::{Garbled, Reader};
 use super::super::code::ErrorCode;
 
@@ -14,9 +14,12 @@ pub(in crate::kafka) fn read(reader: &mut Reader<'_>) -> Result<(ErrorCode, Vec<
     Ok((code, served))
 }
 
-/// The first request that this broker does not serve in our version, and what it serves instead.
-pub(in crate::kafka) fn missing(served: &[Served]) -> Option<(&'static Api, String)> {
-    NEEDED.into_iter().find_map(|api| match served.iter().find(|(key, ..)| *key == api.key) {
+/// The first of the `needed` requests that this broker does not serve in our version, and what it serves instead.
+pub(in crate::kafka) fn missing(
+    needed: &[&'static Api],
+    served: &[Served],
+) -> Option<(&'static Api, String)> {
+    needed.iter().copied().find_map(|api| match served.iter().find(|(key, ..)| *key == api.key) {
         None => Some((api, "no version".to_owned())),
         Some((_, first, last)) if (first..=last).contains(&&api.version) => None,
         Some((_, first, last)) => Some((api, format!("versions {first} to {last}"))),
@@ -26,6 +29,7 @@ pub(in crate::kafka) fn missing(served: &[Served]) -> Option<(&'static Api, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::wire::api::NEEDED;
 
     #[test]
     fn what_is_missing_is_named() {
@@ -33,14 +37,14 @@ mod tests {
         let (code, served) = read(&mut Reader::new(bytes)).unwrap();
         assert_eq!((code, &served[..]), (ErrorCode::NONE, &[(0, 3, 13), (22, 0, 2)][..]));
         let all: Vec<Served> = NEEDED.map(|api| (api.key, 0, api.version)).to_vec();
-        assert_eq!(missing(&all), None);
+        assert_eq!(missing(&NEEDED, &all), None);
         let mut old = all.clone();
         old[3].2 = 2;
-        let (api, text) = missing(&old).unwrap();
+        let (api, text) = missing(&NEEDED, &old).unwrap();
         assert_eq!((api.name, text.as_str()), ("InitProducerId", "versions 0 to 2"));
         let mut young = all;
         young[0] = (0, 9, 30);
-        assert_eq!(missing(&young).unwrap().0.name, "Produce");
-        assert_eq!(missing(&[]).unwrap().1, "no version");
+        assert_eq!(missing(&NEEDED, &young).unwrap().0.name, "Produce");
+        assert_eq!(missing(&NEEDED, &[]).unwrap().1, "no version");
     }
 }
