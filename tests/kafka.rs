@@ -4,6 +4,8 @@
 
 #[path = "support/broker.rs"]
 mod broker;
+#[path = "kafka/cluster.rs"]
+mod cluster;
 #[path = "kafka/drive.rs"]
 mod drive;
 #[path = "kafka/lost_markers.rs"]
