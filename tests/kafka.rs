@@ -4,8 +4,14 @@
 
 #[path = "support/broker.rs"]
 mod broker;
+#[path = "kafka/cluster.rs"]
+mod cluster;
 #[path = "kafka/drive.rs"]
 mod drive;
+#[path = "kafka/lost_markers.rs"]
+mod lost_markers;
+#[path = "kafka/proxy.rs"]
+mod proxy;
 #[path = "kafka/sink.rs"]
 mod sink;
 #[path = "kafka/sink_faults.rs"]

@@ -218,7 +218,8 @@ impl Embedded {
 /// The engine's part of a bench from topics to topics: runs `jobs` over what was fed.
 pub(crate) fn jobs_over_topics(given: &Given, jobs: &[Job], outputs: &[&str]) -> Result<Outcome> {
     let embedded = Embedded::open(&given.dir)?;
-    let (used, read) = embedded.run(WORKERS, |embedded| embedded.plans(jobs, &|_name| None))?;
+    let (used, read) =
+        embedded.run(given.workers, |embedded| embedded.plans(jobs, &|_name| None))?;
     ensure!(read == u64::from(given.records), "{read} of {} records were read", given.records);
     Ok(Outcome { used, written: embedded.content(outputs)? })
 }

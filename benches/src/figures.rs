@@ -99,6 +99,11 @@ impl Row {
         )
     }
 
+    /// How many times as many records a second.
+    pub(crate) fn rate_beside(&self, other: &Self) -> f64 {
+        self.rate / other.rate
+    }
+
     /// What is kept of it.
     pub(crate) fn figures(&self, floor: &Self) -> Vec<Figure> {
         vec![

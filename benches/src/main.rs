@@ -38,6 +38,7 @@ mod product;
 mod recovery;
 mod results;
 mod topics;
+mod two_workers;
 mod unique_visitor;
 mod usage;
 mod user_jump;
@@ -80,7 +81,8 @@ fn main() -> Result<()> {
 /// The bench that prints and keeps nothing.
 const BACKFILL: &str = "backfill";
 /// The benches without a floor.
-const OTHERS: [&str; 3] = [recovery::NAME, latency::NAME_OF_BENCH, backpressure::NAME_OF_BENCH];
+const OTHERS: [&str; 4] =
+    [two_workers::NAME, recovery::NAME, latency::NAME_OF_BENCH, backpressure::NAME_OF_BENCH];
 
 /// Runs what was asked for, one after the other.
 fn benches(options: &Options) -> Result<()> {
@@ -135,6 +137,7 @@ fn bench(name: &str, options: &Options, brokers: &Brokers) -> Result<Vec<Figure>
             backfill::bench(options.records.unwrap_or(backfill::RECORDS))?;
             Ok(Vec::new())
         }
+        two_workers::NAME => two_workers::measure(options),
         recovery::NAME => recovery::measure(options),
         latency::NAME_OF_BENCH => latency::measure(options, brokers),
         backpressure::NAME_OF_BENCH => backpressure::measure(options, brokers),

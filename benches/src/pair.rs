@@ -14,6 +14,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::brokers::Brokers;
+use crate::embedded::WORKERS;
 use crate::figures::{Figure, Row};
 use crate::options::Options;
 use crate::part;
@@ -71,6 +72,8 @@ pub(crate) struct Given {
     pub(crate) bootstrap: String,
     /// Begins the names of its topics in the broker.
     pub(crate) prefix: String,
+    /// Workers of the engine.
+    pub(crate) workers: usize,
 }
 
 /// Records, and bytes of their keys and values.
@@ -122,7 +125,8 @@ impl Pair {
             None => String::new(),
         };
         let dir = fed.path().to_owned();
-        let given = Given { dir, records: wanted, bootstrap, prefix: String::new() };
+        let given =
+            Given { dir, records: wanted, bootstrap, prefix: String::new(), workers: WORKERS };
         let records = (self.feed)(&given)?;
         println!("\n{}: {records} records; {}", self.name, self.about);
         let rows = self.rows(&Given { records, ..given.clone() }, options.runs(self.kafka));
@@ -175,12 +179,12 @@ impl Pair {
         copy(&fed.dir, dir.path())?;
         let prefix = format!("{}_{}_{run}_", self.name, kind.name());
         let given = Given { dir: dir.path().to_owned(), prefix, ..fed.clone() };
-        let Some(topics) = self.kafka else { return part::run(self.name, kind, &given) };
+        let Some(topics) = self.kafka else { return part::run(self.name, kind, &given, None) };
         let mut made = (topics.outputs)(&given.prefix);
         if kind == Kind::Floor {
             topics::make(&given.bootstrap, &made)?;
         }
-        let outcome = part::run(self.name, kind, &given)?;
+        let outcome = part::run(self.name, kind, &given, None)?;
         if kind == Kind::Watershed {
             made.extend((topics.sides)(&given.prefix));
         }
@@ -189,7 +193,8 @@ impl Pair {
     }
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// Copies what was fed.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     let copied = Command::new("cp").arg("-r").arg(from.join(".")).arg(to).status();
     let copied = copied.context("could not start cp")?.success();
     ensure!(copied, "could not copy {}", from.display());

@@ -12,11 +12,21 @@ use crate::usage::Used;
 /// The hidden command.
 pub(crate) const COMMAND: &str = "part";
 
-/// Runs a part of the bench `name` in a child process.
-pub(crate) fn run(name: &str, kind: Kind, given: &Given) -> Result<Outcome> {
-    let child = Command::new(std::env::current_exe()?)
+/// Runs a part of the bench `name` in a child process, on these processors (`0` or `0,1`) only, if any
+/// are given.
+pub(crate) fn run(name: &str, kind: Kind, given: &Given, on: Option<&str>) -> Result<Outcome> {
+    let own = std::env::current_exe()?;
+    let mut command = match on {
+        None => Command::new(own),
+        Some(processors) => {
+            let mut pinned = Command::new("taskset");
+            pinned.args(["-c", processors]).arg(own);
+            pinned
+        }
+    };
+    let child = command
         .args([COMMAND, name, kind.name(), &given.records.to_string()])
-        .args([&given.bootstrap, &given.prefix])
+        .args([&given.bootstrap, &given.prefix, &given.workers.to_string()])
         .arg(&given.dir)
         .stderr(Stdio::inherit())
         .output()?;
@@ -27,7 +37,7 @@ pub(crate) fn run(name: &str, kind: Kind, given: &Given) -> Result<Outcome> {
 
 /// Does the work in this process and prints the figures.
 pub(crate) fn work(pairs: &[&Pair], words: &[String]) -> Result<()> {
-    let [name, kind, records, bootstrap, prefix, dir] = words else {
+    let [name, kind, records, bootstrap, prefix, workers, dir] = words else {
         bail!("{COMMAND} is not for people");
     };
     let pair = pairs.iter().find(|pair| pair.name == name).context("no such bench")?;
@@ -36,6 +46,7 @@ pub(crate) fn work(pairs: &[&Pair], words: &[String]) -> Result<()> {
         records: records.parse().context("a number of records")?,
         bootstrap: bootstrap.clone(),
         prefix: prefix.clone(),
+        workers: workers.parse().context("a number of workers")?,
     };
     let part = if kind == Kind::Floor.name() { pair.floor } else { pair.whole };
     let Outcome { used, written } = part(&given)?;

@@ -53,16 +53,21 @@ pub(crate) const PRODUCERS: [(&str, &[(&str, &str)]); 2] =
 
 /// The clock the engine would hand in, and the limit of a test's waits.
 #[derive(Clone, Copy)]
-pub(crate) struct Waiting(Instant);
+pub(crate) struct Waiting(Instant, Duration);
 
 impl Waiting {
     pub(crate) fn new() -> Waiting {
-        Waiting(Instant::now())
+        Waiting::within(LIMIT)
+    }
+
+    /// With another limit.
+    fn within(limit: Duration) -> Waiting {
+        Waiting(Instant::now(), limit)
     }
 
     /// The time, after a short pause; fails the test when `what` takes too long.
     pub(crate) fn turn(&self, what: &str) -> Moment {
-        assert!(self.0.elapsed() < LIMIT, "{what} took longer than {LIMIT:?}");
+        assert!(self.0.elapsed() < self.1, "{what} took longer than {:?}", self.1);
         std::thread::park_timeout(Duration::from_millis(1));
         self.now()
     }
@@ -219,6 +224,8 @@ pub(crate) struct Delivering {
     pub(crate) sink: Box<dyn Sink>,
     /// Faults that passed.
     pub(crate) faults: Vec<Fault>,
+    /// How long one answer may take.
+    pub(crate) limit: Duration,
     clock: Waiting,
 }
 
@@ -231,7 +238,7 @@ impl Delivering {
 
     /// The same for a sink that was made otherwise.
     pub(crate) fn of(sink: Box<dyn Sink>) -> Delivering {
-        Delivering { sink, faults: Vec::new(), clock: Waiting::new() }
+        Delivering { sink, faults: Vec::new(), limit: LIMIT, clock: Waiting::new() }
     }
 
     /// A sink that has been prepared and asked what is there.
@@ -263,7 +270,7 @@ impl Delivering {
 
     /// One request, begun again after each fault that may pass.
     fn ask(&mut self, request: &SinkRequest) -> Result<SinkReply, Fault> {
-        let waiting = Waiting::new();
+        let waiting = Waiting::within(self.limit);
         loop {
             self.sink.begin(request.clone());
             match self.answer() {
@@ -277,7 +284,7 @@ impl Delivering {
 
     /// The answer to the request under way.
     pub(crate) fn answer(&mut self) -> Result<SinkReply, Fault> {
-        let waiting = Waiting::new();
+        let waiting = Waiting::within(self.limit);
         loop {
             match self.sink.poll(self.clock.now()) {
                 SinkPoll::Pending => {

@@ -17,6 +17,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub mod cluster;
 pub mod detached;
 pub mod folder;
 pub mod install;

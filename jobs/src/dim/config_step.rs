@@ -35,6 +35,7 @@ use super::change::{ConfigChange, Effect, RouteRules, Routes};
 use super::config::{ConfigRow, RouteKey};
 use super::config_state::{Entry, Given, Loaded, Pending};
 use super::notice::{Notice, Route};
+use super::rejected::{Reason, Rejected};
 use super::subject::Subject;
 use crate::settings::ConfigUpdates;
 
@@ -69,8 +70,10 @@ pub(crate) struct ConfigSettings {
     pub(crate) rules: RouteRules,
     /// Whether sinks must be made before rows go there. If not, nothing is ever asked for.
     pub(crate) makes_sinks: bool,
-    /// Text before the name of every sink that is made.
+    /// Text before the name of every sink.
     pub(crate) sink_prefix: String,
+    /// Most bytes of the name of a sink, prefix included.
+    pub(crate) sink_name_max: usize,
 }
 
 /// The operator.
@@ -214,7 +217,26 @@ impl<S: Subject> ConfigStep<S> {
             before => ConfigChange::put::<S>(before.as_ref(), after),
         };
         let change = change.updated(*op == DebeziumOp::Update);
-        self.routes.decide(&change).into()
+        let effects = self.routes.decide(&change);
+        match effects.iter().find_map(|effect| self.too_long(effect)) {
+            None => effects.into(),
+            // A row about another source is one that was deleted, whatever becomes of the new one.
+            Some(rejected) => {
+                let gone = effects.into_iter().take_while(|e| matches!(e, Effect::Remove(_)));
+                gone.chain([Effect::Reject(rejected)]).collect()
+            }
+        }
+    }
+
+    /// Why a row cannot be in force though it is in order: its sink has no legal name here.
+    fn too_long(&self, effect: &Effect) -> Option<Rejected> {
+        let Effect::Put(ConfigRow { sink_table, .. }) = effect else { return None };
+        let ConfigSettings { sink_prefix, sink_name_max, .. } = &self.settings;
+        let length = sink_prefix.len() + sink_table.len();
+        (length > *sink_name_max).then(|| {
+            let text = format!("\"{sink_prefix}{sink_table}\" has more than {sink_name_max} bytes");
+            Rejected::new(Reason::LongName, text)
+        })
     }
 
     fn effect(&mut self, effect: Effect, event: &mut Event, fills: bool, close: &mut Close<'_>) {

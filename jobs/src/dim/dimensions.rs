@@ -111,6 +111,7 @@ fn config_step(
         },
         makes_sinks: true,
         sink_prefix: String::new(),
+        sink_name_max: usize::MAX,
     };
     let reread = dim.backfill.then(|| (ods_db::NAME.into(), ods_db::NAME.into()));
     // One worker decides, in the order of the configuration.

@@ -38,6 +38,8 @@ pub enum Reason {
     DuplicateKey,
     /// `sink_extend` does not parse.
     BadExtend,
+    /// `sink_table` with what stands before the name of every topic is too long for one.
+    LongName,
     /// A name that the target store does not take.
     BadName,
     /// Another source table feeds the sink table.
@@ -71,6 +73,7 @@ impl Reason {
             Self::EmptyKey => "empty_key",
             Self::DuplicateKey => "duplicate_key",
             Self::BadExtend => "bad_extend",
+            Self::LongName => "long_name",
             Self::BadName => "bad_name",
             Self::SinkTaken => "sink_taken",
             Self::SharedKeyDiffers => "shared_key_differs",

@@ -33,7 +33,7 @@ use engine::limit::GATE_PENDING_ROWS_MAX;
 use engine::operator::gate::{Gate, GateMode};
 use engine::sink::SinkFactory;
 
-use self::config::Facts;
+use self::config::{Facts, TOPIC_NAME_MAX};
 use self::lane::FactLane;
 use crate::dim::change::RouteRules;
 use crate::dim::config_step::{self, ConfigSettings, ConfigStep};
@@ -99,6 +99,7 @@ fn config_step(
         rules: RouteRules { schema: None, shared_sink: true, recreate: false },
         makes_sinks: tables.is_some(),
         sink_prefix: prefix.to_owned(),
+        sink_name_max: TOPIC_NAME_MAX,
     };
     job.stateful(
         "config",

@@ -91,7 +91,7 @@ fn start(node: &Node, installation: &Installation) -> Result<()> {
     let pid = child.id();
     // Before the wait: should we be interrupted in it, `down` still finds the broker.
     node::write(&node.properties().with_file_name("pid"), &format!("{pid}\n"))?;
-    let waited = ready::wait(node.client_port(), &node.log(), || {
+    let waited = ready::wait(node.client_port(), 1, &node.log(), || {
         Ok(child.try_wait().context("could not ask for kafka's end")?.map(|end| end.to_string()))
     });
     if waited.is_err() {

@@ -216,7 +216,7 @@ fn archive(installation: &Installation, progress: &dyn Fn(&str)) -> Result<()> {
     let node = Node::prepare(folder.path(), numbers, &[], installation)?;
     let command = java::broker(installation, Purpose::Test, Archive::Write, &node.properties());
     let mut process = Process::start(&command, &node.log())?;
-    ready::wait(node.client_port(), &node.log(), || {
+    ready::wait(node.client_port(), 1, &node.log(), || {
         Ok(process.ended()?.map(|status| status.to_string()))
     })?;
     process.terminate(STOP_LIMIT)?;

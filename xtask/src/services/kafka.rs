@@ -85,21 +85,33 @@ impl Broker {
     /// It could not be installed, ended by itself, or did not answer within
     /// [`READY_LIMIT`](super::READY_LIMIT); with the end of its log.
     pub fn start(options: &Options) -> Result<Broker> {
-        let installation = install(&to_terminal)?;
         let ports = [Port::take()?, Port::take()?];
+        let mut broker = Broker::prepare(options, ports, None)?;
+        broker.restart()?;
+        Ok(broker)
+    }
+
+    /// One that does not run yet, as this member of a cluster if it is one.
+    pub(super) fn prepare(
+        options: &Options,
+        ports: [Port; 2],
+        member: Option<usize>,
+    ) -> Result<Broker> {
+        let installation = install(&to_terminal)?;
         let folder = Folder::make("kafka")?;
         let numbers = [ports[0].number(), ports[1].number()];
         let node = Node::prepare(folder.path(), numbers, &options.properties, &installation)?;
-        let mut broker = Broker {
+        if let Some(member) = member {
+            node.join(member)?;
+        }
+        Ok(Broker {
             process: None,
             node,
             purpose: options.purpose,
             installation,
             _folder: folder,
             _ports: ports,
-        };
-        broker.restart()?;
-        Ok(broker)
+        })
     }
 
     /// The broker all tests of a binary share, started by the first that asks. Use names of your own for
@@ -164,12 +176,23 @@ impl Broker {
     /// # Errors
     /// As [`start`](Broker::start).
     pub fn restart(&mut self) -> Result<()> {
+        self.launch()?;
+        self.wait(1)
+    }
+
+    /// Starts it without waiting.
+    pub(super) fn launch(&mut self) -> Result<()> {
         self.kill()?;
-        let log = self.node.log();
         let properties = self.node.properties();
         let command = java::broker(&self.installation, self.purpose, Archive::Use, &properties);
-        let mut process = Process::start(&command, &log)?;
-        ready::wait(self.node.client_port(), &log, || {
+        self.process = Some(Process::start(&command, &self.node.log())?);
+        Ok(())
+    }
+
+    /// Waits until it answers and knows of so many brokers; one that does not is killed.
+    pub(super) fn wait(&mut self, brokers: u32) -> Result<()> {
+        let mut process = self.process.take().context("a broker that was launched")?;
+        ready::wait(self.node.client_port(), brokers, &self.node.log(), || {
             Ok(process.ended()?.map(|status| status.to_string()))
         })
         .context("could not start a Kafka broker")?;

@@ -46,6 +46,16 @@ impl Node {
         Ok(node)
     }
 
+    /// Makes it the member `id` of a cluster, from 1. All members have the cluster's id in common and
+    /// differ in that of their directory.
+    pub(super) fn join(&self, id: usize) -> Result<()> {
+        let text = format!(
+            "version=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\nnode.id={id}\n\
+             directory.id=AAAAAAAAAAAAAAAAAAAA{id}A\n"
+        );
+        write(&self.data().join("meta.properties"), &text)
+    }
+
     pub(super) fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.client_port)
     }

@@ -24,17 +24,18 @@ const REQUEST: [u8; 18] = [0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 7, 0xff, 0xff, 0, 0
 /// The longest answer we believe: one broker takes 37 bytes.
 const ANSWER_BYTES_MAX: u32 = 64 * 1024;
 
-/// Waits until the broker on `port` answers.
+/// Waits until the broker on `port` answers and knows of so many brokers.
 ///
 /// # Errors
 /// `ended` tells of an end, or [`READY_LIMIT`] has passed; with the end of `log`.
 pub(super) fn wait(
     port: u16,
+    brokers: u32,
     log: &Path,
     mut ended: impl FnMut() -> Result<Option<String>>,
 ) -> Result<()> {
     let started = Instant::now();
-    while !broker_count(port).is_ok_and(|count| count > 0) {
+    while !broker_count(port).is_ok_and(|count| count >= brokers) {
         if let Some(how) = ended()? {
             bail!("kafka ended before it was ready ({how}); {}", tail(log));
         }

@@ -16,8 +16,9 @@ use crate::dim::extend::Extend;
 use crate::dim::rejected::{Reason, Rejected};
 use crate::dim::subject::Subject;
 
-/// Longest name of a Kafka topic. Source: `Topic.MAX_NAME_LENGTH` of Kafka's clients.
-const TOPIC_NAME_MAX: usize = 249;
+/// Longest name of a Kafka topic, bytes, and one that file systems take for a directory. Source:
+/// `Topic.MAX_NAME_LENGTH` of Kafka's clients.
+pub(super) const TOPIC_NAME_MAX: usize = 249;
 
 /// Rows that route facts.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +38,9 @@ impl Subject for Facts {
         }
         let topic =
             text(columns, "sink_table").ok_or_else(|| empty("sink_table", Reason::NoSinkTable))?;
-        let source_table =
-            String::from_utf8(source(table.as_bytes(), kind)).expect("both are text");
+        let mut source = Vec::new();
+        push_source(table.as_bytes(), kind, &mut source);
+        let source_table = String::from_utf8(source).expect("both are text");
         Ok(RouteKey { source_table, sink_table: topic.to_owned() })
     }
 
@@ -65,9 +67,11 @@ impl Subject for Facts {
     }
 }
 
-/// What routes call changes of this type to this table.
-pub(super) fn source(table: &[u8], kind: &str) -> Vec<u8> {
-    [table, b" ", kind.as_bytes()].concat()
+/// Appends what routes call changes of this type to this table.
+pub(super) fn push_source(table: &[u8], kind: &str, out: &mut Vec<u8>) {
+    for part in [table, b" ", kind.as_bytes()] {
+        out.extend_from_slice(part);
+    }
 }
 
 /// The column with the type, in the layout of a row that is about facts.
@@ -133,7 +137,9 @@ mod tests {
     fn a_blank_in_a_name_of_a_table_is_part_of_it() {
         let key = Facts::key(&row_2023("odd name", "delete", "t", "id")).expect("in order");
         assert_eq!(Facts::table_of(&key.source_table), "odd name");
-        assert_eq!(source(b"odd name", "delete"), key.source_table.as_bytes());
+        let mut source = Vec::new();
+        push_source(b"odd name", "delete", &mut source);
+        assert_eq!(source, key.source_table.as_bytes());
     }
 
     #[test]

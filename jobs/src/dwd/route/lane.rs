@@ -11,7 +11,7 @@ use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
 use engine::operator::gate::GateContext;
 
-use super::config::{Facts, source};
+use super::config::{Facts, push_source};
 use crate::dim::notice::Route;
 use crate::dim::routing::line::refusal;
 use crate::dim::routing::{Lane, Line, PORT_ROUTED, kind};
@@ -81,7 +81,7 @@ impl Lane for FactLane {
             | ChangeKind::Ddl
             | ChangeKind::Unknown => "insert",
         };
-        out.extend_from_slice(&source(row.bytes(TABLE).unwrap_or_default(), kind));
+        push_source(row.bytes(TABLE).unwrap_or_default(), kind, out);
     }
 
     fn table_of<'s>(&self, source: &'s str) -> &'s str {
