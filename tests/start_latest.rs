@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use engine::checkpoint::restore::Saved;
 use engine::state::fjall::{FjallBackend, FjallOptions};
-use support::broker::{produce, read_committed, topic};
+use support::broker::{grow, produce, read_committed, topic};
 use support::run::Run;
 use xtask::services::kafka::Broker;
 use xtask::services::offline;
@@ -69,6 +69,8 @@ fn what_comes_while_it_is_away_is_read() {
         }
         assert!(started.elapsed() < LIMIT, "no position is saved:\n{}", run.log());
     }
+    // A partition that comes meanwhile is read from its beginning, too.
+    grow(broker, "latest_ods_log", PARTITIONS + 1);
     produce(&bootstrap, "latest_ods_log", pages(100, 30));
     run.start(2);
     let target = "latest_dwd_traffic_page_log";

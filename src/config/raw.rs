@@ -233,8 +233,8 @@ sections! {
         /// first rows wait for the first configuration, others for their table), `drop` (counted
         /// `no_config`; only with `dim.backfill = "off"`).
         "dim.config_late" dim_config_late,
-        /// Whether a table that is configured late is filled with the changes that came before:
-        /// `on` (default, `ods_db` is read again for it), `off`.
+        /// Whether a table, or a topic of facts, that is configured late is filled with the changes that
+        /// came before: `on` (default, `ods_db` is read again for it), `off`.
         "dim.backfill" dim_backfill,
         /// Whether a back-fill deletes rows that a snapshot of the source table lacks: `off` (default;
         /// a back-fill reads the changes again, and the deletions among them apply).

@@ -195,7 +195,7 @@ fn partitions_added_later_are_found() {
     let mut read = Reading::from(reading(&broker.bootstrap(), &["growing"]), &Start::Earliest);
     broker::produce(&broker.bootstrap(), "growing", [(None, b"first".to_vec())]);
     read.until(1).unwrap();
-    crate::source_faults::grow(broker, "growing", 3);
+    broker::grow(broker, "growing", 3);
     let waiting = Waiting::new();
     let partitions = loop {
         waiting.turn("partitions to appear");

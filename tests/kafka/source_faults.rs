@@ -6,7 +6,7 @@ use std::time::Instant;
 use connectors::kafka::config::OnLostPosition;
 use engine::error::{Fault, Retry};
 use engine::source::{Position, Start};
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use xtask::services::kafka::{Broker, Options};
@@ -18,14 +18,6 @@ use crate::drive::{Reading, offset_of, reading, shared};
 fn admin(broker: &Broker) -> (AdminClient<DefaultClientContext>, AdminOptions) {
     let admin = broker::config(&broker.bootstrap()).create().expect("an admin client");
     (admin, AdminOptions::new().operation_timeout(Some(LIMIT)))
-}
-
-/// Gives a topic more partitions.
-pub(crate) fn grow(broker: &Broker, topic: &str, partitions: usize) {
-    let (admin, options) = admin(broker);
-    let more = NewPartitions::new(topic, partitions);
-    let made = block_on(admin.create_partitions([&more], &options)).expect("an answer");
-    assert!(made.iter().all(Result::is_ok), "{made:?}");
 }
 
 /// Deletes a topic.

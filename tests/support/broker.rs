@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -66,6 +67,14 @@ pub(crate) fn set_topic(broker: &Broker, name: &str, setting: (&str, &str)) {
     for set in block_on(admin.alter_configs([&change], &options)).expect("an answer") {
         set.unwrap_or_else(|(_, code)| panic!("could not set {setting:?} of {name:?}: {code}"));
     }
+}
+
+/// Gives a topic more partitions.
+pub(crate) fn grow(broker: &Broker, topic: &str, partitions: usize) {
+    let (admin, options) = admin(broker);
+    let more = NewPartitions::new(topic, partitions);
+    let made = block_on(admin.create_partitions([&more], &options)).expect("an answer");
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
 }
 
 fn admin(broker: &Broker) -> (AdminClient<DefaultClientContext>, AdminOptions) {

@@ -106,6 +106,11 @@ impl BatchBuilder {
         self.row.extra = (narrow(self.extra.len()), 0);
     }
 
+    /// The schema of its rows.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
     /// Begins a row with bytes of its own; append them to [`BatchBuilder::body`].
     pub fn begin(&mut self) {
         assert!(self.shared.is_none(), "a builder over another batch adds no body bytes");

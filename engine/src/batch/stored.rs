@@ -11,8 +11,20 @@ use super::row::Row;
 use super::schema::{Kind, Schema};
 use super::{Batch, Slice};
 
+/// Bytes of order, time and behind.
+const FIXED_BYTES: usize = Order::BYTES + 8 + 8;
+/// Most bytes of a column beside those of its slice.
+const COLUMN_BYTES: usize = 10;
+
 /// Appends `row`.
 pub fn encode(row: Row<'_>, out: &mut Vec<u8>) {
+    let columns = row.batch().schema().columns.iter().enumerate();
+    let slices = columns.map(|(column, (_, kind))| match kind {
+        Kind::Slice => COLUMN_BYTES + row.bytes(column).map_or(0, <[u8]>::len),
+        Kind::Int => COLUMN_BYTES,
+    });
+    // Once, instead of doubling on the way.
+    out.reserve(FIXED_BYTES + slices.sum::<usize>());
     row.order().encode(out);
     out.extend_from_slice(&row.time().to_be_bytes());
     out.extend_from_slice(&row.behind().unwrap_or(i64::MIN).to_be_bytes());
@@ -38,11 +50,19 @@ fn push_int(out: &mut Vec<u8>, value: Option<i64>) {
 
 /// Reads a row of `schema` as a batch of one; `None` if the bytes were not written by [`encode`].
 pub fn decode(schema: &Arc<Schema>, bytes: &[u8]) -> Option<Batch> {
+    let mut builder = BatchBuilder::new(schema);
+    decode_into(bytes, &mut builder)?;
+    builder.finish(None)
+}
+
+/// Reads a row into `builder`, which is of its schema; `None`, and a row that is not whole, if the
+/// bytes were not written by [`encode`].
+pub fn decode_into(bytes: &[u8], builder: &mut BatchBuilder) -> Option<()> {
+    let schema = builder.schema().clone();
     let order = Order::decode(bytes)?;
     let mut rest = bytes.get(Order::BYTES..)?;
     let time = take_i64(&mut rest)?;
     let behind = take_i64(&mut rest)?;
-    let mut builder = BatchBuilder::new(schema);
     builder.begin();
     for (column, (_, kind)) in schema.columns.iter().enumerate() {
         match kind {
@@ -67,7 +87,7 @@ pub fn decode(schema: &Arc<Schema>, bytes: &[u8]) -> Option<Batch> {
         }
     }
     builder.end(Stamp { time, order, behind: (behind != i64::MIN).then_some(behind) });
-    builder.finish(None)
+    Some(())
 }
 
 fn take_i64(bytes: &mut &[u8]) -> Option<i64> {

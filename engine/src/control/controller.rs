@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use self::close::EARLY_CLOSE_MS;
 use self::groups::RunningGroup;
 use super::command::{Command, Order};
 use super::event::ControlEvent;
@@ -40,10 +41,6 @@ use crate::state::size::{SizeTable, StateSize};
 
 /// Faults kept for `status`.
 const FAULTS_KEPT: usize = 32;
-/// A filling in-flight budget closes the epoch, but not more often than this.
-const EARLY_CLOSE_MS: u64 = 20;
-/// Pause between two closes that only ask for tables.
-const TABLES_AGAIN_MS: u64 = 500;
 
 /// How epochs are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

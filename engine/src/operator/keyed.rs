@@ -133,9 +133,12 @@ impl<L: KeyedLogic> Stateful for Keyed<L> {
     }
 }
 
+/// What most states take when they are encoded.
+const STATE_BYTES: usize = 16;
+
 /// The encoded form of `state`.
 pub(crate) fn encoded<S: Codec>(state: &S) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(STATE_BYTES);
     state.encode(&mut bytes);
     bytes
 }

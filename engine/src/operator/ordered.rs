@@ -95,6 +95,8 @@ pub struct Ordered<L: OrderedLogic> {
     timers: Timers,
     states: KeyMap<Kept<L::State>>,
     changes: Changes,
+    /// Timers that a row or timer in its turn sets; kept for its memory.
+    set_in_turn: Vec<i64>,
 }
 
 /// The state of a key; emptied, it stays until the epoch closes.
@@ -129,6 +131,7 @@ impl<L: OrderedLogic> Ordered<L> {
             timers: Timers::default(),
             states: KeyMap::new(decode),
             changes: Changes::default(),
+            set_in_turn: Vec::new(),
         }
     }
 
@@ -222,8 +225,8 @@ impl<L: OrderedLogic> Ordered<L> {
 
     fn take_timer(&mut self, close: &mut Close<'_>) {
         let (at, key) = self.timers.pop_first().expect("release saw it");
-        self.changes.end_timer((at, key.clone()));
         self.turn(&key, close, |logic, state, context| logic.timer(at, state, context));
+        self.changes.end_timer((at, key));
     }
 
     fn turn(
@@ -232,7 +235,7 @@ impl<L: OrderedLogic> Ordered<L> {
         close: &mut Close<'_>,
         act: impl FnOnce(&mut L, Slot<'_, L::State>, &mut OrderedContext<'_>),
     ) {
-        let (mut changed, mut timers) = (false, Vec::new());
+        let (mut changed, mut timers) = (false, std::mem::take(&mut self.set_in_turn));
         let kept = match self.states.get_mut(key) {
             Some(kept) => kept,
             None => self.states.insert(key, Kept { state: None, saved: false }),
@@ -247,11 +250,12 @@ impl<L: OrderedLogic> Ordered<L> {
         } else if kept.state.is_none() && !kept.saved {
             self.states.remove(key);
         }
-        for at in timers {
+        for at in timers.drain(..) {
             if self.timers.insert(key_group(key), at, key) {
                 self.changes.set_timer((at, key.into()));
             }
         }
+        self.set_in_turn = timers;
     }
 
     /// Reports what has changed, as long as the turn lasts.
@@ -355,13 +359,20 @@ impl<L: OrderedLogic> Stateful for Ordered<L> {
 }
 
 fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = vec![tag];
+    let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
+    key.push(tag);
     parts.iter().for_each(|part| key.extend_from_slice(part));
     key
 }
 
+/// Bytes of the key under which a waiting row is stored: tag, time, whether it is late, order, number.
+const PLACE_BYTES: usize = 1 + 8 + 1 + Order::BYTES + 4;
+
 fn row_delta(place: &Place, key: &[u8], value: Option<Vec<u8>>) -> Delta {
-    let mut bytes = tagged(tag::ROW, &[&flip(place.0).to_be_bytes(), &[u8::from(place.1)]]);
+    let mut bytes = Vec::with_capacity(PLACE_BYTES);
+    bytes.push(tag::ROW);
+    bytes.extend_from_slice(&flip(place.0).to_be_bytes());
+    bytes.push(u8::from(place.1));
     place.2.encode(&mut bytes);
     bytes.extend_from_slice(&place.3.to_be_bytes());
     Delta { group: key_group(key), key: bytes, value }

@@ -30,9 +30,7 @@ pub(super) struct Timers {
 
 /// The bytes by which a timer is stored: they sort as it does.
 pub(super) fn stored(at: i64, key: &[u8]) -> Vec<u8> {
-    let mut bytes = flip(at).to_be_bytes().to_vec();
-    bytes.extend_from_slice(key);
-    bytes
+    [&flip(at).to_be_bytes(), key].concat()
 }
 
 fn parse(stored: &[u8]) -> Option<(i64, &[u8])> {

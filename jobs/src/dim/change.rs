@@ -116,6 +116,8 @@ pub struct RouteRules {
     pub shared_sink: bool,
     /// Whether an update makes its table anew (`dim.config_update`).
     pub recreate: bool,
+    /// Whether what was sent is never sent again: then only a new route is filled.
+    pub appends: bool,
 }
 
 /// The config rows in force.
@@ -192,7 +194,8 @@ impl Routes {
         if let Some(former) = former.filter(|former| self.get(former).is_some()) {
             effects.push(Effect::Remove(former.clone()));
         }
-        if anew || widened {
+        let fills = if self.rules.appends { in_force.is_none() } else { widened };
+        if anew || fills {
             effects.push(Effect::Backfill(key));
         }
     }

@@ -111,7 +111,7 @@ impl<S: Subject> ConfigStep<S> {
         Self {
             routes: Routes::new(settings.rules.clone()),
             settings,
-            number: 0,
+            number: S::REQUESTS_FROM,
             fills: BTreeMap::new(),
             editions: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -263,7 +263,7 @@ impl<S: Subject> ConfigStep<S> {
         if fills && self.settings.backfill && passed {
             self.number += 1;
             self.fills.insert(key.clone(), self.number);
-            let name = S::table_of(&row.source_table).into();
+            let name = S::request(S::table_of(&row.source_table)).into();
             close.asked.reread(Reread { name, number: self.number });
             let number = self.number.to_be_bytes().to_vec();
             self.change(Entry::Fill(&key), Some(number.clone()));
@@ -382,7 +382,8 @@ impl<S: Subject> ConfigStep<S> {
 
     fn filled(&mut self, row: Row<'_>, close: &mut Close<'_>) {
         let name = row.bytes(REREAD_NAME).unwrap_or_default();
-        let source = String::from_utf8(name.to_vec()).expect("the name of a request");
+        let name = str::from_utf8(name).expect("the name of a request");
+        let Some(source) = S::requested(name).map(str::to_owned) else { return };
         let number = row.int(REREAD_NUMBER).and_then(|number| u32::try_from(number).ok());
         let number = number.expect("written by the source");
         let done = |(key, fill): &(&RouteKey, &u32)| {

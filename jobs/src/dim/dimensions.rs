@@ -108,6 +108,7 @@ fn config_step(
             schema: dim.schema.clone(),
             shared_sink: dim.shared_sink,
             recreate: dim.config_update == ConfigUpdates::Recreate,
+            appends: false,
         },
         makes_sinks: true,
         sink_prefix: String::new(),

@@ -58,6 +58,8 @@ pub(crate) trait Lane: 'static {
     fn write_source(&self, row: Row<'_>, out: &mut Vec<u8>);
     /// The table of a source.
     fn table_of<'s>(&self, source: &'s str) -> &'s str;
+    /// Whether a request of this number was made for these routes.
+    fn serves(&self, number: u32) -> bool;
     /// Why a record that a route asks for is dropped all the same.
     fn ignores(&self, row: Row<'_>) -> Option<&'static str>;
     /// Sends what a record, read again for `fill` or live, means for the sink of `line`.
@@ -278,7 +280,11 @@ impl<L: Lane> Routing<L> {
     fn again(&mut self, source: &[u8], row: Row<'_>, context: &mut GateContext<'_>) {
         let number = Reread::number_of(row.order().partition).expect("a row read again");
         let empty = !is_object_with_members(row.bytes(DATA).unwrap_or_default());
-        if empty || self.lane.refusal(row).is_some() || self.lane.ignores(row).is_some() {
+        if empty
+            || !self.lane.serves(number)
+            || self.lane.refusal(row).is_some()
+            || self.lane.ignores(row).is_some()
+        {
             return;
         }
         let Some(lines) = self.lines.get_mut(source) else { return };

@@ -3,6 +3,7 @@
 
 use super::config::{Columns, ConfigRow, RouteKey};
 use super::rejected::Rejected;
+use crate::ods::ods_db::FOR_FACTS;
 
 /// How config rows of a kind are read. MUST be pure: rows are read again at every start.
 pub trait Subject: 'static {
@@ -22,6 +23,15 @@ pub trait Subject: 'static {
 
     /// The table whose changes a [`RouteKey`]'s source stands for.
     fn table_of(source: &str) -> &str;
+
+    /// Requests to read again have numbers above this one.
+    const REQUESTS_FROM: u32;
+
+    /// What a request to read a table again is called.
+    fn request(table: &str) -> String;
+
+    /// The table of a request; `None` if it is not one of this kind.
+    fn requested(name: &str) -> Option<&str>;
 }
 
 /// Rows that make dimension tables: a source is a table.
@@ -39,5 +49,15 @@ impl Subject for Dimensions {
 
     fn table_of(source: &str) -> &str {
         source
+    }
+
+    const REQUESTS_FROM: u32 = 0;
+
+    fn request(table: &str) -> String {
+        table.to_owned()
+    }
+
+    fn requested(name: &str) -> Option<&str> {
+        (!name.starts_with(FOR_FACTS)).then_some(name)
     }
 }

@@ -15,12 +15,13 @@ impl Dates {
 
     /// The set with `date`.
     #[must_use]
-    pub fn with(&self, date: Date) -> Self {
-        let mut dates = self.0.clone();
-        if let Err(place) = dates.binary_search(&date) {
-            dates.insert(place, date);
+    pub fn with(mut self, date: Date) -> Self {
+        if let Err(place) = self.0.binary_search(&date) {
+            // Mostly the only one: no room for more.
+            self.0.reserve_exact(1);
+            self.0.insert(place, date);
         }
-        Self(dates)
+        self
     }
 
     /// The set without `date`; `None` if nothing is left.

@@ -128,7 +128,8 @@ impl OrderedLogic for FirstOfDay {
             }
             return;
         }
-        dates.set(dates.get().cloned().unwrap_or_default().with(date));
+        let before = dates.take().unwrap_or_default();
+        dates.set(before.with(date));
         context.set_timer(kept_until);
         context.output.copy(PORT_FIRST, event.row);
     }

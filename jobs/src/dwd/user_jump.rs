@@ -102,8 +102,8 @@ struct Jumps {
 
 impl Jumps {
     fn emit(&self, entry: &Entry, output: &mut Output) {
-        let batch = stored::decode(&self.schema, &entry.row).expect("an entry stored by this job");
-        output.copy(PORT_JUMP, batch.row(0));
+        let row = output.row(PORT_JUMP, &self.schema);
+        stored::decode_into(&entry.row, row).expect("an entry stored by this job");
     }
 }
 

@@ -170,12 +170,12 @@ impl OrderedLogic for FirstViews {
     ) {
         let page = event.row.int(WAIT_PAGE).expect("always set");
         let date = self.zone.date(event.row.time());
-        let mut dates = seen.get().cloned().unwrap_or_default();
-        let of_page = &mut dates.0[usize::try_from(page).expect("one of two")];
-        if of_page.contains(date) {
+        let index = usize::try_from(page).expect("one of two");
+        if seen.get().is_some_and(|seen| seen.0[index].contains(date)) {
             return;
         }
-        *of_page = of_page.with(date);
+        let mut dates = seen.take().unwrap_or_default();
+        dates.0[index] = std::mem::take(&mut dates.0[index]).with(date);
         seen.set(dates);
         context.set_timer(self.zone.end_of(date) + KEPT_MS);
         let row = context.output.row(PORT_FIRST, &self.first);

@@ -42,8 +42,8 @@ impl<const N: usize> Codec for Sums<N> {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (sums, rest) = bytes.as_chunks::<8>();
-        let sums: Vec<i64> = sums.iter().map(|sum| i64::from_be_bytes(*sum)).collect();
-        if rest.is_empty() { Some(Self(sums.try_into().ok()?)) } else { None }
+        let sums: &[[u8; 8]; N] = sums.try_into().ok()?;
+        rest.is_empty().then(|| Self(sums.map(i64::from_be_bytes)))
     }
 }
 

@@ -42,7 +42,14 @@ pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobEr
     job.build()
 }
 
-fn is_of_table(row: Row<'_>, table: &str) -> bool {
+/// Before the table in the name of a request to read again, where it is not for dimensions: requests of
+/// one name take each other's place.
+pub(crate) const FOR_FACTS: &str = "facts/";
+/// Requests for facts have numbers from here on, others lower ones: rows read again bear only those.
+pub(crate) const FIRST_FOR_FACTS: u32 = 1 << 30;
+
+fn is_of_table(row: Row<'_>, name: &str) -> bool {
+    let table = name.strip_prefix(FOR_FACTS).unwrap_or(name);
     row.bytes(TABLE) == Some(table.as_bytes())
 }
 

@@ -13,13 +13,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::Controller;
 use super::groups::RunningGroup;
-use super::{Controller, EARLY_CLOSE_MS, TABLES_AGAIN_MS};
 use crate::checkpoint::writer::{Closing, WriterItem};
 use crate::clock::Moment;
 use crate::control::command::Order;
 use crate::epoch::cut::Cut;
 use crate::outbox::quota::Backlog;
+
+/// A filling in-flight budget closes the epoch, but not more often than this.
+pub(super) const EARLY_CLOSE_MS: u64 = 20;
+/// Pause between two closes that only ask for tables.
+const TABLES_AGAIN_MS: u64 = 500;
 
 impl Controller {
     /// Ends what is due or asked for, as far as there is room.

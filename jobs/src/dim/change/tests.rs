@@ -66,7 +66,7 @@ fn table_shown(table: &TableDefinition) -> String {
 }
 
 fn rules(shared_sink: bool) -> RouteRules {
-    RouteRules { schema: None, shared_sink, recreate: false }
+    RouteRules { schema: None, shared_sink, recreate: false, appends: false }
 }
 
 /// Decides and applies one change.
@@ -253,7 +253,7 @@ fn a_shared_table_needs_one_key_and_one_salt() {
 
 #[test]
 fn where_tables_are_made_anew_every_update_does_so() {
-    let rules = RouteRules { schema: None, shared_sink: false, recreate: true };
+    let rules = RouteRules { schema: None, shared_sink: false, recreate: true, appends: false };
     for (changes, expected) in [
         (&["+a>t id,x"][..], "ensure T(ID,X); put a>T(id,x); backfill a>T"),
         (&["+a>t id", "a>t id => a>t id"], "recreate T(ID); put a>T(id); backfill a>T"),

@@ -15,6 +15,7 @@ use super::super::keyless;
 use super::super::notice::Route;
 use super::super::rows::{CHANGE, FILL, KEY, SINK, change_schema};
 use super::{Lane, Line, PORT_ROUTED, kind};
+use crate::ods::ods_db::FIRST_FOR_FACTS;
 use crate::settings::Deletes;
 
 /// Port: records whose row has no key, with the reason, to be told once.
@@ -62,6 +63,10 @@ impl Lane for DimensionLane {
 
     fn table_of<'s>(&self, source: &'s str) -> &'s str {
         source
+    }
+
+    fn serves(&self, number: u32) -> bool {
+        number < FIRST_FOR_FACTS
     }
 
     fn ignores(&self, row: Row<'_>) -> Option<&'static str> {

@@ -15,6 +15,7 @@ use crate::dim::config::{Columns, ConfigRow, Layout, RouteKey, column_names, tex
 use crate::dim::extend::Extend;
 use crate::dim::rejected::{Reason, Rejected};
 use crate::dim::subject::Subject;
+use crate::ods::ods_db::{FIRST_FOR_FACTS, FOR_FACTS};
 
 /// Longest name of a Kafka topic, bytes, and one that file systems take for a directory. Source:
 /// `Topic.MAX_NAME_LENGTH` of Kafka's clients.
@@ -64,6 +65,16 @@ impl Subject for Facts {
 
     fn table_of(source: &str) -> &str {
         source.rsplit_once(' ').map_or(source, |(table, _kind)| table)
+    }
+
+    const REQUESTS_FROM: u32 = FIRST_FOR_FACTS;
+
+    fn request(table: &str) -> String {
+        format!("{FOR_FACTS}{table}")
+    }
+
+    fn requested(name: &str) -> Option<&str> {
+        name.strip_prefix(FOR_FACTS)
     }
 }
 

@@ -10,12 +10,14 @@ use engine::batch::build::Stamp;
 use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
 use engine::operator::gate::GateContext;
+use engine::source::reread::Reread;
 
 use super::config::{Facts, push_source};
 use crate::dim::notice::Route;
 use crate::dim::routing::line::refusal;
 use crate::dim::routing::{Lane, Line, PORT_ROUTED, kind};
 use crate::dim::subject::Subject as _;
+use crate::ods::ods_db::FIRST_FOR_FACTS;
 
 /// Column of a fact: name of its topic. Slice, never null.
 pub(super) const TOPIC: usize = 0;
@@ -23,6 +25,29 @@ pub(super) const TOPIC: usize = 0;
 pub(super) const KEY: usize = 1;
 /// Column: the record. Slice, never null.
 pub(super) const VALUE: usize = 2;
+/// Column of a fact that may come twice: its source and its topic. Slice, never null.
+pub(super) const ROUTE: usize = 3;
+/// Column, likewise: partition of its change. Int, never null.
+pub(super) const PARTITION: usize = 4;
+/// Column, likewise: place of its change there. Int, never null.
+pub(super) const POSITION: usize = 5;
+/// Column, likewise: 1 if it was read again, else 0. Int, never null.
+pub(super) const AGAIN: usize = 6;
+
+/// Schema of facts on their way to a topic.
+pub(super) fn facts() -> Arc<Schema> {
+    Schema::new("fact", &COLUMNS[..ROUTE])
+}
+
+const COLUMNS: [(&str, Kind); 7] = [
+    ("topic", Kind::Slice),
+    ("key", Kind::Slice),
+    ("value", Kind::Slice),
+    ("route", Kind::Slice),
+    ("partition", Kind::Int),
+    ("position", Kind::Int),
+    ("again", Kind::Int),
+];
 
 /// How changes become facts.
 #[derive(Debug, Clone)]
@@ -39,12 +64,11 @@ pub(super) struct FactLane {
 impl FactLane {
     /// For changes of `database`, to topics whose names begin with `prefix`.
     pub(super) fn new(database: &str, adds_ts: bool, prefix: &str) -> Self {
-        let columns = [("topic", Kind::Slice), ("key", Kind::Slice), ("value", Kind::Slice)];
         Self {
             database: database.to_owned(),
             adds_ts,
             prefix: prefix.to_owned(),
-            facts: Schema::new("fact", &columns),
+            facts: Schema::new("fact with its place", &COLUMNS),
         }
     }
 }
@@ -52,6 +76,8 @@ impl FactLane {
 /// What is picked for a topic.
 pub(super) struct Picks {
     topic: String,
+    /// Source and topic.
+    route: String,
     columns: Picker,
 }
 
@@ -62,7 +88,12 @@ impl Lane for FactLane {
         // The time of the change takes the place of a column of its name.
         let free = |name: &&String| !(self.adds_ts && *name == "ts");
         let columns: Vec<String> = route.columns.iter().filter(free).cloned().collect();
-        Picks { topic: format!("{}{}", self.prefix, route.sink), columns: Picker::new(&columns) }
+        let name = format!("{}\0{}", route.source, route.sink);
+        Picks {
+            route: name,
+            topic: format!("{}{}", self.prefix, route.sink),
+            columns: Picker::new(&columns),
+        }
     }
 
     fn refusal(&self, row: Row<'_>) -> Option<&'static str> {
@@ -88,6 +119,10 @@ impl Lane for FactLane {
         Facts::table_of(source)
     }
 
+    fn serves(&self, number: u32) -> bool {
+        number >= FIRST_FOR_FACTS
+    }
+
     fn ignores(&self, _row: Row<'_>) -> Option<&'static str> {
         None
     }
@@ -96,10 +131,10 @@ impl Lane for FactLane {
         &self,
         line: &mut Line<Picks>,
         row: Row<'_>,
-        _fill: Option<u32>,
+        fill: Option<u32>,
         context: &mut GateContext<'_>,
     ) {
-        let Picks { topic, columns } = &mut line.picks;
+        let Picks { topic, route, columns } = &mut line.picks;
         let data = row.bytes(DATA).unwrap_or_default();
         columns.read(data);
         let facts = context.output.row(PORT_ROUTED, &self.facts);
@@ -111,6 +146,12 @@ impl Lane for FactLane {
         let ts = row.int(TS).filter(|_| self.adds_ts);
         let value = facts.append_with(|out| columns.write(data, ts, out));
         facts.slice(VALUE, value);
+        let route = facts.append(route.as_bytes());
+        facts.slice(ROUTE, route);
+        let (partition, place) = Reread::origin(row.order());
+        facts.int(PARTITION, Some(partition.into()));
+        facts.int(POSITION, i64::try_from(place).ok());
+        facts.int(AGAIN, Some(fill.is_some().into()));
         facts.end(Stamp::of(row));
     }
 }
