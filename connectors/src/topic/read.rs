@@ -186,8 +186,9 @@ pub(super) mod tests {
             log.mark()
         }
 
+        /// Removes the files whose last row is before the one in front of `offset`, as retention may.
         pub(in super::super) fn remove_before(&mut self, partition: usize, offset: u64) {
-            self.logs[partition].remove_surplus(0, offset).unwrap();
+            self.logs[partition].remove_surplus(0, offset - 1).unwrap();
         }
     }
 
