@@ -154,7 +154,9 @@ fn a_topic_made_anew_with_more_records_is_found_out() {
     read.until(100).unwrap();
     read.nothing_more();
     let told = read.faults.iter().map(ToString::to_string);
-    assert_eq!(told.filter(|fault| fault.contains("made anew, going on at earliest")).count(), 2);
+    // For each partition that had a position: records without key may all have gone to one.
+    let told = told.filter(|fault| fault.contains("made anew, going on at earliest"));
+    assert_eq!(told.count(), saved.len());
     // From then on its positions are those of the new topic.
     let mut again = Reading::resume(earliest, &read.next);
     again.nothing_more();
