@@ -18,6 +18,7 @@ pub(crate) mod raw;
 mod secret;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 
 use self::checked::{Checked, Overrides};
@@ -28,11 +29,26 @@ pub(crate) const PRESET: &str = include_str!("../config/default.toml");
 /// What messages call the preset.
 const PRESET_NAME: &str = "the embedded preset";
 
+/// Variables that say where the sources and targets of a job file are.
+const PLACES: [&str; 3] = ["WATERSHED__SOURCE__", "WATERSHED__TOPICS__", "WATERSHED__STORE__"];
+
+fn environment() -> BTreeMap<String, String> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
+/// The preset as commands see it that take no job file: variables that are meant for one do not count.
+pub(crate) fn preset(overrides: &Overrides) -> anyhow::Result<Checked> {
+    let mut environment = environment();
+    environment.retain(|name, _| !PLACES.iter().any(|place| name.starts_with(place)));
+    Ok(Checked::read(PRESET_NAME, PRESET, &environment, overrides)?)
+}
+
 /// Reads and checks the job file at `path`, or the embedded preset.
 pub(crate) fn load(path: Option<&Path>, overrides: &Overrides) -> anyhow::Result<Checked> {
-    let environment: BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let environment = environment();
     let Some(path) = path else {
         return Ok(Checked::read(PRESET_NAME, PRESET, &environment, overrides)?);
     };

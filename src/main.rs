@@ -93,7 +93,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn replay(cli: &Cli, args: &ReplayArgs) -> Result<()> {
-    let preset = config::load(None, &Default::default())?;
+    let preset = config::preset(&Default::default())?;
     replay::replay(&replay::Request {
         input: args.input.clone(),
         output: args.out.clone(),
@@ -189,6 +189,6 @@ fn topic(cli: &Cli, command: &TopicCommand) -> Result<()> {
 fn data_dir(cli: &Cli, named: Option<PathBuf>) -> Result<DataDir> {
     match named {
         Some(path) => Ok(DataDir::named(path)),
-        None => Ok(DataDir::new(config::load(None, &cli.overrides(None))?.data)),
+        None => Ok(DataDir::new(config::preset(&cli.overrides(None))?.data)),
     }
 }

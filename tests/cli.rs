@@ -178,6 +178,24 @@ fn replayed(dir: &Path) {
     expect(dir, &["replay", "in", "--out", "out", "--workers", "2"], 0);
 }
 
+/// Whoever has exported where the Kafka of a job file is can still look at a directory.
+#[test]
+fn variables_of_a_job_file_disturb_no_other_command() {
+    let dir = folder();
+    replayed(dir.path());
+    let looked = |variable: &str| {
+        let mut status = watershed(dir.path(), &["status", "--data", "out/.watershed"]);
+        status.env(variable, "b:1").output().expect("the binary starts")
+    };
+    for place in ["SOURCE__ODS_LOG", "TOPICS"] {
+        let output = looked(&format!("WATERSHED__{place}__PROPERTIES__BOOTSTRAP__SERVERS"));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    // What is said of the process itself is judged.
+    let output = looked("WATERSHED__WATERSHED__WORKERS");
+    assert_eq!(output.status.code(), Some(2));
+}
+
 #[test]
 fn what_a_run_left_behind_can_be_looked_at() {
     let dir = folder();

@@ -30,7 +30,7 @@ pub(crate) fn start(cli: &Cli, args: &DemoArgs) -> Result<u8> {
     if let Some(supervisor) = cli.child_of {
         enter_child(supervisor)?;
     }
-    let checked = config::load(None, &cli.overrides(Some(&args.workers)))?;
+    let checked = config::preset(&cli.overrides(Some(&args.workers)))?;
     let dir = DataDir::new(&checked.data);
     if cli.child_of.is_none() {
         let terminal = Terminal::remember();
