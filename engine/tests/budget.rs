@@ -22,9 +22,8 @@ use engine::operator::ordered::{Event, Ordered, OrderedContext, OrderedLogic};
 use engine::operator::stateful::{Output, Stateful};
 use engine::operator::window::{Aggregate, WindowFinal, WindowPartial};
 use engine::random::Random;
-use engine::source::Start;
 use engine::testing::by_hand::ByHand;
-use engine::testing::records::{Records, TimedDecoder};
+use engine::testing::records::Records;
 use engine::testing::simulate::{Simulation, seeds};
 use engine::time::window::Tumbling;
 
@@ -270,19 +269,7 @@ fn windows(seed: u64, budget: usize) -> impl PartialEq + std::fmt::Debug {
 
 fn plan(name: &str, records: &Records) -> Arc<JobPlan> {
     let mut job = JobBuilder::new(name);
-    let source = job.source(
-        "in",
-        SourceSpec {
-            factory: Arc::new(records.clone()),
-            start: Start::Earliest,
-            decoder: Arc::new(|| Box::new(TimedDecoder::default())),
-            bound_ms: 50,
-            idle_timeout_ms: 0,
-            future_hold_ms: i64::MAX,
-            future_skew_ms: i64::MAX,
-            reread: None,
-        },
-    );
+    let source = job.source("in", SourceSpec { bound_ms: 50, ..records.spec() });
     job.stateful(
         "count",
         &[(&source.rows, by_key())],

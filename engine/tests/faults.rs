@@ -25,9 +25,8 @@ use engine::outbox::quota::Quota;
 use engine::outbox::sinks::SinkWork;
 use engine::random::Random;
 use engine::sink::UnitPolicy;
-use engine::source::Start;
 use engine::testing::disk::Fault;
-use engine::testing::records::{KEY, Record, Records, TimedDecoder, VALUE};
+use engine::testing::records::{KEY, Record, Records, VALUE};
 use engine::testing::simulate::Simulation;
 use engine::testing::target::Target;
 use engine::time::window::Tumbling;
@@ -90,14 +89,10 @@ fn job(name: &str, records: &Records, target: &Target, idle_timeout_ms: i64) -> 
     let source = job.source(
         "in",
         SourceSpec {
-            factory: Arc::new(records.clone()),
-            start: Start::Earliest,
-            decoder: Arc::new(|| Box::new(TimedDecoder::default())),
-            bound_ms: 0,
             idle_timeout_ms,
             future_hold_ms: 1_000,
             future_skew_ms: 10_000,
-            reread: None,
+            ..records.spec()
         },
     );
     let spec = |what, outputs, make| StatefulSpec {

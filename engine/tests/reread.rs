@@ -20,9 +20,8 @@ use engine::operator::decode::{REREAD_NAME, REREAD_NUMBER};
 use engine::operator::stateful::{Close, Output, Stateful};
 use engine::random::Random;
 use engine::sink::UnitPolicy;
-use engine::source::Start;
 use engine::source::reread::Reread;
-use engine::testing::records::{KEY, Record, Records, TimedDecoder, VALUE};
+use engine::testing::records::{KEY, Record, Records, VALUE};
 use engine::testing::simulate::{Simulation, seeds};
 use engine::testing::target::Target;
 
@@ -190,14 +189,9 @@ fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
     let source = reading.source(
         "in",
         SourceSpec {
-            factory: Arc::new(records.clone()),
-            start: Start::Earliest,
-            decoder: Arc::new(|| Box::new(TimedDecoder::default())),
             bound_ms: 50,
-            idle_timeout_ms: 0,
-            future_hold_ms: i64::MAX,
-            future_skew_ms: i64::MAX,
             reread: Some(|row, name| row.bytes(KEY) == Some(name.as_bytes())),
+            ..records.spec()
         },
     );
     for (name, edge) in

@@ -11,8 +11,7 @@ use engine::graph::plan::{Asks, Feed, SinkTarget, SourceSpec, StatefulSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::operator::stateful::{Close, SHARED_GROUP, Stateful};
 use engine::sink::UnitPolicy;
-use engine::source::Start;
-use engine::testing::records::{KEY, Record, Records, TimedDecoder, VALUE};
+use engine::testing::records::{KEY, Record, Records, VALUE};
 use engine::testing::simulate::{Simulation, seeds};
 use engine::testing::target::Target;
 
@@ -60,16 +59,7 @@ fn schema() -> Arc<Schema> {
 }
 
 fn source(records: &Records) -> SourceSpec {
-    SourceSpec {
-        factory: Arc::new(records.clone()),
-        start: Start::Earliest,
-        decoder: Arc::new(|| Box::new(TimedDecoder::default())),
-        bound_ms: 50,
-        idle_timeout_ms: 0,
-        future_hold_ms: i64::MAX,
-        future_skew_ms: i64::MAX,
-        reread: None,
-    }
+    SourceSpec { bound_ms: 50, ..records.spec() }
 }
 
 fn plans(config: &Records, others: &Records, target: &Target) -> Vec<Arc<JobPlan>> {

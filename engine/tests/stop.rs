@@ -9,8 +9,7 @@ use engine::graph::plan::{Asks, SourceSpec, StatefulSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
 use engine::hash::key_group;
 use engine::operator::stateful::{Close, Stateful};
-use engine::source::Start;
-use engine::testing::records::{Records, TimedDecoder};
+use engine::testing::records::Records;
 use engine::testing::simulate::{Simulation, seeds};
 
 /// Entries of state: more than a loader reads in some thirty steps.
@@ -45,19 +44,7 @@ impl Stateful for Large {
 
 fn plans(records: &Records, loaded: &Arc<AtomicU64>) -> Vec<Arc<JobPlan>> {
     let mut job = JobBuilder::new("large");
-    let source = job.source(
-        "in",
-        SourceSpec {
-            factory: Arc::new(records.clone()),
-            start: Start::Earliest,
-            decoder: Arc::new(|| Box::new(TimedDecoder::default())),
-            bound_ms: 50,
-            idle_timeout_ms: 0,
-            future_hold_ms: i64::MAX,
-            future_skew_ms: i64::MAX,
-            reread: None,
-        },
-    );
+    let source = job.source("in", SourceSpec { bound_ms: 50, ..records.spec() });
     let loaded = loaded.clone();
     job.stateful(
         "state",

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use engine::codec::Verbatim;
-use engine::graph::plan::{Feed, SinkTarget, SourceSpec};
+use engine::graph::plan::{Feed, SinkTarget};
 use engine::graph::{JobBuilder, JobPlan};
 use engine::random::Random;
 use engine::sink::UnitPolicy;
-use engine::source::Start;
-use engine::testing::records::{KEY, Record, Records, TimedDecoder, VALUE};
+use engine::testing::records::{KEY, Record, Records, VALUE};
 use engine::testing::simulate::{Simulation, seeds};
 use engine::testing::target::Target;
 
@@ -21,19 +20,7 @@ const DEAD_BYTES_MAX: u64 = 150;
 
 fn plan(records: &Records, target: &Target) -> Arc<JobPlan> {
     let mut job = JobBuilder::new("j");
-    let source = job.source(
-        "in",
-        SourceSpec {
-            factory: Arc::new(records.clone()),
-            start: Start::Earliest,
-            decoder: Arc::new(|| Box::new(TimedDecoder::default())),
-            bound_ms: 0,
-            idle_timeout_ms: 0,
-            future_hold_ms: i64::MAX,
-            future_skew_ms: i64::MAX,
-            reread: None,
-        },
-    );
+    let source = job.source("in", records.spec());
     let verbatim = Arc::new(Verbatim { key: KEY, value: VALUE });
     job.sink_with_dead_letters(
         "out",

@@ -14,6 +14,7 @@ use crate::batch::{Batch, Slice};
 use crate::clock::Moment;
 use crate::codec::{Dead, Decoded, Decoder};
 use crate::error::Fault;
+use crate::graph::plan::SourceSpec;
 use crate::random::Random;
 use crate::source::reread::{Reread, RereadPart, RereadPosition};
 use crate::source::{
@@ -51,6 +52,21 @@ impl Records {
     pub fn new(name: &'static str, partitions: Vec<Vec<Record>>, seed: u64) -> Self {
         let random = Arc::new(Mutex::new(Random::new(seed)));
         Self { partitions: partitions.into(), random, name, endless: false, snapshot: false }
+    }
+
+    /// A source node that reads them from their beginning by [`TimedDecoder`], in no order that is
+    /// waited for, with nothing too far in the future and no idle partition.
+    pub fn spec(&self) -> SourceSpec {
+        SourceSpec {
+            factory: Arc::new(self.clone()),
+            start: Start::Earliest,
+            decoder: Arc::new(|| Box::new(TimedDecoder::default())),
+            bound_ms: 0,
+            idle_timeout_ms: 0,
+            future_hold_ms: i64::MAX,
+            future_skew_ms: i64::MAX,
+            reread: None,
+        }
     }
 }
 

@@ -14,8 +14,7 @@ use engine::operator::keyed::{Codec, Keyed, KeyedLogic, Slot};
 use engine::operator::ordered::{Event, Ordered, OrderedContext, OrderedLogic};
 use engine::operator::stateful::Output;
 use engine::operator::window::{Aggregate, PARTIAL_KEY, PORT_LATE, WindowFinal, WindowPartial};
-use engine::source::Start;
-use engine::testing::records::{KEY, Records, TimedDecoder, VALUE};
+use engine::testing::records::{KEY, Records, VALUE};
 use engine::testing::target::Target;
 use engine::time::window::Tumbling;
 
@@ -160,19 +159,7 @@ fn verbatim() -> Arc<Verbatim> {
 pub(crate) fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
     let by_key = Route::Key(vec![KEY]);
     let mut job = JobBuilder::new("numbers");
-    let source = job.source(
-        "in",
-        SourceSpec {
-            factory: Arc::new(records.clone()),
-            start: Start::Earliest,
-            decoder: Arc::new(|| Box::new(TimedDecoder::default())),
-            bound_ms: BOUND_MS,
-            idle_timeout_ms: 0,
-            future_hold_ms: i64::MAX,
-            future_skew_ms: i64::MAX,
-            reread: None,
-        },
-    );
+    let source = job.source("in", SourceSpec { bound_ms: BOUND_MS, ..records.spec() });
     let numbered = job.stateful(
         "numbering",
         &[(&source.rows, by_key.clone())],
