@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use engine::hash::hash_bytes;
 
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Shows a dimension table of the demo.
+const TABLE: [&str; 3] = ["inspect", "--table", "dim_base_province"];
 
 fn watershed(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_watershed"));
@@ -60,12 +62,23 @@ fn topic_bytes(data: &Path) -> u64 {
     files.filter_map(|file| file.ok()?.metadata().ok()).map(|file| file.len()).sum()
 }
 
-/// A directory that a kill has left in the middle of its work.
+/// A directory that a kill has left in the middle of its work, with a dimension table to look at: who
+/// is killed before there is one is started again.
 fn killed(data: &Path) {
+    let begun = Instant::now();
+    kill_demo(data);
+    while !watershed(data, &TABLE).output().expect("it starts").status.success() {
+        assert!(begun.elapsed() < PATIENCE, "the table does not come");
+        kill_demo(data);
+    }
+}
+
+/// Lets the demo write 200 kB more to a topic, and kills it there.
+fn kill_demo(data: &Path) {
     let mut demo = watershed(data, &["demo", "--rate", "20000", "--workers", "1"]);
     let mut child = demo.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    let begun = Instant::now();
-    while topic_bytes(data) < 200_000 {
+    let (size, begun) = (topic_bytes(data), Instant::now());
+    while topic_bytes(data) < size + 200_000 {
         assert!(begun.elapsed() < PATIENCE, "nothing comes of it");
         std::thread::yield_now();
     }
@@ -91,7 +104,7 @@ fn look(data: &Path, scratch: &Path) -> Vec<String> {
     let commands: [&[&str]; 6] = [
         &["verify"],
         &["inspect"],
-        &["inspect", "--table", "dim_base_province"],
+        &TABLE,
         &["inspect", "--json"],
         &["status"],
         &["topic", "list"],
