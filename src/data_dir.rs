@@ -133,12 +133,27 @@ impl DataDir {
 
     /// Makes the directory if it is absent, takes and opens it. Refused while another process owns
     /// it; one that is just dying is waited for.
-    /// `purpose` is what a refused process is told about this one.
+    /// `purpose` is what a refused process is told about this one. `tables` opens what lies beside the
+    /// state, at the same time: each store replays a journal of its own.
+    pub(crate) fn own_with<T: Send>(
+        &self,
+        purpose: &str,
+        tables: impl FnOnce() -> anyhow::Result<T> + Send,
+    ) -> anyhow::Result<(Owned, T)> {
+        let is_held = |error: &LockError| matches!(error, LockError::Held { .. });
+        let lock = patiently(|| self.lock(purpose), is_held)?;
+        std::thread::scope(|scope| {
+            let tables = scope.spawn(tables);
+            let owned = self.open(lock);
+            let tables = tables.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok((owned?, tables?))
+        })
+    }
+
+    /// As [`DataDir::own_with`], without tables.
+    #[cfg(test)]
     pub(crate) fn own(&self, purpose: &str) -> anyhow::Result<Owned> {
-        self.open(patiently(
-            || self.lock(purpose),
-            |error| matches!(error, LockError::Held { .. }),
-        )?)
+        self.own_with(purpose, || Ok(())).map(|(owned, ())| owned)
     }
 
     fn open(&self, lock: DirLock) -> anyhow::Result<Owned> {

@@ -21,7 +21,6 @@ use engine::runtime::process::{Process, ProcessSettings};
 use engine::runtime::thread::{SystemClock, run};
 use engine::sink::SinkFactory;
 use engine::state::backend::StateBackend;
-use engine::state::fjall::{FjallBackend, FjallOptions};
 use jobs::dim::dimensions::TABLE_PROCESS;
 use jobs::dwd::route::TABLE_PROCESS_DWD;
 use store::doris::DwsStore;
@@ -74,21 +73,15 @@ impl Warehouse {
     /// Opens the directory for writing; refused while another process holds it.
     pub(crate) fn open(data: &Path, purpose: &str) -> Result<Self> {
         let dir = DataDir::new(data);
-        let owned = dir.own(purpose)?;
-        let (tables, dimensions) = (dir.dws(), dir.dim());
-        for folder in [&tables, &dimensions] {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("could not create {}", folder.display()))?;
-        }
-        let open = || FjallBackend::open(&tables, FjallOptions::default());
-        let tables = crash::letting_unwind(open)?;
+        let open = || crash::letting_unwind(|| open_tables(&dir));
+        let (owned, (tables, dimensions)) = dir.own_with(purpose, open)?;
         Ok(Self {
             data: data.to_owned(),
             disk: owned.disk.clone(),
             backend: owned.backend.clone(),
             topics: TopicMarks::default(),
-            tables: DwsStore::new(Arc::new(tables))?,
-            dimensions: crash::letting_unwind(|| DimensionStore::open(&dimensions))?,
+            tables,
+            dimensions,
             _owned: owned,
         })
     }
@@ -129,6 +122,16 @@ impl Warehouse {
             .spawn(move || run(process, Arc::new(SystemClock::default())))?;
         Ok(Running { handle, gauges, emitted, thread, submitted })
     }
+}
+
+/// Opens the embedded tables of both kinds.
+fn open_tables(dir: &DataDir) -> Result<(DwsStore, DimensionStore)> {
+    let (tables, dimensions) = (dir.dws(), dir.dim());
+    for folder in [&tables, &dimensions] {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("could not create {}", folder.display()))?;
+    }
+    Ok((DwsStore::open(&tables)?, DimensionStore::open(&dimensions)?))
 }
 
 impl Running {

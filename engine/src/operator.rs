@@ -29,7 +29,6 @@ pub mod ordered;
 pub mod output;
 pub(crate) mod source;
 pub mod stateful;
-mod timers;
 pub mod window;
 
 use std::sync::Arc;

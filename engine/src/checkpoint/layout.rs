@@ -1,4 +1,4 @@
-//! Names and encodings of what lies in the state store; layout version 1.
+//! Names and encodings of what lies in the state store; layout version 2.
 //!
 //! | space | key | value |
 //! |---|---|---|

@@ -8,7 +8,7 @@ use super::layout::{self, SinkKey, space};
 use super::piece::PositionRecord;
 use crate::counter::StoredCounter;
 use crate::error::Fatal;
-use crate::limit::{HASH_VERSION, KEY_GROUPS, LAYOUT_VERSION, LOAD_CHUNK};
+use crate::limit::{HASH_VERSION, KEY_GROUPS, LAYOUT_VERSION, LAYOUT_VERSION_READ_MIN, LOAD_CHUNK};
 use crate::outbox::block::BlockRef;
 use crate::outbox::log::Mark;
 use crate::sink::Unit;
@@ -17,6 +17,8 @@ use crate::state::backend::{StateBackend, StateView};
 /// Everything but keyed state that a checkpoint holds.
 #[derive(Debug, Clone, Default)]
 pub struct Saved {
+    /// Layout version; 0 in a new directory.
+    pub layout: u64,
     /// Random id of the directory; 0 in a new one.
     pub family: u64,
     /// Number of the last incarnation; 0 in a new directory.
@@ -50,10 +52,12 @@ impl Saved {
     pub fn read(backend: &dyn StateBackend) -> Result<Self, Fatal> {
         let view = backend.view().map_err(Fatal::disk)?;
         let meta = |key: &str| meta_number(view.as_ref(), key);
-        check_version("layout", meta("layout")?, u64::from(LAYOUT_VERSION))?;
-        check_version("key_groups", meta("key_groups")?, u64::from(KEY_GROUPS))?;
-        check_version("hash", meta("hash")?, u64::from(HASH_VERSION))?;
+        let layout = meta("layout")?;
+        check_version("layout", layout, LAYOUT_VERSION_READ_MIN..=LAYOUT_VERSION)?;
+        check_version("key_groups", meta("key_groups")?, KEY_GROUPS..=KEY_GROUPS)?;
+        check_version("hash", meta("hash")?, HASH_VERSION..=HASH_VERSION)?;
         let mut saved = Self {
+            layout: layout.unwrap_or(0),
             family: meta("family")?.unwrap_or(0),
             generation: meta("generation")?.unwrap_or(0),
             ..Self::default()
@@ -149,11 +153,17 @@ fn meta_number(view: &dyn StateView, key: &str) -> Result<Option<u64>, Fatal> {
     Ok(value.as_deref().and_then(layout::decode_u64))
 }
 
-fn check_version(what: &str, found: Option<u64>, ours: u64) -> Result<(), Fatal> {
+fn check_version(
+    what: &str,
+    found: Option<u64>,
+    read: std::ops::RangeInclusive<u16>,
+) -> Result<(), Fatal> {
+    let (least, most) = (u64::from(*read.start()), u64::from(*read.end()));
     match found {
-        Some(found) if found != ours => Err(Fatal::disk(format!(
-            "cannot read this state directory: its {what} is {found}, this version reads {ours}; \
-             use the version of watershed that wrote it"
+        Some(found) if !(least..=most).contains(&found) => Err(Fatal::disk(format!(
+            "cannot read this state directory: its {what} is {found}, this version reads {}; use the \
+             version of watershed that wrote it",
+            if least == most { least.to_string() } else { format!("{least} to {most}") }
         ))),
         _ => Ok(()),
     }

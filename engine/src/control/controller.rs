@@ -114,7 +114,9 @@ pub(crate) struct Controller {
     open: u64,
     stamp_ms: i64,
     started: bool,
+    started_at: u64,
     close_at: u64,
+    /// 0 before the first close.
     closed_at: u64,
     /// Records let in when the last epoch closed.
     emitted_before: u64,
@@ -147,6 +149,7 @@ impl Controller {
             stamp_ms: 0,
             started: false,
             close_at: 0,
+            started_at: 0,
             closed_at: 0,
             emitted_before: 0,
             clock_drift: 0,
@@ -393,6 +396,7 @@ impl Machine for Controller {
         if !self.started {
             self.watch_clock(now);
             self.started = true;
+            self.started_at = now.tick_us;
             self.stamp_ms = self.next_stamp(now);
             self.close_at =
                 now.tick_after_ms(self.setup.epoch.interval_ms.unwrap_or(u64::MAX / 2000));

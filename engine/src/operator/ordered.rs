@@ -9,12 +9,17 @@
 //! the cuts. It waits in the buffer *at the watermark it came after*, behind the rows on time with
 //! that time: exactly where it would stand if its partition were the only one.
 
+mod kept;
+mod keys;
+mod loaded;
+mod old_timers;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::keyed::{Codec, Slot, encoded};
+use self::keys::Keys;
+use super::keyed::{Codec, Slot};
 use super::stateful::{Close, Output, Stateful};
-use super::timers::{self, Timer, Timers};
 use crate::batch::Batch;
 use crate::batch::build::BatchBuilder;
 use crate::batch::order::{Order, flip, unflip};
@@ -25,7 +30,6 @@ use crate::checkpoint::piece::Delta;
 use crate::counter::Counters;
 use crate::graph::plan::Route;
 use crate::hash::key_group;
-use crate::state::keys::KeyMap;
 use crate::time::window::lateness_mark;
 
 /// A row whose turn has come.
@@ -92,44 +96,36 @@ pub struct Ordered<L: OrderedLogic> {
     logic: L,
     key: Route,
     buffer: BTreeMap<Place, Waiting>,
-    timers: Timers,
-    states: KeyMap<Kept<L::State>>,
+    keys: Keys<L::State>,
     changes: Changes,
     /// Timers that a row or timer in its turn sets; kept for its memory.
     set_in_turn: Vec<i64>,
 }
 
-/// The state of a key; emptied, it stays until the epoch closes.
-struct Kept<S> {
-    state: Option<S>,
-    /// Part of the checkpoint: only then must its end be told to it.
-    saved: bool,
-}
-
 /// Why loading cannot fail.
 const BROKEN: &str = "state of this operator was written by it";
 
-/// First byte of a state key: which of the three maps the entry belongs to.
+/// First byte of a state key: what the entry is.
 mod tag {
-    pub(super) const STATE: u8 = 1;
+    /// State and timers of a key.
+    pub(super) const KEY: u8 = 0;
+    /// State of a key, as layout 1 had it. Not written any more.
+    pub(super) const OLD_STATE: u8 = 1;
+    /// A waiting row.
     pub(super) const ROW: u8 = 2;
-    pub(super) const TIMER: u8 = 3;
+    /// A timer, as layout 1 had it. Likewise.
+    pub(super) const OLD_TIMER: u8 = 3;
 }
 
 impl<L: OrderedLogic> Ordered<L> {
     /// State by the key made of the columns of `key`, which MUST exist in the kept rows too, at the
     /// same indexes.
     pub fn new(key: Route, logic: L) -> Self {
-        let decode = |value: &[u8]| Kept {
-            state: Some(L::State::decode(value).expect(BROKEN)),
-            saved: true,
-        };
         Self {
             logic,
             key,
             buffer: BTreeMap::new(),
-            timers: Timers::default(),
-            states: KeyMap::new(decode),
+            keys: Keys::new(),
             changes: Changes::default(),
             set_in_turn: Vec::new(),
         }
@@ -174,23 +170,12 @@ impl<L: OrderedLogic> Ordered<L> {
 struct Changes {
     /// Nothing more will change: what has changed is being reported.
     is_complete: bool,
-    states: BTreeSet<Box<[u8]>>,
+    /// Keys whose state or timers are not those of the checkpoint.
+    keys: BTreeSet<Box<[u8]>>,
     rows_added: BTreeSet<Place>,
     rows_gone: VecDeque<(Place, Box<[u8]>)>,
-    timers: BTreeMap<Timer, bool>,
-}
-
-impl Changes {
-    fn set_timer(&mut self, timer: Timer) {
-        self.timers.insert(timer, true);
-    }
-
-    /// A timer that came and went within the epoch was never in the checkpoint.
-    fn end_timer(&mut self, timer: Timer) {
-        if self.timers.remove(&timer) != Some(true) {
-            self.timers.insert(timer, false);
-        }
-    }
+    /// Entries of layout 1 that were not replaced in place.
+    old: Vec<Delta>,
 }
 
 impl<L: OrderedLogic> Ordered<L> {
@@ -199,7 +184,7 @@ impl<L: OrderedLogic> Ordered<L> {
     fn release(&mut self, close: &mut Close<'_>) {
         loop {
             let row_at = self.buffer.first_key_value().map(|(place, _)| place.0);
-            let timer_at = self.timers.first_at();
+            let timer_at = self.keys.first_at();
             let row_first = match (row_at, timer_at) {
                 (Some(row), Some(timer)) => row <= timer,
                 (Some(_), None) => true,
@@ -217,45 +202,49 @@ impl<L: OrderedLogic> Ordered<L> {
     fn take_row(&mut self, close: &mut Close<'_>) {
         let (place, waiting) = self.buffer.pop_first().expect("release saw it");
         let event = Event { row: waiting.batch.row(waiting.row), at: place.0, late: place.1 };
-        self.turn(&waiting.key, close, |logic, state, context| {
+        self.turn(&waiting.key, false, close, |logic, state, context| {
             logic.row(event, state, context);
         });
         self.changes.rows_gone.push_back((place, waiting.key));
     }
 
     fn take_timer(&mut self, close: &mut Close<'_>) {
-        let (at, key) = self.timers.pop_first().expect("release saw it");
-        self.turn(&key, close, |logic, state, context| logic.timer(at, state, context));
-        self.changes.end_timer((at, key));
+        let due = self.keys.pop_first().expect("release saw it");
+        if due.old {
+            self.changes.old.push(old_timer_gone(due.at, &due.key));
+        }
+        self.turn(&due.key, !due.old, close, |logic, state, context| {
+            logic.timer(due.at, state, context);
+        });
     }
 
+    /// `changed`: what is kept of the key is not that of the checkpoint, whatever it does.
     fn turn(
         &mut self,
         key: &[u8],
+        mut changed: bool,
         close: &mut Close<'_>,
         act: impl FnOnce(&mut L, Slot<'_, L::State>, &mut OrderedContext<'_>),
     ) {
-        let (mut changed, mut timers) = (false, std::mem::take(&mut self.set_in_turn));
-        let kept = match self.states.get_mut(key) {
+        let mut timers = std::mem::take(&mut self.set_in_turn);
+        let kept = match self.keys.get_mut(key) {
             Some(kept) => kept,
-            None => self.states.insert(key, Kept { state: None, saved: false }),
+            None => self.keys.insert(key),
         };
         let mut context =
             OrderedContext { output: close.output, counters: close.counters, timers: &mut timers };
         act(&mut self.logic, Slot::new(&mut kept.state, &mut changed), &mut context);
-        if changed {
-            if !self.changes.states.contains(key) {
-                self.changes.states.insert(key.into());
-            }
-        } else if kept.state.is_none() && !kept.saved {
-            self.states.remove(key);
-        }
+        let is_unknown = kept.is_empty() && !kept.saved;
         for at in timers.drain(..) {
-            if self.timers.insert(key_group(key), at, key) {
-                self.changes.set_timer((at, key.into()));
-            }
+            changed |= self.keys.set_timer(key, at);
         }
         self.set_in_turn = timers;
+        if changed && !self.changes.keys.contains(key) {
+            self.changes.keys.insert(key.into());
+        }
+        if !changed && is_unknown {
+            self.keys.remove(key);
+        }
     }
 
     /// Reports what has changed, as long as the turn lasts.
@@ -287,27 +276,32 @@ impl<L: OrderedLogic> Ordered<L> {
             stored::encode(waiting.batch.row(waiting.row), &mut bytes);
             return Reported::Changed(row_delta(&place, &waiting.key, Some(bytes)));
         }
-        if let Some(((at, key), set)) = changes.timers.pop_first() {
-            return Reported::Changed(timer_delta(at, &key, set.then(Vec::new)));
+        if let Some(delta) = changes.old.pop() {
+            return Reported::Changed(delta);
         }
-        match changes.states.pop_first() {
-            Some(key) => self.state_delta(&key),
+        match changes.keys.pop_first() {
+            Some(key) => self.key_delta(&key),
             None => Reported::All,
         }
     }
 
-    fn state_delta(&mut self, key: &[u8]) -> Reported {
+    fn key_delta(&mut self, key: &[u8]) -> Reported {
         // Set and emptied within the epoch: it was never in the checkpoint.
-        let Some(kept) = self.states.get_mut(key) else { return Reported::Unchanged };
-        let value = kept.state.as_ref().map(encoded);
+        let Some(kept) = self.keys.get_mut(key) else { return Reported::Unchanged };
+        let value = kept.encoded();
         let was_saved = std::mem::replace(&mut kept.saved, value.is_some());
+        let was_old = std::mem::replace(&mut kept.old, false);
         if value.is_none() {
-            self.states.remove(key);
+            self.keys.remove(key);
         }
-        if value.is_none() && !was_saved {
+        if was_old {
+            let old = tagged(tag::OLD_STATE, &[key]);
+            self.changes.old.push(Delta { group: key_group(key), key: old, value: None });
+        }
+        if value.is_none() && (was_old || !was_saved) {
             return Reported::Unchanged;
         }
-        Reported::Changed(Delta { group: key_group(key), key: tagged(tag::STATE, &[key]), value })
+        Reported::Changed(Delta { group: key_group(key), key: tagged(tag::KEY, &[key]), value })
     }
 }
 
@@ -338,8 +332,9 @@ impl<L: OrderedLogic> Stateful for Ordered<L> {
     fn load(&mut self, group: u16, key: &[u8], value: &[u8]) {
         let (tag, rest) = key.split_first().expect(BROKEN);
         match *tag {
-            tag::STATE => self.states.load(group, rest, value),
-            tag::TIMER => assert!(self.timers.load(group, rest), "{BROKEN}"),
+            tag::KEY => self.keys.load(group, rest, value),
+            tag::OLD_STATE => self.keys.load_old_state(group, rest, value),
+            tag::OLD_TIMER => self.keys.load_old_timer(group, rest),
             tag::ROW => {
                 let place = decode_place(rest).expect(BROKEN);
                 let batch = stored::decode(self.logic.schema(), value).expect(BROKEN);
@@ -354,7 +349,7 @@ impl<L: OrderedLogic> Stateful for Ordered<L> {
     }
 
     fn entries(&self) -> usize {
-        self.states.len() + self.buffer.len() + self.timers.len()
+        self.keys.len() + self.buffer.len()
     }
 }
 
@@ -386,7 +381,7 @@ fn decode_place(bytes: &[u8]) -> Option<Place> {
     Some((unflip(u64::from_be_bytes(*at)), *late == 1, order, u32::from_be_bytes(number)))
 }
 
-fn timer_delta(at: i64, key: &[u8], value: Option<Vec<u8>>) -> Delta {
-    let bytes = tagged(tag::TIMER, &[&timers::stored(at, key)]);
-    Delta { group: key_group(key), key: bytes, value }
+fn old_timer_gone(at: i64, key: &[u8]) -> Delta {
+    let bytes = tagged(tag::OLD_TIMER, &[&old_timers::stored(at, key)]);
+    Delta { group: key_group(key), key: bytes, value: None }
 }

@@ -251,9 +251,12 @@ fn begin_generation(
     if saved.family == 0 {
         saved.family = random.next_u64().max(1);
         put("family", saved.family);
-        put("layout", u64::from(LAYOUT_VERSION));
         put("key_groups", u64::from(KEY_GROUPS));
         put("hash", u64::from(HASH_VERSION));
+    }
+    if saved.layout < u64::from(LAYOUT_VERSION) {
+        saved.layout = u64::from(LAYOUT_VERSION);
+        put("layout", saved.layout);
     }
     saved.generation += 1;
     put("generation", saved.generation);

@@ -26,8 +26,9 @@ impl<V> KeyMap<V> {
         Self { used: Map::default(), runs: Vec::new(), loaded: 0, filling: 0, decode }
     }
 
-    /// Takes back an entry; `group` is the key group of `key`.
-    pub(crate) fn load(&mut self, group: u16, key: &[u8], value: &[u8]) {
+    /// Takes back an entry; `group` is the key group of `key`. Answers its place among those of its
+    /// group, unless it had to be taken in at once.
+    pub(crate) fn load(&mut self, group: u16, key: &[u8], value: &[u8]) -> Option<u32> {
         if self.runs.is_empty() {
             self.runs.resize_with(usize::from(KEY_GROUPS), Run::default);
         }
@@ -35,17 +36,36 @@ impl<V> KeyMap<V> {
             self.runs[usize::from(self.filling)].finish();
             self.filling = group;
         }
-        if self.runs[usize::from(group)].push(key, value) {
+        let run = &mut self.runs[usize::from(group)];
+        if let Ok(index) = u32::try_from(run.len())
+            && run.push(key, value)
+        {
             self.loaded += 1;
-        } else {
-            self.used.insert(key.into(), (self.decode)(value));
+            return Some(index);
         }
+        self.used.insert(key.into(), (self.decode)(value));
+        None
+    }
+
+    /// The key at a place that [`KeyMap::load`] answered, until it is asked for.
+    pub(crate) fn loaded_key(&self, group: u16, index: u32) -> Option<&[u8]> {
+        let run = self.runs.get(usize::from(group))?;
+        run.key_left(usize::try_from(index).ok()?)
     }
 
     /// The value of `key`.
     pub(crate) fn get_mut(&mut self, key: &[u8]) -> Option<&mut V> {
+        self.get_mut_telling(key, &mut |_key, _value| {})
+    }
+
+    /// Likewise; `brought` is shown what is not only loaded any more: this key, or several.
+    pub(crate) fn get_mut_telling(
+        &mut self,
+        key: &[u8],
+        brought: &mut dyn FnMut(&[u8], &V),
+    ) -> Option<&mut V> {
         if self.loaded > 0 && !self.used.contains_key(key) {
-            self.bring(key);
+            self.bring(key, brought);
         }
         self.used.get_mut(key)
     }
@@ -66,23 +86,27 @@ impl<V> KeyMap<V> {
     }
 
     /// Moves a loaded entry into the map.
-    fn bring(&mut self, key: &[u8]) {
+    fn bring(&mut self, key: &[u8], brought: &mut dyn FnMut(&[u8], &V)) {
         let run = &mut self.runs[usize::from(key_group(key))];
         let Some(index) = run.find(key) else { return };
-        self.used.insert(key.into(), (self.decode)(run.entry(index).1));
+        let value = (self.decode)(run.entry(index).1);
+        brought(key, &value);
+        self.used.insert(key.into(), value);
         run.take(index);
         self.loaded -= 1;
         if run.left() <= run.len() / 2 {
-            self.dissolve(key_group(key));
+            self.dissolve(key_group(key), brought);
         }
     }
 
     /// Moves what is left of a run into the map: it would hold more bytes of the gone than of others.
-    fn dissolve(&mut self, group: u16) {
+    fn dissolve(&mut self, group: u16, brought: &mut dyn FnMut(&[u8], &V)) {
         let run = std::mem::take(&mut self.runs[usize::from(group)]);
         self.loaded -= run.left();
         for (key, value) in run.rest() {
-            self.used.insert(key.into(), (self.decode)(value));
+            let value = (self.decode)(value);
+            brought(key, &value);
+            self.used.insert(key.into(), value);
         }
     }
 }
@@ -99,7 +123,9 @@ mod tests {
         let mut sorted: Vec<_> = (0..keys).map(|key| key.to_be_bytes()).collect();
         sorted.sort_by_key(|key| (key_group(key), *key));
         let mut map = KeyMap::new(number);
-        sorted.iter().for_each(|key| map.load(key_group(key), key, key));
+        for key in &sorted {
+            assert!(map.load(key_group(key), key, key).is_some());
+        }
         map
     }
 
@@ -140,8 +166,11 @@ mod tests {
     fn entries_out_of_order_are_kept_too() {
         let mut map = KeyMap::new(number);
         let key = 7_u64.to_be_bytes();
-        map.load(key_group(&key), &key, &1_u64.to_be_bytes());
-        map.load(key_group(&key), &[0], &2_u64.to_be_bytes());
+        let group = key_group(&key);
+        assert_eq!(map.load(group, &key, &1_u64.to_be_bytes()), Some(0));
+        assert_eq!(map.load(group, &[0], &2_u64.to_be_bytes()), None);
+        assert_eq!(map.loaded_key(group, 0), Some(&key[..]));
         assert_eq!((map.get_mut(&[0]).copied(), map.get_mut(&key).copied()), (Some(2), Some(1)));
+        assert_eq!(map.loaded_key(group, 0), None, "it is in use");
     }
 }

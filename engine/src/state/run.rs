@@ -86,6 +86,11 @@ impl Run {
         rest.split_at(usize::from(u16::from_le_bytes(*length)))
     }
 
+    /// The key of an entry that is not gone; `None` also where there never was one.
+    pub(crate) fn key_left(&self, index: usize) -> Option<&[u8]> {
+        (index < self.len() && !self.is_gone(index)).then(|| self.entry(index).0)
+    }
+
     /// From now on the entry is gone.
     pub(crate) fn take(&mut self, index: usize) {
         debug_assert!(!self.is_gone(index), "an entry is taken once");
@@ -138,6 +143,7 @@ mod tests {
                     model.remove(key);
                 }
                 prop_assert_eq!(run.left(), model.len());
+                prop_assert_eq!(found.and_then(|at| run.key_left(at)), None);
                 let first = run.first().map(|at| run.entry(at).0.to_vec());
                 prop_assert_eq!(first.as_ref(), model.keys().next());
                 let rest: Vec<&[u8]> = run.rest().map(|(key, _)| key).collect();

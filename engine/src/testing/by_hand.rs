@@ -104,6 +104,16 @@ impl ByHand {
         self.logic = logic;
     }
 
+    /// A crash, behind which the checkpoint holds `state`.
+    pub fn restart_with(
+        &mut self,
+        logic: Box<dyn Stateful>,
+        state: BTreeMap<(u16, Vec<u8>), Vec<u8>>,
+    ) {
+        self.state = state;
+        self.restart(logic);
+    }
+
     /// The state as a checkpoint would hold it, by key group and key.
     pub fn state(&self) -> &BTreeMap<(u16, Vec<u8>), Vec<u8>> {
         &self.state

@@ -1,7 +1,9 @@
 //! When epochs end, and how.
 //!
 //! Of its own accord an epoch ends when its interval has passed, when it has let in its rows, or when
-//! the in-flight budget fills; in one group alone when a source there can read on only then. Whoever
+//! the in-flight budget fills; in one group alone when a source there can read on only then. The first
+//! one of a process ends as soon as it has rows and all state is there, so that nobody waits an interval
+//! for the first results behind a crash. Whoever
 //! asks for an end gets one of all groups at once, and waits for its turn: until no group has as many
 //! epochs under way as it may, nor too much undelivered. Meanwhile nothing else takes the room it
 //! waits for, unless it waits for a sink, which may take long.
@@ -95,7 +97,17 @@ impl Controller {
         let early =
             self.setup.budget.is_filling() && now.tick_us >= self.closed_at + EARLY_CLOSE_MS * 1000;
         let full = self.setup.epoch.rows_max.is_some_and(|rows| self.rows_of_epoch() >= rows);
-        now.reached(self.close_at) || early || full
+        now.reached(self.close_at) || early || full || self.is_first_due(now)
+    }
+
+    /// Whether the first epoch of this process has begun to give something: its sources have let in rows
+    /// for a moment, and no operator waits for its state.
+    fn is_first_due(&self, now: Moment) -> bool {
+        self.closed_at == 0
+            && self.setup.epoch.interval_ms.is_some()
+            && self.rows_of_epoch() > 0
+            && now.tick_us >= self.started_at + EARLY_CLOSE_MS * 1000
+            && self.groups.iter().all(|group| group.is_running() && !self.is_loading(group))
     }
 
     /// Groups whose epoch should end before the others'.

@@ -131,6 +131,11 @@ impl RunningGroup {
         self.full_sink = full_sink;
     }
 
+    /// Whether its sources have begun.
+    pub(super) fn is_running(&self) -> bool {
+        self.waiting_sinks.is_empty()
+    }
+
     pub(super) fn is_braked(&self) -> bool {
         self.full_sink.is_some()
     }
@@ -184,7 +189,7 @@ impl RunningGroup {
         GroupStatus {
             name: self.name.clone(),
             jobs: self.jobs().map(|job| job.plan.name.clone()).collect(),
-            running: self.waiting_sinks.is_empty(),
+            running: self.is_running(),
             closed: self.last_closed,
             complete: self.complete,
             settled: self.settled,
