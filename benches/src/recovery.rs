@@ -32,7 +32,7 @@ const STEADY: Duration = Duration::from_millis(3_500);
 /// Records a second of the live demo.
 const RATE: &str = "2000";
 /// Devices that leave about 100 MB, and about 1 GB.
-const DEVICES: [(&str, u64); 2] = [("100mb", 330_000), ("1gb", 3_300_000)];
+const DEVICES: [(&str, u64); 2] = [("100mb", 495_000), ("1gb", 4_680_000)];
 
 /// Measures and prints.
 pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {

@@ -150,7 +150,7 @@ fn history(seed: u64, restarts: bool) -> (Rows, usize, usize) {
         let closed = operator_by_hand.close_at(epoch * 10, given);
         let batches = closed.rows.iter().map(|(_, batch)| batch);
         let all = batches.flat_map(|batch| (0..batch.len()).map(move |row| batch.row(row)));
-        let cells = |row: Row<'_>| (row.bytes(KEY).unwrap().to_vec(), row.int(1), row.time());
+        let cells = |row: Row<'_>| (row.bytes(KEY).expect("set").to_vec(), row.int(1), row.time());
         rows.push(all.map(cells).collect());
         if restarts && luck.below(3) == 0 {
             let mut state = operator_by_hand.state().clone();

@@ -189,3 +189,28 @@ fn each(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::backend::{Durability, StateBatch};
+    use crate::state::memory::MemoryBackend;
+
+    #[test]
+    fn layouts_are_read_from_the_oldest_to_ours() {
+        for (number, reads) in [(0, false), (1, true), (2, true), (3, false)] {
+            let backend = MemoryBackend::new();
+            let mut batch = StateBatch::default();
+            batch.put(&space::META.into(), b"layout".to_vec(), layout::encode_u64(number));
+            backend.commit(batch, Durability::Synced).unwrap();
+            match Saved::read(&backend) {
+                Ok(saved) => assert!(reads && saved.layout == number),
+                Err(fatal) => {
+                    assert!(!reads);
+                    let text = fatal.to_string();
+                    assert!(text.contains("this version reads 1 to 2"), "{text}");
+                }
+            }
+        }
+    }
+}
