@@ -28,6 +28,7 @@ mod node;
 pub mod ports;
 pub mod process;
 mod ready;
+pub mod version;
 
 /// How long a service may take until it answers. Start times of 1-2 s grow 3-5 fold under load.
 pub const READY_LIMIT: Duration = Duration::from_secs(60);
