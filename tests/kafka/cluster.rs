@@ -30,7 +30,7 @@ fn leaders_and_coordinators_that_move_lose_and_double_nothing() {
     let (mut sink, _) = Delivering::start(config.clone(), &[name], &identity(name));
     // A broker (4.3.1) that waits for a replica may let a request run into its time-out, 30 or 60 s, when
     // that replica is killed while the third catches up; asked again, it answers at once.
-    sink.limit = 4 * LIMIT;
+    sink.limit = 2 * LIMIT;
     let mut units = Vec::new();
     for kill in 0..KILLS {
         let epoch = 2 * kill + 1;
