@@ -3,9 +3,11 @@
 //! Included by a test file with `#[path = "support/broker.rs"] mod broker;`. Everything here fails the
 //! test by a panic with the reason.
 //!
-//! Two traps: what [`read_committed`] gives ends at the last stable offset, so an open transaction hides
-//! all that came after it; and offsets are not dense (transaction markers take some), so records are
-//! counted, never offsets subtracted.
+//! Three traps: a commit is answered before its markers are written, so what is delivered may be visible
+//! only a moment later, and not in all partitions at once: [`read_committed`] waits for it. What
+//! [`read_now`] gives ends at the last stable offset, so an open transaction hides all that came after
+//! it. And offsets are not dense (transaction markers take some), so records are counted, never offsets
+//! subtracted.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::pin::pin;
@@ -145,8 +147,42 @@ pub(crate) fn send<C: ProducerContext<DeliveryOpaque = ()>>(
     }
 }
 
-/// All committed records of a topic, by partition and offset.
+/// All committed records of a topic, by partition and offset, once all transactions have ended that are
+/// under way now.
 pub(crate) fn read_committed(bootstrap: &str, topic: &str) -> Vec<Record> {
+    await_stable(bootstrap, topic);
+    read_now(bootstrap, topic)
+}
+
+/// Waits until readers of what is committed may read what is there now.
+fn await_stable(bootstrap: &str, topic: &str) {
+    let [all, committed] = ["read_uncommitted", "read_committed"].map(|level| -> BaseConsumer {
+        config(bootstrap).set("isolation.level", level).create().expect("a consumer")
+    });
+    for partition in partitions(&all, topic) {
+        let end = await_end(&all, (topic, partition), 0);
+        await_end(&committed, (topic, partition), end);
+    }
+}
+
+/// The end of a partition as this consumer may see it, once it is no less than that.
+fn await_end(consumer: &BaseConsumer, (topic, partition): (&str, i32), least: i64) -> i64 {
+    let started = Instant::now();
+    loop {
+        // A client that is new may not know of the partition yet.
+        match consumer.fetch_watermarks(topic, partition, LIMIT) {
+            Ok((_, end)) if end >= least => return end,
+            waiting => assert!(
+                started.elapsed() < LIMIT,
+                "a transaction stays open in {topic:?}/{partition} for {LIMIT:?}: {waiting:?}"
+            ),
+        }
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// The committed records of a topic that can be read at this moment.
+pub(crate) fn read_now(bootstrap: &str, topic: &str) -> Vec<Record> {
     let consumer: BaseConsumer = config(bootstrap)
         .set("group.id", "tests read by assignment, this group is never joined")
         .set("enable.auto.commit", "false")
