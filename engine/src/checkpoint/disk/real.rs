@@ -8,10 +8,15 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
 
 use rustix::fs::FallocateFlags;
 
-use super::{AppendFile, Disk};
+use super::{AppendFile, Disk, SyncTask};
+
+/// Syncs at the same time, at most.
+const SYNC_THREADS: usize = 8;
 
 /// Files below one directory of the machine.
 #[derive(Debug)]
@@ -127,6 +132,23 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         File::open(self.place(dir)?)?.sync_all()
+    }
+
+    /// Threads that live as long as the syncs: to begin them costs some 20 us, a sync a millisecond or
+    /// more, most of which the file system's journal takes, once for all who wait for it.
+    fn together(&self, syncs: Vec<SyncTask<'_>>) {
+        let threads = syncs.len().min(SYNC_THREADS);
+        let syncs = Mutex::new(syncs.into_iter());
+        let next = || syncs.lock().expect("nothing panics under this lock").next();
+        let run = || std::iter::from_fn(next).for_each(|sync| sync());
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                let begun = thread::Builder::new().name("sync".to_owned()).spawn_scoped(scope, run);
+                // Without this one the others do its share.
+                drop(begun);
+            }
+            run();
+        });
     }
 }
 

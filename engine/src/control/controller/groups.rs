@@ -41,6 +41,8 @@ pub(super) struct RunningGroup {
     /// Microseconds from close to complete of the last epoch.
     took_us: u64,
     settled: u64,
+    /// Bytes that its sources had let in when its last epoch closed.
+    let_in_before: u64,
     /// The sink for which too much waits: sources take nothing in.
     full_sink: Option<Backlog>,
     /// Positions of complete epochs that are not delivered everywhere.
@@ -65,6 +67,7 @@ impl RunningGroup {
             completed_at: 0,
             took_us: 0,
             settled: 0,
+            let_in_before: 0,
             full_sink: None,
             positions: VecDeque::new(),
         }
@@ -122,6 +125,19 @@ impl RunningGroup {
         self.closed.is_empty() && rested && queues.any(|queue| queue.wants_cut())
     }
 
+    /// Whether an epoch should end early because memory fills. Only the end of one that holds
+    /// something frees anything, and what is under way does so by itself: so none is under way, or
+    /// the open one has let in `share` bytes already.
+    pub(super) fn fills(&self, share: u64) -> bool {
+        let open = self.let_in() - self.let_in_before;
+        open > 0 && (self.closed.is_empty() || open >= share)
+    }
+
+    fn let_in(&self) -> u64 {
+        let queues = self.sources.iter().flat_map(|source| &source.queues);
+        queues.map(|queue| queue.let_in()).sum()
+    }
+
     /// Stops sources while too much waits for this sink, lets them go on when none is given.
     pub(super) fn brake(&mut self, full_sink: Option<Backlog>) {
         if self.full_sink.is_some() != full_sink.is_some() {
@@ -143,6 +159,7 @@ impl RunningGroup {
 
     pub(super) fn close(&mut self, epoch: u64, now: Moment) {
         self.closed.push_back((epoch, now.tick_us));
+        self.let_in_before = self.let_in();
         self.last_closed = epoch;
     }
 
