@@ -173,7 +173,9 @@ mod tests {
         let (filling, open) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let count = |counter: &Arc<AtomicU64>| {
             let counter = counter.clone();
-            move || drop(counter.fetch_add(1, Ordering::Relaxed))
+            move || {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
         };
         let budget = Budget::new(40);
         budget.listen(count(&filling), count(&open));

@@ -314,6 +314,23 @@ mod tests {
     }
 
     #[test]
+    fn all_syncs_have_ended_when_together_returns() {
+        let (_dir, disk) = disk();
+        for count in [0, 1, SYNC_THREADS, 5 * SYNC_THREADS] {
+            let mut lengths = vec![0; count];
+            let sync = |(number, length): (usize, &mut u64)| {
+                let mut file = disk.append_to(&format!("{count}-{number}")).unwrap();
+                file.append(b"x").unwrap();
+                file.sync().unwrap();
+                *length = file.length();
+            };
+            let tasks = lengths.iter_mut().enumerate();
+            disk.together(tasks.map(|task| Box::new(|| sync(task)) as _).collect());
+            assert_eq!(lengths, vec![1; count]);
+        }
+    }
+
+    #[test]
     fn lists_sorted_and_replaces() {
         let (_dir, disk) = disk();
         assert_eq!(disk.list("none").unwrap(), []);
