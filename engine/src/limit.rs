@@ -36,8 +36,6 @@ pub const EPOCHS_INFLIGHT_MAX: u64 = 3;
 pub const OUTBOX_UNITS_MAX: usize = 10_000;
 /// Undelivered bytes of one sink, likewise: what most disks have to spare.
 pub const OUTBOX_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
-/// Encoded rows are cut into blocks of this size (specification 16.3).
-pub const BLOCK_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a dead letter that are kept.
 pub const DEAD_LETTER_BYTES_MAX: usize = 64 * 1024;
 /// Manifests kept for inspection.

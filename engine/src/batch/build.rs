@@ -84,6 +84,11 @@ impl BatchBuilder {
         self.times.reserve(rows);
     }
 
+    /// Takes the memory of so many bytes beside the body at once.
+    pub(crate) fn reserve_extra(&mut self, bytes: usize) {
+        self.extra.reserve(bytes);
+    }
+
     /// Number of finished rows.
     pub fn len(&self) -> usize {
         self.regions.len()
@@ -283,6 +288,12 @@ impl RawBuilder {
     /// A builder for rows of the partition with this ordinal.
     pub fn new(schema: &Arc<Schema>, partition: u32) -> Self {
         Self { inner: BatchBuilder::new(schema), partition }
+    }
+
+    /// Takes the memory of so many rows and bytes at once, for what is known of them beforehand.
+    pub fn reserve(&mut self, rows: usize, bytes: usize) {
+        self.inner.reserve(rows);
+        self.inner.body().reserve(bytes);
     }
 
     /// Appends one record at `position`.

@@ -54,6 +54,11 @@ pub(crate) struct Turn {
     pub(crate) interrupted: bool,
 }
 
+/// Full batches that a turn may emit. What comes next in the dataflow reads them while they are still
+/// in the processor's cache, and their memory is used again for those of the next turn: an epoch that
+/// is emitted in one go passes through memory twice.
+const TURN_BATCHES_MAX: usize = 4;
+
 impl<'a> Close<'a> {
     /// The next row by order value, with its input; `None` if all have been taken, or if the turn is
     /// over ([`Close::is_interrupted`]).
@@ -73,7 +78,7 @@ impl<'a> Close<'a> {
     /// Whether the turn has room for one more piece of work: a row, a timer, a changed entry. If not,
     /// the operator MUST return; it is called again.
     pub fn spend(&mut self) -> bool {
-        self.turn.interrupted |= self.turn.left == 0;
+        self.turn.interrupted |= self.turn.left == 0 || self.output.full() >= TURN_BATCHES_MAX;
         self.turn.left = self.turn.left.saturating_sub(1);
         !self.turn.interrupted
     }
@@ -125,6 +130,7 @@ impl PendingRows {
     /// in, so the sort must be stable; it is nearly free on rows that are almost sorted.
     pub(super) fn sort(&mut self) {
         self.order.clear();
+        self.order.reserve(self.len());
         for (batch_index, (_, batch)) in self.batches.iter().enumerate() {
             let batch_index = u32::try_from(batch_index).expect("fewer than 2^32 batches");
             for (row, order) in batch.orders.iter().enumerate() {

@@ -30,6 +30,7 @@ use crate::codec::Encoder;
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
 use crate::graph::plan::{CollectSpec, Feed, FeedTarget};
+use crate::outbox::block::BLOCK_BYTES_MAX;
 use crate::outbox::rows::{Op, OutRow, RowWriter};
 use crate::runtime::current;
 
@@ -73,6 +74,8 @@ struct OpenEpoch {
     hold: Hold,
     /// By number of the place; those of topics that came later are added when they are needed.
     blocks: Vec<RowWriter>,
+    /// Whether a place has filled a block.
+    full: Vec<bool>,
     /// Rows that are the job's result.
     results: u64,
     /// Rows that became dead letters here.
@@ -86,6 +89,9 @@ struct CollectStage {
     feeds: Vec<Feed>,
     gauge: Option<Gauge>,
     epochs: BTreeMap<u64, OpenEpoch>,
+    /// By number of the place: bytes that its first block of an epoch is expected to have, so that it
+    /// does not grow from nothing in every epoch.
+    expected: Vec<usize>,
     key: Vec<u8>,
     value: Vec<u8>,
     counters: Counters,
@@ -100,6 +106,7 @@ impl CollectStage {
             feeds: spec.feeds.clone(),
             gauge: Gauge::of(spec),
             epochs: BTreeMap::new(),
+            expected: Vec::new(),
             key: Vec::new(),
             value: Vec::new(),
             counters: Counters::new(context.job.clone()),
@@ -114,7 +121,9 @@ impl CollectStage {
         let Self { epochs, context, name, places, .. } = self;
         epochs.entry(epoch).or_insert_with(|| {
             let hold = context.worker.hold(name, HoldReason::Pending, retain());
-            OpenEpoch { hold, blocks: vec![RowWriter::new(); places.count()], results: 0, dead: 0 }
+            let (blocks, full) =
+                (vec![RowWriter::new(); places.count()], vec![false; places.count()]);
+            OpenEpoch { hold, blocks, full, results: 0, dead: 0 }
         });
     }
 
@@ -179,13 +188,20 @@ impl CollectStage {
         let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
         if open.blocks.len() <= place {
             open.blocks.resize(self.places.count(), RowWriter::new());
+            open.full.resize(self.places.count(), false);
         }
         let writer = &mut open.blocks[place];
+        if writer.is_empty()
+            && let Some(bytes) = self.expected.get(place)
+        {
+            *writer = RowWriter::with_capacity(*bytes);
+        }
         // Where one block became full, the next one will: it gets its memory at once.
         let full = (!writer.has_room_for(row))
-            .then(|| std::mem::replace(writer, RowWriter::for_a_full_block()));
+            .then(|| std::mem::replace(writer, RowWriter::with_capacity(BLOCK_BYTES_MAX)));
         writer.push(row);
         if let Some(full) = full {
+            open.full[place] = true;
             self.send(epoch, place, full);
         }
     }
@@ -200,8 +216,19 @@ impl CollectStage {
         self.context.worker.writer.push(WriterItem::Block(block));
     }
 
+    /// The next epoch is expected to be like this one, and an eighth more.
+    fn expect(&mut self, open: &OpenEpoch) {
+        let bytes = open.blocks.iter().zip(&open.full).map(|(writer, full)| match full {
+            true => BLOCK_BYTES_MAX,
+            false => writer.bytes().len() + writer.bytes().len() / 8,
+        });
+        self.expected.clear();
+        self.expected.extend(bytes);
+    }
+
     fn close(&mut self, epoch: u64) -> (Hold, Option<Piece>) {
         let open = self.epochs.remove(&epoch).expect("the caller saw it");
+        self.expect(&open);
         let filled = open.blocks.into_iter().enumerate().filter(|(_, writer)| !writer.is_empty());
         for (place, writer) in filled {
             self.send(epoch, place, writer);

@@ -78,9 +78,9 @@ impl RowWriter {
         RowWriter::default()
     }
 
-    /// A writer with the memory of a full block.
-    pub fn for_a_full_block() -> RowWriter {
-        RowWriter { bytes: Vec::with_capacity(BLOCK_BYTES_MAX), rows: 0 }
+    /// A writer with the memory of `bytes`, or of a full block if that is less.
+    pub fn with_capacity(bytes: usize) -> RowWriter {
+        RowWriter { bytes: Vec::with_capacity(bytes.min(BLOCK_BYTES_MAX)), rows: 0 }
     }
 
     /// Appends a row. The caller asks [`RowWriter::has_room_for`] first and passes a full block on.

@@ -52,6 +52,21 @@ pub(super) struct Cut<'a> {
     pub(super) budget: PollBudget,
 }
 
+impl Cut<'_> {
+    /// A builder of the next batch from `next` on, with the memory for as much of the block as the
+    /// budget lets it hold: the last row goes over it.
+    fn builder(&self, block: &Block, next: u64) -> RawBuilder {
+        let end = block.header.base + u64::from(block.header.rows);
+        let left = usize::try_from(end.saturating_sub(next)).unwrap_or(usize::MAX);
+        let rows = left.min(self.budget.rows);
+        let in_block = usize::try_from(block.header.rows).unwrap_or(usize::MAX).max(1);
+        let share = block.bytes.len() / in_block * rows;
+        let mut builder = RawBuilder::new(self.schema, self.ordinal);
+        builder.reserve(rows, (share + share / 8).min(self.budget.bytes + self.budget.bytes / 8));
+        builder
+    }
+}
+
 impl Reading {
     /// Partition `number`, from the record `next` up to `mark`. Nothing is read yet.
     pub(super) fn open(setup: &TopicSourceFactory, number: u32, next: u64, mark: Mark) -> Self {
@@ -105,8 +120,7 @@ impl Reading {
 
     fn cut_rows(&mut self, block: &Block, cut: &Cut<'_>) -> Result<(), String> {
         let mut rows = rows(block).peekable();
-        let new = || RawBuilder::new(cut.schema, cut.ordinal);
-        let mut builder = new();
+        let mut builder = cut.builder(block, self.next);
         while let Some(row) = rows.next() {
             let (offset, row) = row?;
             let early = self.since_ms.is_some_and(|ms| row.time_ms < ms);
@@ -117,7 +131,8 @@ impl Reading {
             self.next = self.next.max(offset + 1);
             let full = builder.len() >= cut.budget.rows || builder.bytes() >= cut.budget.bytes;
             if (full || rows.peek().is_none())
-                && let Some(rows) = std::mem::replace(&mut builder, new()).finish()
+                && let Some(rows) =
+                    std::mem::replace(&mut builder, cut.builder(block, self.next)).finish()
             {
                 self.ready.push_back(Chunk { rows, next: self.next.min(cut.upto) });
             }
