@@ -105,8 +105,7 @@ impl Controller {
             return BTreeSet::new();
         }
         let budget = &self.setup.budget;
-        let (filling, share) = (budget.is_filling(), budget.early_share());
-        let wants = |group: &&RunningGroup| (filling && group.fills(share)) || group.wants_cut(now);
+        let wants = |group: &&RunningGroup| group.fills(budget) || group.wants_cut(now);
         let wants = self.groups.iter().filter(wants);
         let mut names: BTreeSet<_> = wants.map(|group| group.name.clone()).collect();
         if !names.is_empty() {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::batch::buffer::Budget;
 use crate::clock::Moment;
 use crate::control::event::SourcePositions;
 use crate::control::registry::RegisteredJob;
@@ -127,10 +128,15 @@ impl RunningGroup {
 
     /// Whether an epoch should end early because memory fills. Only the end of one that holds
     /// something frees anything, and what is under way does so by itself: so none is under way, or
-    /// the open one has let in `share` bytes already.
-    pub(super) fn fills(&self, share: u64) -> bool {
+    /// the open one has let in a share of the budget already. Where sources may let in nothing, what
+    /// fills memory waits for a close in some operator.
+    pub(super) fn fills(&self, budget: &Budget) -> bool {
+        if !budget.is_filling() {
+            return false;
+        }
         let open = self.let_in() - self.let_in_before;
-        open > 0 && (self.closed.is_empty() || open >= share)
+        let alone = self.closed.is_empty() && (open > 0 || budget.is_closed());
+        alone || open >= budget.early_share()
     }
 
     fn let_in(&self) -> u64 {
