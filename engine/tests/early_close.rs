@@ -37,7 +37,7 @@ impl Stateful for Slow {
         while close.next_row().is_some() {
             rows += 1;
         }
-        *self.0.lock().unwrap().entry(close.epoch).or_default() += rows;
+        *self.0.lock().expect("no worker panics").entry(close.epoch).or_default() += rows;
     }
 
     fn load(&mut self, _: u16, _: &[u8], _: &[u8]) {}
@@ -94,7 +94,7 @@ fn memory_that_fills_ends_epochs_with_rows_and_sources_go_on_meanwhile() {
         };
         let make = |_: &TopicMarks, _| plan(&records, &seen);
         assert!(simulation.run_until(u64::MAX, &make, &look), "seed {seed}: it did not end");
-        let rows: Vec<u64> = seen.lock().unwrap().values().copied().collect();
+        let rows: Vec<u64> = seen.lock().expect("no worker panics").values().copied().collect();
         assert_eq!(rows.iter().sum::<u64>(), RECORDS, "seed {seed}");
         assert!(rows.len() >= 20, "seed {seed}: {} epochs, memory did not fill", rows.len());
         // The input ends with what is left, and that is closed once more.
