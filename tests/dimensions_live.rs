@@ -27,7 +27,8 @@ use xtask::services::kafka::Broker;
 
 /// How long the outcome may take once all input is there.
 const LIMIT: Duration = Duration::from_secs(120);
-/// How long the process runs before it is asked whether it has come to the end.
+/// How long the process runs before it is asked whether it has come to the end, for the first time: each
+/// life is longer than the one before, so that one gets somewhere however slow the machine is.
 const LOOK: Duration = Duration::from_millis(1_500);
 
 /// Rows of each dimension table, sorted; empty tables too.
@@ -80,9 +81,10 @@ fn jobs(bootstrap: &str, input: &str, port: u16, database: &str) -> String {
 
 /// Waits until the tables are these: the process is stopped to look, and goes on if they are not.
 fn await_tables(run: &mut Run, expected: &Tables) {
-    let started = Instant::now();
+    let (started, mut life) = (Instant::now(), LOOK);
     loop {
-        std::thread::park_timeout(LOOK);
+        std::thread::park_timeout(life);
+        life += LOOK;
         run.stop();
         let seen = tables(&run.data());
         if seen == *expected {

@@ -10,6 +10,8 @@ mod cluster;
 mod drive;
 #[path = "kafka/lost_markers.rs"]
 mod lost_markers;
+#[path = "kafka/older.rs"]
+mod older;
 #[path = "kafka/proxy.rs"]
 mod proxy;
 #[path = "kafka/sink.rs"]

@@ -11,7 +11,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use broker::{LIMIT, producer_config, read_committed, send, settle, topic, values};
+use broker::{LIMIT, producer_config, read_committed, read_now, send, settle, topic, values};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -65,7 +65,7 @@ fn put_plain(bootstrap: &str, topic: &str, value: &str) {
 fn wait_for(bootstrap: &str, topic: &str, expected: &[&str]) -> f32 {
     let started = Instant::now();
     loop {
-        let found = values(&read_committed(bootstrap, topic));
+        let found = values(&read_now(bootstrap, topic));
         if found == expected {
             return started.elapsed().as_secs_f32();
         }
@@ -239,7 +239,7 @@ fn a_killed_producer_blocks_readers_until_its_id_is_initialised() {
     doomed.wait().expect("its end");
 
     put_plain(&bootstrap, "blocked", "behind");
-    assert_eq!(values(&read_committed(&bootstrap, "blocked")), [""; 0], "plain records wait too");
+    assert_eq!(values(&read_now(&bootstrap, "blocked")), [""; 0], "plain records wait too");
     let successor = transactional(&bootstrap, "blocked", 60_000);
     timed("init_transactions after a killed producer", || successor.init_transactions(LIMIT))
         .expect("a producer id");

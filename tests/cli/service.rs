@@ -9,7 +9,7 @@ struct Service {
 }
 
 /// Longest wait for anything here; it takes a fraction of it even on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Service {
     fn start(settings: &str) -> Self {

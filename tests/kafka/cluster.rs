@@ -9,30 +9,38 @@ use xtask::services::cluster::{BROKERS, Cluster};
 use xtask::services::offline;
 
 use crate::broker::{LIMIT, read_committed, values};
-use crate::drive::{Delivering, identity, numbered, numbered_values, writing};
+use crate::drive::{Delivering, PRODUCERS, identity, numbered, numbered_values, writing};
 
-const KILLS: u64 = 3;
 /// Rows of a unit: enough that a kill falls into its delivery.
 const ROWS: usize = 30_000;
 
 #[test]
 fn leaders_and_coordinators_that_move_lose_and_double_nothing() {
+    move_leaders("moved", 3, &[]);
+}
+
+#[test]
+fn leaders_and_coordinators_that_move_while_librdkafka_writes_lose_and_double_nothing() {
+    move_leaders("moved-librdkafka", 2, PRODUCERS[1].1);
+}
+
+fn move_leaders(name: &str, kills: u64, settings: &[(&str, &str)]) {
     if offline() {
         return;
     }
-    let name = "moved";
     let mut cluster = Cluster::start().expect("three brokers");
     let bootstrap = cluster.bootstrap();
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(3);
     let mut random = Random::new(seed);
-    let mut config = writing(&bootstrap, name, &[]);
+    let mut config = writing(&bootstrap, name, settings);
     (config.replication, config.partitions) = (3, 6);
     let (mut sink, _) = Delivering::start(config.clone(), &[name], &identity(name));
     // A broker (4.3.1) that waits for a replica may let a request run into its time-out, 30 or 60 s, when
-    // that replica is killed while the third catches up; asked again, it answers at once.
-    sink.limit = 4 * LIMIT;
+    // that replica is killed while the third catches up, which the second kill does; asked again, it
+    // answers at once. It does so to librdkafka as to us: 30.2 to 30.3 s in 2 runs of 2.
+    sink.limit = 2 * LIMIT;
     let mut units = Vec::new();
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         let epoch = 2 * kill + 1;
         let unit = numbered(epoch, ROWS);
         units.push((epoch, ROWS));

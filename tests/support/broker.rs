@@ -3,9 +3,11 @@
 //! Included by a test file with `#[path = "support/broker.rs"] mod broker;`. Everything here fails the
 //! test by a panic with the reason.
 //!
-//! Two traps: what [`read_committed`] gives ends at the last stable offset, so an open transaction hides
-//! all that came after it; and offsets are not dense (transaction markers take some), so records are
-//! counted, never offsets subtracted.
+//! Three traps: a commit is answered before its markers are written, so what is delivered may be visible
+//! only a moment later, and not in all partitions at once: [`read_committed`] waits for it. What
+//! [`read_now`] gives ends at the last stable offset, so an open transaction hides all that came after
+//! it. And offsets are not dense (transaction markers take some), so records are counted, never offsets
+//! subtracted.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::pin::pin;
@@ -58,6 +60,17 @@ pub(crate) fn topic_with(broker: &Broker, name: &str, partitions: i32, settings:
     for result in made {
         result.unwrap_or_else(|(name, code)| panic!("could not make topic {name:?}: {code}"));
     }
+    await_partitions(broker, name, usize::try_from(partitions).expect("not negative"));
+}
+
+/// Waits until clients are told of so many partitions: the answer to a change comes from the controller,
+/// and a broker that is slow knows of it later than a client that is quick.
+fn await_partitions(broker: &Broker, topic: &str, count: usize) {
+    let consumer: BaseConsumer = config(&broker.bootstrap()).create().expect("a consumer");
+    let started = Instant::now();
+    while partitions(&consumer, topic).len() < count {
+        assert!(started.elapsed() < LIMIT, "not {count} partitions of {topic:?} within {LIMIT:?}");
+    }
 }
 
 /// Gives a topic this setting, and none of those it had.
@@ -75,6 +88,7 @@ pub(crate) fn grow(broker: &Broker, topic: &str, partitions: usize) {
     let more = NewPartitions::new(topic, partitions);
     let made = block_on(admin.create_partitions([&more], &options)).expect("an answer");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
+    await_partitions(broker, topic, partitions);
 }
 
 fn admin(broker: &Broker) -> (AdminClient<DefaultClientContext>, AdminOptions) {
@@ -133,8 +147,42 @@ pub(crate) fn send<C: ProducerContext<DeliveryOpaque = ()>>(
     }
 }
 
-/// All committed records of a topic, by partition and offset.
+/// All committed records of a topic, by partition and offset, once all transactions have ended that are
+/// under way now.
 pub(crate) fn read_committed(bootstrap: &str, topic: &str) -> Vec<Record> {
+    await_stable(bootstrap, topic);
+    read_now(bootstrap, topic)
+}
+
+/// Waits until readers of what is committed may read what is there now.
+fn await_stable(bootstrap: &str, topic: &str) {
+    let [all, committed] = ["read_uncommitted", "read_committed"].map(|level| -> BaseConsumer {
+        config(bootstrap).set("isolation.level", level).create().expect("a consumer")
+    });
+    for partition in partitions(&all, topic) {
+        let end = await_end(&all, (topic, partition), 0);
+        await_end(&committed, (topic, partition), end);
+    }
+}
+
+/// The end of a partition as this consumer may see it, once it is no less than that.
+fn await_end(consumer: &BaseConsumer, (topic, partition): (&str, i32), least: i64) -> i64 {
+    let started = Instant::now();
+    loop {
+        // A client that is new may not know of the partition yet.
+        match consumer.fetch_watermarks(topic, partition, LIMIT) {
+            Ok((_, end)) if end >= least => return end,
+            waiting => assert!(
+                started.elapsed() < LIMIT,
+                "a transaction stays open in {topic:?}/{partition} for {LIMIT:?}: {waiting:?}"
+            ),
+        }
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// The committed records of a topic that can be read at this moment.
+pub(crate) fn read_now(bootstrap: &str, topic: &str) -> Vec<Record> {
     let consumer: BaseConsumer = config(bootstrap)
         .set("group.id", "tests read by assignment, this group is never joined")
         .set("enable.auto.commit", "false")
@@ -160,11 +208,22 @@ pub(crate) fn read_committed(bootstrap: &str, topic: &str) -> Vec<Record> {
             None => {}
             Some(Ok(message)) => records.push(record(&message)),
             Some(Err(KafkaError::PartitionEOF(ended))) => open.retain(|open| *open != ended),
+            // A broker that is busy lets connections go; the client makes new ones.
+            Some(Err(error)) if is_unreachable(&error) => {}
             Some(Err(error)) => panic!("could not read {topic:?}: {error}"),
         }
     }
     records.sort();
     records
+}
+
+fn is_unreachable(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut)
+    )
 }
 
 /// The values of records, as text, in their order.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use xtask::packages::{self, BUILD, SERVICES};
 use xtask::services::install::install;
+use xtask::services::version::Version;
 use xtask::services::{OFFLINE_VARIABLE, mysql, to_terminal};
 
 /// What a stage does; the flag is `offline`.
@@ -96,8 +97,10 @@ fn services_stage(offline: bool) -> Result<()> {
         println!("   left out: offline");
         return Ok(());
     }
-    let installation = install(&to_terminal)?;
-    println!("   kafka: {}", installation.libs().display());
+    for version in [Version::of_tests(), Version::older()] {
+        let installation = install(&version, &to_terminal)?;
+        println!("   kafka: {}", installation.libs().display());
+    }
     println!("   mariadb: {}", mysql::install(&to_terminal)?.version()?);
     match mysql::installed_mysql(&to_terminal) {
         Ok(programs) => println!("   mysql: {}", programs.version()?),

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use xtask::packages;
+use xtask::services::version::Version;
 use xtask::services::{detached, to_terminal};
 
 /// Chores of the watershed repository.
@@ -31,6 +32,9 @@ enum Command {
     Services {
         #[command(subcommand)]
         action: Action,
+        /// Version of Kafka, such as 3.9.2; each has data of its own
+        #[arg(long, global = true, default_value_t = Version::of_tests())]
+        version: Version,
     },
     /// Long files, long functions, files that do not say what they are; never fails
     Advice,
@@ -66,34 +70,39 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Ci { offline } => {
             Ok(if ci::run(*offline) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Services { action } => services(action).map(|()| ExitCode::SUCCESS),
+        Command::Services { action, version } => {
+            services(action, version).map(|()| ExitCode::SUCCESS)
+        }
         Command::Advice => advice::print().map(|()| ExitCode::SUCCESS),
     }
 }
 
-fn services(action: &Action) -> Result<()> {
+fn services(action: &Action, version: &Version) -> Result<()> {
     let (Action::Up { services } | Action::Down { services } | Action::Status { services }) =
         action;
     // No name means all.
     let named = if services.is_empty() { Service::value_variants() } else { services };
     for service in named {
         match service {
-            Service::Kafka => kafka(action)?,
+            Service::Kafka => kafka(action, version)?,
         }
     }
     Ok(())
 }
 
-fn kafka(action: &Action) -> Result<()> {
+fn kafka(action: &Action, version: &Version) -> Result<()> {
     match action {
         Action::Up { .. } => {
             packages::install(packages::SERVICES, &to_terminal)?;
-            show(Some(&detached::up(&to_terminal)?));
+            show(Some(&detached::up(version, &to_terminal)?));
         }
         Action::Down { .. } => {
-            println!("kafka  {}", if detached::down()? { "stopped" } else { "was not running" });
+            println!(
+                "kafka  {}",
+                if detached::down(version)? { "stopped" } else { "was not running" }
+            );
         }
-        Action::Status { .. } => show(detached::status()?.as_ref()),
+        Action::Status { .. } => show(detached::status(version)?.as_ref()),
     }
     Ok(())
 }

@@ -28,9 +28,11 @@ mod node;
 pub mod ports;
 pub mod process;
 mod ready;
+pub mod version;
 
-/// How long a service may take until it answers. Start times of 1-2 s grow 3-5 fold under load.
-pub const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How long a service may take until it answers. Start times of 1-2 s were seen to grow beyond 60 s where a
+/// dozen others wanted the same processor.
+pub const READY_LIMIT: Duration = Duration::from_secs(180);
 
 /// How long a service may take to stop by itself before it is killed.
 pub const STOP_LIMIT: Duration = Duration::from_secs(30);

@@ -21,7 +21,7 @@ use std::time::Duration;
 use engine::error::Fault;
 use engine::sink::{SinkIdentity, Unit};
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -121,7 +121,15 @@ pub(super) fn last(
 /// The end of the topic, as this client may see it.
 fn end(client: &Client<'_>, topic: &str) -> Result<i64, Fault> {
     let what = format!("read the end of kafka topic \"{topic}\"");
-    client.ask(&what, |consumer, turn| Ok(consumer.fetch_watermarks(topic, 0, turn)?.1))
+    client.ask(&what, |consumer, turn| match consumer.fetch_watermarks(topic, 0, turn) {
+        Ok((_start, end)) => Ok(end),
+        // It has this partition, or the sink would not have been prepared: a slow broker has not told this
+        // client yet. That may pass, and must not end the sink.
+        Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition) => {
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))
+        }
+        Err(error) => Err(error),
+    })
 }
 
 /// Reads until the consumer says that there is no more.

@@ -1,23 +1,43 @@
 //! Shared bytes that count against the budget for as long as they live.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Live bytes of a process: the third brake (specification 17.3). Every [`Buffer`] adds its size
 /// when made and subtracts it when dropped, so the sum is exact, stashed rows included. What counts
 /// is the memory taken, not how much of it is filled.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Budget {
     live: AtomicU64,
     limit: u64,
+    listener: OnceLock<Listener>,
+}
+
+/// Who is told of a budget's news; called by whichever thread makes or drops a buffer.
+struct Listener {
+    filling: Box<dyn Fn() + Send + Sync>,
+    open: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { live: AtomicU64::new(0), limit })
+        Arc::new(Self { limit, ..Self::default() })
+    }
+
+    /// From now on calls `filling` when the budget begins to fill ([`Budget::is_filling`]), and `open`
+    /// when sources may take again ([`Budget::is_closed`]): nobody has to look again and again. The
+    /// first caller is the only one.
+    pub(crate) fn listen(
+        &self,
+        filling: impl Fn() + Send + Sync + 'static,
+        open: impl Fn() + Send + Sync + 'static,
+    ) {
+        let listener = Listener { filling: Box::new(filling), open: Box::new(open) };
+        drop(self.listener.set(listener));
     }
 
     /// Bytes alive now.
@@ -28,13 +48,49 @@ impl Budget {
     /// Whether the open epoch should close early. What an epoch holds grows several times over when
     /// its results are encoded, so this comes well before the limit.
     pub fn is_filling(&self) -> bool {
-        self.live() > self.limit / 4
+        self.live() > self.filling_above()
     }
 
     /// Whether sources must stop taking. Half of the limit is kept for what the rows that are in
     /// grow to: log records split into four to five times their bytes.
     pub fn is_closed(&self) -> bool {
-        self.live() > self.limit / 2
+        self.live() > self.closed_above()
+    }
+
+    /// How much an epoch lets in before it may close early while another is under way. A smaller one
+    /// would not be worth its syncs.
+    pub fn early_share(&self) -> u64 {
+        self.limit / 8
+    }
+
+    fn filling_above(&self) -> u64 {
+        self.limit / 4
+    }
+
+    fn closed_above(&self) -> u64 {
+        self.limit / 2
+    }
+
+    fn take(&self, bytes: usize) {
+        let before = self.live.fetch_add(bytes as u64, Ordering::Relaxed);
+        let filling = self.filling_above();
+        if before <= filling && before + bytes as u64 > filling {
+            self.listener.get().iter().for_each(|listener| (listener.filling)());
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let before = self.live.fetch_sub(bytes as u64, Ordering::Relaxed);
+        let closed = self.closed_above();
+        if before > closed && before - bytes as u64 <= closed {
+            self.listener.get().iter().for_each(|listener| (listener.open)());
+        }
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Budget({} of {})", self.live(), self.limit)
     }
 }
 
@@ -49,7 +105,7 @@ impl Buffer {
     /// Takes `bytes` and counts them against `budget`.
     pub fn new(bytes: Vec<u8>, budget: Option<Arc<Budget>>) -> Self {
         if let Some(budget) = &budget {
-            budget.live.fetch_add(bytes.capacity() as u64, Ordering::Relaxed);
+            budget.take(bytes.capacity());
         }
         Self { bytes, budget }
     }
@@ -57,7 +113,7 @@ impl Buffer {
     /// Counts the bytes against `budget` from now on.
     pub(crate) fn attach(&mut self, budget: &Arc<Budget>) {
         if self.budget.is_none() {
-            budget.live.fetch_add(self.bytes.capacity() as u64, Ordering::Relaxed);
+            budget.take(self.bytes.capacity());
             self.budget = Some(budget.clone());
         }
     }
@@ -76,7 +132,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(budget) = &self.budget {
-            budget.live.fetch_sub(self.bytes.capacity() as u64, Ordering::Relaxed);
+            budget.give_back(self.bytes.capacity());
         }
     }
 }
@@ -110,5 +166,32 @@ mod tests {
         assert_eq!(budget.live(), 8);
         drop(shared);
         assert_eq!(budget.live(), 0);
+    }
+
+    #[test]
+    fn news_are_told_once_at_each_crossing() {
+        let (filling, open) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let count = |counter: &Arc<AtomicU64>| {
+            let counter = counter.clone();
+            move || {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let budget = Budget::new(40);
+        budget.listen(count(&filling), count(&open));
+        let told = || (filling.load(Ordering::Relaxed), open.load(Ordering::Relaxed));
+        let buffer = |bytes| Buffer::new(vec![0; bytes], Some(budget.clone()));
+        let first = buffer(10);
+        assert_eq!(told(), (0, 0));
+        let second = buffer(1);
+        assert_eq!((told(), budget.is_filling(), budget.is_closed()), ((1, 0), true, false));
+        let third = buffer(10);
+        assert_eq!((told(), budget.is_closed()), ((1, 0), true));
+        drop(second);
+        assert_eq!((told(), budget.is_closed()), ((1, 1), false));
+        drop((first, third));
+        assert_eq!(told(), (1, 1));
+        drop(buffer(11));
+        assert_eq!(told(), (2, 1));
     }
 }

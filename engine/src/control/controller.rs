@@ -278,12 +278,15 @@ impl Controller {
     /// Lets everything under way complete, then ends; does not wait for state that is being restored.
     fn stop(&mut self, now: Moment) {
         if !self.stopping {
-            self.stopping = true;
-            for group in &mut self.groups {
-                group.stop_sources();
-            }
+            self.stop_sources();
             self.close_all(None, now);
         }
+    }
+
+    /// Nothing more comes in; what is open stays so.
+    fn stop_sources(&mut self) {
+        self.stopping = true;
+        self.groups.iter_mut().for_each(RunningGroup::stop_sources);
     }
 
     /// Whether operators of the group still take their state back. It has completed nothing since

@@ -171,6 +171,7 @@ impl Process {
                 points,
             });
         }
+        tell_news(&budget, &seats, &controller_waker);
         let writer_machine = Writer::open(
             WriterSetup {
                 disk: disk.clone(),
@@ -222,6 +223,13 @@ impl Process {
             vec![Box::new(controller), Box::new(writer_machine), Box::new(stall)];
         Ok(Self { seats, machines, births, handle, topics, gauges, emitted, births_waker })
     }
+}
+
+/// The controller looks at a budget that fills, and workers go on once it is open again.
+fn tell_news(budget: &Budget, seats: &[WorkerSeat], controller: &Waker) {
+    let workers: Vec<Waker> = seats.iter().map(|seat| seat.waker.clone()).collect();
+    let controller = controller.clone();
+    budget.listen(move || controller.wake(), move || workers.iter().for_each(Waker::wake));
 }
 
 /// Holds space back before the first write may find that there is none.

@@ -35,11 +35,13 @@ struct Lane {
     items: VecDeque<SourceItem>,
     bytes: u64,
     bytes_max: u64,
+    /// Bytes that have been taken out, ever.
+    taken: u64,
 }
 
 impl Lane {
     fn new(bytes_max: u64) -> Self {
-        Self { items: VecDeque::new(), bytes: 0, bytes_max }
+        Self { items: VecDeque::new(), bytes: 0, bytes_max, taken: 0 }
     }
 
     fn has_room(&self) -> bool {
@@ -55,7 +57,9 @@ impl Lane {
     fn pop(&mut self) -> Option<(SourceItem, bool)> {
         let was_full = !self.has_room();
         let item = self.items.pop_front()?;
-        self.bytes -= size_of_item(&item);
+        let bytes = size_of_item(&item);
+        self.bytes -= bytes;
+        self.taken += bytes;
         Some((item, was_full && self.has_room()))
     }
 }
@@ -87,17 +91,27 @@ pub(crate) struct SourceQueue {
     pub(crate) reread_rows: usize,
     /// Partitions without saved position begin with a snapshot.
     pub(crate) snapshot: bool,
-    worker: Waker,
-    pump: Waker,
+    wakers: QueueWakers,
+}
+
+/// Who waits for a queue.
+#[derive(Debug)]
+pub(crate) struct QueueWakers {
+    /// For items.
+    pub(crate) worker: Waker,
+    /// For room.
+    pub(crate) pump: Waker,
+    /// For the end of the input.
+    pub(crate) controller: Waker,
 }
 
 impl SourceQueue {
-    pub(crate) fn new(limits: QueueLimits, snapshot: bool, worker: Waker, pump: Waker) -> Self {
+    pub(crate) fn new(limits: QueueLimits, snapshot: bool, wakers: QueueWakers) -> Self {
         let QueueLimits { live_bytes, reread_rows } = limits;
         let (live, again) = (Lane::new(live_bytes), Lane::new(REREAD_QUEUE_BYTES));
         let inner = Mutex::new(Lanes { live, again });
         let (wants_cut, braked) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner, wants_cut, braked, reread_rows, snapshot, worker, pump }
+        Self { inner, wants_cut, braked, reread_rows, snapshot, wakers }
     }
 
     /// Whether there is room for live records, and for what is read again.
@@ -124,7 +138,7 @@ impl SourceQueue {
         let lane = if again { &mut lanes.again } else { &mut lanes.live };
         lane.push(item);
         drop(lanes);
-        self.worker.wake();
+        self.wakers.worker.wake();
     }
 
     /// The next item of the source's own partitions.
@@ -140,9 +154,18 @@ impl SourceQueue {
     fn taken(&self, popped: Option<(SourceItem, bool)>) -> Option<SourceItem> {
         let (item, has_room_now) = popped?;
         if has_room_now {
-            self.pump.wake();
+            self.wakers.pump.wake();
+        }
+        if matches!(item, SourceItem::End(_)) {
+            self.wakers.controller.wake();
         }
         Some(item)
+    }
+
+    /// Bytes of records that the worker has let in since the start.
+    pub(crate) fn let_in(&self) -> u64 {
+        let lanes = self.lock();
+        lanes.live.taken + lanes.again.taken
     }
 
     /// Asks for the end of the epoch, or takes that back.
@@ -159,7 +182,7 @@ impl SourceQueue {
     pub(crate) fn brake(&self, brakes: bool) {
         self.braked.store(brakes, Ordering::Release);
         if !brakes {
-            self.worker.wake();
+            self.wakers.worker.wake();
         }
     }
 

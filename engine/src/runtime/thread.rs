@@ -1,4 +1,5 @@
-//! The only file that spawns threads: one per machine and one per worker; and the machine's clock.
+//! The only file that spawns threads that stay: one per machine and one per worker; and the machine's
+//! clock. (Those of syncs at the same time, in `checkpoint/disk/real.rs`, end with them.)
 
 #![expect(clippy::disallowed_methods, reason = "threads and the clock enter the engine here")]
 
@@ -11,7 +12,7 @@ use timely::communication::Config as Communication;
 use timely::{Config, WorkerConfig};
 
 use super::process::Process;
-use super::step::{Machine, Step};
+use super::step::{Machine, Step, Waker};
 use crate::clock::{Clock, Moment};
 use crate::error::Fatal;
 
@@ -47,13 +48,21 @@ struct Run {
     clock: Arc<dyn Clock>,
     stop: AtomicBool,
     fatal: Mutex<Option<Fatal>>,
+    /// The thread that waits for the end, and the workers.
+    waiting: Vec<Waker>,
 }
 
 impl Run {
     fn fail(&self, fatal: Fatal) {
         let mut slot = self.fatal.lock().expect("nothing panics under this lock");
         slot.get_or_insert(fatal);
+        drop(slot);
+        self.stop();
+    }
+
+    fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
+        self.waiting.iter().for_each(Waker::wake);
     }
 
     fn is_stopped(&self) -> bool {
@@ -63,9 +72,12 @@ impl Run {
 
 /// Runs the process until the controller is done or something fatal happens. Blocks.
 pub fn run(process: Process, clock: Arc<dyn Clock>) -> Result<(), Fatal> {
-    let run = Arc::new(Run { clock, stop: AtomicBool::new(false), fatal: Mutex::new(None) });
     let Process { seats, machines, births, births_waker, .. } = process;
     births_waker.attach(thread::current());
+    let mut waiting: Vec<Waker> = seats.iter().map(|seat| seat.waker.clone()).collect();
+    waiting.push(births_waker);
+    let (stop, fatal) = (AtomicBool::new(false), Mutex::new(None));
+    let run = Arc::new(Run { clock, stop, fatal, waiting });
 
     let count = seats.len();
     let seats = Mutex::new(seats.into_iter().map(Some).collect::<Vec<_>>());
@@ -133,7 +145,7 @@ fn spawn(
                 Ok(Step::Idle) => thread::park_timeout(PARK_MAX),
                 Ok(Step::Done) => {
                     if ends_run {
-                        run.stop.store(true, Ordering::SeqCst);
+                        run.stop();
                     }
                     return;
                 }

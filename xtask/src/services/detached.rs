@@ -23,6 +23,7 @@ use super::kafka::Purpose;
 use super::node::{self, Node};
 use super::ports::Port;
 use super::process::{POLL, group, start_detached, tail};
+use super::version::Version;
 use super::{STOP_LIMIT, cache, ready};
 
 /// A broker that was started for a person.
@@ -40,9 +41,9 @@ pub struct Running {
 ///
 /// # Errors
 /// As [`Broker::start`](super::kafka::Broker::start).
-pub fn up(progress: &dyn Fn(&str)) -> Result<Running> {
-    let installation = install(progress)?;
-    let folder = folder()?;
+pub fn up(version: &Version, progress: &dyn Fn(&str)) -> Result<Running> {
+    let installation = install(version, progress)?;
+    let folder = folder(version)?;
     let _turn = lock(&folder.join("lock"))?;
     if let Some(running) = find(&folder) {
         return Ok(running);
@@ -59,8 +60,8 @@ pub fn up(progress: &dyn Fn(&str)) -> Result<Running> {
 ///
 /// # Errors
 /// It did not end within [`STOP_LIMIT`] and was killed, or the system refused.
-pub fn down() -> Result<bool> {
-    let folder = folder()?;
+pub fn down(version: &Version) -> Result<bool> {
+    let folder = folder(version)?;
     let _turn = lock(&folder.join("lock"))?;
     let Some(running) = find(&folder) else {
         return Ok(false);
@@ -81,8 +82,8 @@ pub fn down() -> Result<bool> {
 ///
 /// # Errors
 /// The folder of services cannot be made.
-pub fn status() -> Result<Option<Running>> {
-    Ok(find(&folder()?))
+pub fn status(version: &Version) -> Result<Option<Running>> {
+    Ok(find(&folder(version)?))
 }
 
 fn start(node: &Node, installation: &Installation) -> Result<()> {
@@ -106,9 +107,14 @@ fn signal(pid: u32, signal: Signal) -> Result<()> {
         .with_context(|| format!("could not signal process group {pid}"))
 }
 
-/// `<cache>/run/kafka`, made if need be.
-fn folder() -> Result<PathBuf> {
-    let folder = cache().join("run/kafka");
+/// `<cache>/run/kafka`, made if need be; each other version has a folder of its own, since it may not
+/// understand the data.
+fn folder(version: &Version) -> Result<PathBuf> {
+    let name = match *version == Version::newest() {
+        true => "kafka".to_owned(),
+        false => format!("kafka-{version}"),
+    };
+    let folder = cache().join("run").join(name);
     fs::create_dir_all(&folder)
         .and_then(|()| folder.canonicalize())
         .with_context(|| format!("could not make {}", folder.display()))

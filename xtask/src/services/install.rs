@@ -3,7 +3,7 @@
 //! ```text
 //! <cache>/kafka-4.3.1.lock            held while one process installs; the others wait
 //! <cache>/kafka-4.3.1/stamp           written last, a copy of pom.xml: only then is the folder whole
-//!                     pom.xml  log4j2.properties
+//!                     pom.xml  log4j2.properties (before 4.0: log4j.properties)
 //!                     libs/           the jars, 44 MB
 //!                     formatted/      the two files of an empty data folder
 //!                     kafka.jsa       class-data archive: a broker starts in 1 s instead of 2 s
@@ -26,15 +26,18 @@ use super::kafka::Purpose;
 use super::node::{self, Node};
 use super::ports::Port;
 use super::process::{Process, tail};
+use super::version::Version;
 use super::{STOP_LIMIT, cache, ready};
 use crate::packages;
 
-const NAME: &str = "kafka-4.3.1";
 const POM: &str = include_str!("../../services/kafka/pom.xml");
-const LOG4J: &str = include_str!("../../services/kafka/log4j2.properties");
+const LOG4J_2: &str = include_str!("../../services/kafka/log4j2.properties");
+const LOG4J_1: &str = include_str!("../../services/kafka/log4j.properties");
 
-/// The jar that must be there when Maven says it succeeded.
-const MAIN_JAR: &str = "kafka_2.13-4.3.1.jar";
+/// Group, name and version of what binds the interface that Kafka logs by to the library it logs with.
+const BINDING_2: [&str; 3] = ["org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4"];
+/// The same before 4.0, as Kafka ships it itself.
+const BINDING_1: [&str; 3] = ["org.slf4j", "slf4j-reload4j", "1.7.36"];
 
 /// Any base64 UUID: every test broker is a cluster of its own and meets no other.
 const CLUSTER: &str = "4L6g3nShT-eMCtK--X86sw";
@@ -43,6 +46,7 @@ const CLUSTER: &str = "4L6g3nShT-eMCtK--X86sw";
 #[derive(Clone, Debug)]
 pub struct Installation {
     folder: PathBuf,
+    version: Version,
 }
 
 impl Installation {
@@ -56,8 +60,13 @@ impl Installation {
         self.folder.join("kafka.jsa")
     }
 
-    pub(super) fn log4j(&self) -> PathBuf {
-        self.folder.join("log4j2.properties")
+    /// The property by which Java's logging finds its settings, and their file.
+    pub(super) fn log4j(&self) -> (&'static str, PathBuf) {
+        let (property, file) = match self.version.is_before_4() {
+            true => ("log4j.configuration", "log4j.properties"),
+            false => ("log4j2.configurationFile", "log4j2.properties"),
+        };
+        (property, self.folder.join(file))
     }
 
     pub(super) fn formatted(&self) -> PathBuf {
@@ -69,26 +78,41 @@ impl Installation {
     }
 
     fn is_whole(&self) -> bool {
-        fs::read_to_string(self.stamp()).is_ok_and(|stamp| stamp == POM)
+        fs::read_to_string(self.stamp()).is_ok_and(|stamp| stamp == self.pom())
+    }
+
+    /// The committed pom with its places filled.
+    fn pom(&self) -> String {
+        let [group, name, version] = if self.version.is_before_4() { BINDING_1 } else { BINDING_2 };
+        POM.replace("@KAFKA@", &self.version.to_string())
+            .replace("@BINDING_GROUP@", group)
+            .replace("@BINDING@", name)
+            .replace("@BINDING_VERSION@", version)
+    }
+
+    /// The jar that must be there when Maven says it succeeded.
+    fn main_jar(&self) -> PathBuf {
+        self.libs().join(format!("kafka_2.13-{}.jar", self.version))
     }
 }
 
-/// Gives the installation in [`cache`], making it first where need be: about 10 s and 44 MB of jars (70
+/// Gives the installation of `version` in [`cache`], making it first where need be: about 10 s and 44 MB of jars (70
 /// MB with Maven's own) on a quick line. Safe to call from many processes at once: one works, the others
 /// wait.
 ///
 /// # Errors
 /// `mvn` or `java` is missing (the message names the Debian package), the network is, or the disk is
 /// full; with the end of the log of the step that failed.
-pub fn install(progress: &dyn Fn(&str)) -> Result<Installation> {
+pub fn install(version: &Version, progress: &dyn Fn(&str)) -> Result<Installation> {
     fs::create_dir_all(cache()).with_context(|| format!("could not make {}", cache().display()))?;
     // Absolute and without "..": the JVM wants the archive and the log settings by such a path.
     let cache = cache().canonicalize().context("could not resolve the folder of services")?;
-    let installation = Installation { folder: cache.join(NAME) };
+    let name = format!("kafka-{version}");
+    let installation = Installation { folder: cache.join(&name), version: version.clone() };
     if installation.is_whole() {
         return Ok(installation);
     }
-    let _turn = turn(&cache.join(format!("{NAME}.lock")), progress)?;
+    let _turn = turn(&cache.join(format!("{name}.lock")), progress)?;
     // The one we waited for may have done it.
     if !installation.is_whole() {
         make(&installation, progress)?;
@@ -119,25 +143,27 @@ fn make(installation: &Installation, progress: &dyn Fn(&str)) -> Result<()> {
     }
     fs::create_dir_all(&installation.folder)
         .with_context(|| format!("could not make {}", installation.folder.display()))?;
-    node::write(&installation.folder.join("pom.xml"), POM)?;
-    node::write(&installation.log4j(), LOG4J)?;
+    node::write(&installation.folder.join("pom.xml"), &installation.pom())?;
+    let log4j = if installation.version.is_before_4() { LOG4J_1 } else { LOG4J_2 };
+    node::write(&installation.log4j().1, log4j)?;
     download(installation, progress)?;
     format(installation)?;
     archive(installation, progress)?;
-    node::write(&installation.stamp(), POM)
+    node::write(&installation.stamp(), &installation.pom())
 }
 
 /// Lets Maven copy the jars of the pom into `libs/`.
 fn download(installation: &Installation, progress: &dyn Fn(&str)) -> Result<()> {
     let started = Instant::now();
     progress(&format!(
-        "kafka: jars through Maven (44 MB, once; seconds on a quick line) into {}",
+        "kafka: jars of {} through Maven (44 MB, once; seconds on a quick line) into {}",
+        installation.version,
         installation.folder.display()
     ));
     let log = installation.folder.join("maven.log");
     let ok = run_maven(installation, &log, progress)?;
     let (count, bytes) = size(&installation.libs());
-    if !ok || !installation.libs().join(MAIN_JAR).exists() {
+    if !ok || !installation.main_jar().exists() {
         bail!("Maven could not bring Kafka's jars; {}", tail(&log));
     }
     let megabytes = bytes / 1_000_000;

@@ -57,7 +57,8 @@ pub(super) fn format(installation: &Installation, cluster: &str, properties: &Pa
 fn java(installation: &Installation) -> Command {
     let mut command = Command::new("java");
     command.arg("-XX:+UseSerialGC");
-    command.arg(format!("-Dlog4j2.configurationFile=file://{}", installation.log4j().display()));
+    let (property, file) = installation.log4j();
+    command.arg(format!("-D{property}=file://{}", file.display()));
     command
 }
 

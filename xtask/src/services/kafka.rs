@@ -28,6 +28,7 @@ use super::java::{self, Archive};
 use super::node::Node;
 use super::ports::Port;
 use super::process::Process;
+use super::version::Version;
 use super::{STOP_LIMIT, ready, to_terminal};
 
 /// What a broker is for, which decides its JVM's settings.
@@ -45,6 +46,8 @@ pub enum Purpose {
 pub struct Options {
     /// What it is for.
     pub purpose: Purpose,
+    /// Which Kafka it is.
+    pub version: Version,
     /// Broker properties on top of the template's, which they override.
     pub properties: Vec<(String, String)>,
 }
@@ -52,9 +55,14 @@ pub struct Options {
 impl Options {
     /// For benches: as [`Purpose::Measure`] says.
     pub fn measure() -> Options {
-        Options { purpose: Purpose::Measure, properties: Vec::new() }
+        Options { purpose: Purpose::Measure, ..Options::default() }
             .with("num.network.threads", "2")
             .with("num.io.threads", "4")
+    }
+
+    /// A broker of another version than all others are.
+    pub fn of(version: Version) -> Options {
+        Options { version, ..Options::default() }
     }
 
     /// Adds a broker property.
@@ -97,7 +105,7 @@ impl Broker {
         ports: [Port; 2],
         member: Option<usize>,
     ) -> Result<Broker> {
-        let installation = install(&to_terminal)?;
+        let installation = install(&options.version, &to_terminal)?;
         let folder = Folder::make("kafka")?;
         let numbers = [ports[0].number(), ports[1].number()];
         let node = Node::prepare(folder.path(), numbers, &options.properties, &installation)?;

@@ -6,7 +6,8 @@
 //! be as large as a batch less the [frame](FRAME_BYTES_MAX). The client's own limit
 //! (`message.max.bytes`, Java's `max.request.size`) is about the record alone.
 //!
-//! Whom the cluster does not tell (no right to describe topics) the broker tells by refusing.
+//! Whom the cluster does not tell (no right to describe topics) the broker tells by refusing. A cluster that
+//! does not answer in time says nothing at all: what was known before is as good as it was.
 
 use std::collections::BTreeMap;
 
@@ -28,13 +29,22 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Asks the cluster about these topics.
-    pub(super) fn ask(config: &KafkaConfig, topics: &[String]) -> Self {
+    /// Asks the cluster about these topics; whether it answered.
+    pub(super) fn ask(&mut self, config: &KafkaConfig, topics: &[String]) -> bool {
         let progress = std::slice::from_ref(&config.progress_topic);
         let mut all: Vec<&str> = topics.iter().chain(progress).map(String::as_str).collect();
         all.sort_unstable();
         all.dedup();
-        Self { batches: topics::batch_bytes_max(config, &all) }
+        self.hear(topics::batch_bytes_max(config, &all))
+    }
+
+    /// Takes an answer for all that is known; whether there is one.
+    fn hear(&mut self, answer: Option<BTreeMap<String, u64>>) -> bool {
+        let answered = answer.is_some();
+        if let Some(batches) = answer {
+            self.batches = batches;
+        }
+        answered
     }
 
     /// The largest batch this topic takes; `u64::MAX` if that is not known.
@@ -80,5 +90,15 @@ mod tests {
         assert_eq!(rows, [872, 372, 372, u64::MAX - 128]);
         assert_eq!(limits.batch_bytes_anywhere(), 700);
         assert_eq!(Limits::default().batch_bytes_anywhere(), u64::MAX);
+    }
+
+    #[test]
+    fn without_an_answer_all_is_as_it_was() {
+        let mut limits = Limits::default();
+        assert!(limits.hear(Some([("a".to_owned(), 1000)].into())));
+        assert!(!limits.hear(None));
+        assert_eq!(limits.batch_bytes("a"), 1000);
+        assert!(limits.hear(Some(BTreeMap::new())));
+        assert_eq!(limits.batch_bytes("a"), u64::MAX);
     }
 }

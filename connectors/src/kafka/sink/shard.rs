@@ -147,15 +147,18 @@ impl Shard {
         Ok(SinkReply::Prepared)
     }
 
-    fn ask_limits(&mut self) {
-        self.limits = Limits::ask(&self.config, self.topics.names());
+    /// Whether the cluster answered.
+    fn ask_limits(&mut self) -> bool {
+        let answered = self.limits.ask(&self.config, self.topics.names());
         self.limits.tell(&self.config, &self.topics, &self.rows);
+        answered
     }
 
     /// Makes a topic that rows will name, if it is missing. It has no columns.
     fn ensure(&self, topic: &str) -> Result<SinkReply, Fault> {
         topics::ensure_one(&self.config, topic, &|| self.stop.is_set())?;
-        let limits = Limits::ask(&self.config, &[topic.to_owned()]);
+        let mut limits = Limits::default();
+        limits.ask(&self.config, &[topic.to_owned()]);
         limits.tell_of(&self.config, topic, &self.rows);
         Ok(SinkReply::TableReady)
     }
@@ -306,7 +309,12 @@ impl Shard {
     /// tell us how much. A unit is never changed; the batches it comes in may be.
     fn too_large(&mut self, topic: &str, bytes: usize) -> Fault {
         let before = self.limits.batch_bytes(topic);
-        self.ask_limits();
+        if !self.ask_limits() {
+            return Fault::later(format!(
+                "could not ask how large batches of kafka topic \"{topic}\" may be, after one was too \
+                 large"
+            ));
+        }
         let now = self.limits.batch_bytes(topic);
         let ours = self.config.record_bytes_max();
         let fits =

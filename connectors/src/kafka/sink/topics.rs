@@ -26,6 +26,11 @@ use crate::kafka::watch::{fault_of, fault_of_error};
 const MAKE_LIMIT: Duration = Duration::from_secs(15);
 /// Pause between two looks for a new topic.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long brokers may be too few for the replicas we ask for. One that is busy misses its heartbeats, and
+/// takes no replicas until it is heard of again; only then is it a mistake in the settings.
+const BROKERS_LIMIT: Duration = Duration::from_secs(10);
+/// Pause between two attempts meanwhile.
+const BROKERS_PAUSE: Duration = Duration::from_millis(200);
 
 /// Settings of a progress topic that we make: only the last record of a key counts, and small
 /// segments are compacted soon, so that reading it at the start stays quick.
@@ -47,7 +52,7 @@ pub(super) fn ensure(
     }
     let progress = config.progress_topic.as_str();
     if client.partitions(progress)?.is_none() {
-        make(config, progress, 1, PROGRESS_SETTINGS)?;
+        make(&client, config, (progress, 1), PROGRESS_SETTINGS)?;
     }
     if wait_for(&client, progress)? != 1 {
         return Err(bad_progress_topic(progress, "it must have one partition"));
@@ -73,7 +78,7 @@ pub(super) fn ensure_one(
 
 fn ensure_target(client: &Client<'_>, config: &KafkaConfig, target: &str) -> Result<(), Fault> {
     if client.partitions(target)?.is_none() {
-        make(config, target, i32::from(config.partitions), &[])?;
+        make(client, config, (target, i32::from(config.partitions)), &[])?;
         wait_for(client, target)?;
     }
     Ok(())
@@ -99,9 +104,9 @@ fn wait_for(client: &Client<'_>, topic: &str) -> Result<usize, Fault> {
 }
 
 fn make(
+    client: &Client<'_>,
     config: &KafkaConfig,
-    topic: &str,
-    partitions: i32,
+    (topic, partitions): (&str, i32),
     settings: &[(&str, &str)],
 ) -> Result<(), Fault> {
     let what = format!("make kafka topic \"{topic}\"");
@@ -110,38 +115,50 @@ fn make(
     for (key, value) in settings {
         new = new.set(key, value);
     }
-    let admin = admin(config)?;
-    let made = block_on(admin.create_topics([&new], &options()));
-    let made = made.map_err(|error| fault_of_error(&error, &what))?;
-    match made.into_iter().next() {
-        None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
-        Some(Err((_, code))) => Err(fault_of(code, &what)
-            .with_hint("make the topic by hand, or give the user the right to create topics")),
+    let (admin, started) = (admin(config)?, Instant::now());
+    loop {
+        let made = block_on(admin.create_topics([&new], &options()));
+        let made = made.map_err(|error| fault_of_error(&error, &what))?;
+        match made.into_iter().next() {
+            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => return Ok(()),
+            Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor)))
+                if started.elapsed() < BROKERS_LIMIT => {}
+            Some(Err((_, code))) => {
+                return Err(fault_of(code, &what).with_hint(
+                    "make the topic by hand, or give the user the right to create topics",
+                ));
+            }
+        }
+        client.poll(BROKERS_PAUSE)?;
     }
 }
 
-/// The largest batch that each of these topics takes, as far as the cluster tells us.
-pub(super) fn batch_bytes_max(config: &KafkaConfig, topics: &[&str]) -> BTreeMap<String, u64> {
-    let told = settings(config, topics, "max.message.bytes").into_iter();
-    told.filter_map(|(topic, value)| Some((topic, value.parse().ok()?))).collect()
+/// The largest batch that each of these topics takes, as far as the cluster tells us; `None` if it does not
+/// answer.
+pub(super) fn batch_bytes_max(
+    config: &KafkaConfig,
+    topics: &[&str],
+) -> Option<BTreeMap<String, u64>> {
+    let told = settings(config, topics, "max.message.bytes")?.into_iter();
+    Some(told.filter_map(|(topic, value)| Some((topic, value.parse().ok()?))).collect())
 }
 
 fn setting(config: &KafkaConfig, topic: &str, name: &str) -> Option<String> {
-    settings(config, &[topic], name).remove(topic)
+    settings(config, &[topic], name)?.remove(topic)
 }
 
-/// One setting of topics that differ, as far as the cluster tells us.
-fn settings(config: &KafkaConfig, topics: &[&str], name: &str) -> BTreeMap<String, String> {
-    let Ok(admin) = admin(config) else { return BTreeMap::new() };
+/// One setting of topics that differ, as far as the cluster tells us; `None` if it does not answer.
+fn settings(config: &KafkaConfig, topics: &[&str], name: &str) -> Option<BTreeMap<String, String>> {
+    let admin = admin(config).ok()?;
     let asked: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
-    let described = block_on(admin.describe_configs(&asked, &options())).unwrap_or_default();
+    let described = block_on(admin.describe_configs(&asked, &options())).ok()?;
     let told = described.into_iter().filter_map(|resource| {
         let resource = resource.ok()?;
         let value = resource.get(name)?.value.clone()?;
         let OwnedResourceSpecifier::Topic(topic) = resource.specifier else { return None };
         Some((topic, value))
     });
-    told.collect()
+    Some(told.collect())
 }
 
 fn admin(config: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, Fault> {

@@ -8,10 +8,15 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
 
 use rustix::fs::FallocateFlags;
 
-use super::{AppendFile, Disk};
+use super::{AppendFile, Disk, SyncTask};
+
+/// Syncs at the same time, at most.
+const SYNC_THREADS: usize = 8;
 
 /// Files below one directory of the machine.
 #[derive(Debug)]
@@ -127,6 +132,23 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         File::open(self.place(dir)?)?.sync_all()
+    }
+
+    /// Threads that live as long as the syncs: to begin them costs some 20 us, a sync a millisecond or
+    /// more, most of which the file system's journal takes, once for all who wait for it.
+    fn together(&self, syncs: Vec<SyncTask<'_>>) {
+        let threads = syncs.len().min(SYNC_THREADS);
+        let syncs = Mutex::new(syncs.into_iter());
+        let next = || syncs.lock().expect("nothing panics under this lock").next();
+        let run = || std::iter::from_fn(next).for_each(|sync| sync());
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                let begun = thread::Builder::new().name("sync".to_owned()).spawn_scoped(scope, run);
+                // Without this one the others do its share.
+                drop(begun);
+            }
+            run();
+        });
     }
 }
 
@@ -289,6 +311,23 @@ mod tests {
         assert_eq!(disk.append_to("x/y/f").unwrap().length(), 5);
         let longer = disk.truncate("x/y/f", 6).unwrap_err();
         assert_eq!(longer.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn all_syncs_have_ended_when_together_returns() {
+        let (_dir, disk) = disk();
+        for count in [0, 1, SYNC_THREADS, 5 * SYNC_THREADS] {
+            let mut lengths = vec![0; count];
+            let sync = |(number, length): (usize, &mut u64)| {
+                let mut file = disk.append_to(&format!("{count}-{number}")).unwrap();
+                file.append(b"x").unwrap();
+                file.sync().unwrap();
+                *length = file.length();
+            };
+            let tasks = lengths.iter_mut().enumerate();
+            disk.together(tasks.map(|task| Box::new(|| sync(task)) as _).collect());
+            assert_eq!(lengths, vec![1; count]);
+        }
     }
 
     #[test]

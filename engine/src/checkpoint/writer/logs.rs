@@ -13,7 +13,7 @@ use crate::checkpoint::layout::{OUTBOX_DIR, topic_dir};
 use crate::checkpoint::restore::Saved;
 use crate::error::Fatal;
 use crate::outbox::block::{BlockHeader, BlockRef, CloseMark};
-use crate::outbox::log::{BlockLog, LogOptions, Mark, last_close_marks};
+use crate::outbox::log::{BlockLog, LogError, LogOptions, Mark, last_close_marks};
 
 type TopicPartition = (Arc<str>, u32);
 
@@ -103,11 +103,20 @@ impl Logs {
         for mark in marks {
             self.outbox.append_close(mark).map_err(Fatal::disk)?;
         }
-        self.outbox.sync().map_err(Fatal::disk)?;
-        for key in &self.touched {
-            self.topics.get_mut(key).expect("touched means opened").sync().map_err(Fatal::disk)?;
-        }
-        Ok(())
+        self.sync()
+    }
+
+    /// Syncs every log that was appended to, all at the same time: none depends on another.
+    fn sync(&mut self) -> Result<(), Fatal> {
+        let Self { disk, outbox, topics, touched, .. } = self;
+        let topics = topics.iter_mut().filter(|(key, _)| touched.contains(key));
+        let logs = std::iter::once(outbox).chain(topics.map(|(_, log)| log));
+        let mut synced: Vec<(&mut BlockLog, Option<Result<(), LogError>>)> =
+            logs.map(|log| (log, None)).collect();
+        let task = |(log, result): &'_ mut (&mut BlockLog, _)| *result = Some(log.sync());
+        disk.together(synced.iter_mut().map(|one| Box::new(move || task(one)) as _).collect());
+        let results = synced.into_iter().map(|(_, result)| result.expect("each sync has ended"));
+        results.collect::<Result<(), LogError>>().map_err(Fatal::disk)
     }
 
     pub(super) fn outbox_mark(&self) -> Mark {

@@ -1,9 +1,9 @@
 //! When epochs end, and how.
 //!
-//! Of its own accord an epoch ends when its interval has passed, when it has let in its rows, or when
-//! the in-flight budget fills; in one group alone when a source there can read on only then. The first
-//! one of a process ends as soon as it has rows and all state is there, so that nobody waits an interval
-//! for the first results behind a crash. Whoever
+//! Of its own accord an epoch ends when its interval has passed, or when it has let in its rows; in one
+//! group alone when its rows fill the in-flight budget, or a source there can read on only then. The
+//! first one of a process ends as soon as it has rows and all state is there, so that nobody waits an
+//! interval for the first results behind a crash. Whoever
 //! asks for an end gets one of all groups at once, and waits for its turn: until no group has as many
 //! epochs under way as it may, nor too much undelivered. Meanwhile nothing else takes the room it
 //! waits for, unless it waits for a sink, which may take long.
@@ -51,6 +51,9 @@ impl Controller {
         }
         let names = self.closing_alone(now);
         if !names.is_empty() {
+            if names.len() == self.groups.len() {
+                self.restart_interval(now);
+            }
             let stamp = self.next_stamp(now);
             self.close(&names, stamp, false, now);
         }
@@ -94,10 +97,8 @@ impl Controller {
 
     /// Whether the open epoch should close now, of its own accord.
     fn is_due(&self, now: Moment) -> bool {
-        let early =
-            self.setup.budget.is_filling() && now.tick_us >= self.closed_at + EARLY_CLOSE_MS * 1000;
         let full = self.setup.epoch.rows_max.is_some_and(|rows| self.rows_of_epoch() >= rows);
-        now.reached(self.close_at) || early || full || self.is_first_due(now)
+        now.reached(self.close_at) || full || self.is_first_due(now)
     }
 
     /// Whether the first epoch of this process has begun to give something: its sources have let in rows
@@ -115,7 +116,9 @@ impl Controller {
         if now.tick_us < self.closed_at + EARLY_CLOSE_MS * 1000 {
             return BTreeSet::new();
         }
-        let wants = self.groups.iter().filter(|group| group.wants_cut(now));
+        let budget = &self.setup.budget;
+        let wants = |group: &&RunningGroup| group.fills(budget) || group.wants_cut(now);
+        let wants = self.groups.iter().filter(wants);
         let mut names: BTreeSet<_> = wants.map(|group| group.name.clone()).collect();
         if !names.is_empty() {
             let closable = self.closable();
@@ -192,12 +195,20 @@ impl Controller {
             }
             Some(cut) if self.groups.iter().all(|group| group.complete >= cut) => {
                 if self.tables_late.load(Ordering::Acquire) == 0 {
-                    return self.stop(now);
+                    return self.stop_after(cut, now);
                 }
                 self.last_cut = None;
                 self.tables_again_at = now.tick_after_ms(TABLES_AGAIN_MS);
             }
             None | Some(_) => {}
+        }
+    }
+
+    /// Stops when `cut` is complete: if that was the last epoch, there is nothing to end once more.
+    fn stop_after(&mut self, cut: u64, now: Moment) {
+        match self.open == cut + 1 {
+            true => self.stop_sources(),
+            false => self.stop(now),
         }
     }
 

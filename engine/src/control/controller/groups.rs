@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::batch::buffer::Budget;
 use crate::clock::Moment;
 use crate::control::event::SourcePositions;
 use crate::control::registry::RegisteredJob;
@@ -41,6 +42,8 @@ pub(super) struct RunningGroup {
     /// Microseconds from close to complete of the last epoch.
     took_us: u64,
     settled: u64,
+    /// Bytes that its sources had let in when its last epoch closed.
+    let_in_before: u64,
     /// The sink for which too much waits: sources take nothing in.
     full_sink: Option<Backlog>,
     /// Positions of complete epochs that are not delivered everywhere.
@@ -65,6 +68,7 @@ impl RunningGroup {
             completed_at: 0,
             took_us: 0,
             settled: 0,
+            let_in_before: 0,
             full_sink: None,
             positions: VecDeque::new(),
         }
@@ -122,6 +126,24 @@ impl RunningGroup {
         self.closed.is_empty() && rested && queues.any(|queue| queue.wants_cut())
     }
 
+    /// Whether an epoch should end early because memory fills. Only the end of one that holds
+    /// something frees anything, and what is under way does so by itself: so none is under way, or
+    /// the open one has let in a share of the budget already. Where sources may let in nothing, what
+    /// fills memory waits for a close in some operator.
+    pub(super) fn fills(&self, budget: &Budget) -> bool {
+        if !budget.is_filling() {
+            return false;
+        }
+        let open = self.let_in() - self.let_in_before;
+        let alone = self.closed.is_empty() && (open > 0 || budget.is_closed());
+        alone || open >= budget.early_share()
+    }
+
+    fn let_in(&self) -> u64 {
+        let queues = self.sources.iter().flat_map(|source| &source.queues);
+        queues.map(|queue| queue.let_in()).sum()
+    }
+
     /// Stops sources while too much waits for this sink, lets them go on when none is given.
     pub(super) fn brake(&mut self, full_sink: Option<Backlog>) {
         if self.full_sink.is_some() != full_sink.is_some() {
@@ -148,6 +170,7 @@ impl RunningGroup {
 
     pub(super) fn close(&mut self, epoch: u64, now: Moment) {
         self.closed.push_back((epoch, now.tick_us));
+        self.let_in_before = self.let_in();
         self.last_closed = epoch;
     }
 

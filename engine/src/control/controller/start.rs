@@ -18,7 +18,7 @@ use crate::outbox::dispatch::{DispatchSetup, Dispatcher};
 use crate::random::Random;
 use crate::runtime::ddl::{DDL_SHARD, Ddl, DdlSetup};
 use crate::runtime::pump::{Pump, PumpSetup, RereadCount};
-use crate::runtime::queue::{QueueLimits, SourceQueue};
+use crate::runtime::queue::{QueueLimits, QueueWakers, SourceQueue};
 use crate::runtime::step::{Inbox, Machine, Waker};
 use crate::sink::{SinkFactory, SinkIdentity, UnitPolicy};
 use crate::source::Start;
@@ -137,8 +137,12 @@ impl Controller {
                     live_bytes: self.setup.source_queue_bytes,
                     reread_rows: self.setup.reread_rows,
                 };
-                let wakers = (worker.waker.clone(), waker.clone());
-                Arc::new(SourceQueue::new(limits, about.snapshot, wakers.0, wakers.1))
+                let wakers = QueueWakers {
+                    worker: worker.waker.clone(),
+                    pump: waker.clone(),
+                    controller: self.setup.waker.clone(),
+                };
+                Arc::new(SourceQueue::new(limits, about.snapshot, wakers))
             })
             .collect();
         let op = job.ops[uid];
