@@ -37,15 +37,15 @@ pub trait Disk: Send + Sync {
     fn remove(&self, path: &str) -> io::Result<()>;
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
-    /// Runs syncs of different files, in any order or at the same time, and returns when all have
-    /// ended. A disk takes several in hardly more time than one.
-    fn together(&self, syncs: Vec<SyncTask<'_>>) {
-        syncs.into_iter().for_each(|sync| sync());
+    /// Runs tasks that write and sync different files, in any order or at the same time, and returns
+    /// when all have ended. A disk takes several syncs in hardly more time than one.
+    fn together(&self, tasks: Vec<DiskTask<'_>>) {
+        tasks.into_iter().for_each(|task| task());
     }
 }
 
-/// A sync that keeps its own result.
-pub type SyncTask<'a> = Box<dyn FnOnce() + Send + 'a>;
+/// Work on a file of its own, that keeps its own result.
+pub type DiskTask<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 /// One open file that only grows.
 pub trait AppendFile: Send {

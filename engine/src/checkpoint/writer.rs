@@ -10,6 +10,7 @@ mod deliveries;
 mod groups;
 mod logs;
 mod readers;
+mod topic_log;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
 //! The only file that spawns threads that stay: one per machine and one per worker; and the machine's
-//! clock. (Those of syncs at the same time, in `checkpoint/disk/real.rs`, end with them.)
+//! clock. (Those that write files at the same time, in `checkpoint/disk/real.rs`, end with them.)
 
 #![expect(clippy::disallowed_methods, reason = "threads and the clock enter the engine here")]
 

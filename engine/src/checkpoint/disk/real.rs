@@ -13,10 +13,10 @@ use std::thread;
 
 use rustix::fs::FallocateFlags;
 
-use super::{AppendFile, Disk, SyncTask};
+use super::{AppendFile, Disk, DiskTask};
 
-/// Syncs at the same time, at most.
-const SYNC_THREADS: usize = 8;
+/// Files written and synced at the same time, at most.
+const TASK_THREADS: usize = 8;
 
 /// Files below one directory of the machine.
 #[derive(Debug)]
@@ -134,16 +134,16 @@ impl Disk for RealDisk {
         File::open(self.place(dir)?)?.sync_all()
     }
 
-    /// Threads that live as long as the syncs: to begin them costs some 20 us, a sync a millisecond or
+    /// Threads that live as long as the tasks: to begin them costs some 20 us, a sync a millisecond or
     /// more, most of which the file system's journal takes, once for all who wait for it.
-    fn together(&self, syncs: Vec<SyncTask<'_>>) {
-        let threads = syncs.len().min(SYNC_THREADS);
-        let syncs = Mutex::new(syncs.into_iter());
-        let next = || syncs.lock().expect("nothing panics under this lock").next();
-        let run = || std::iter::from_fn(next).for_each(|sync| sync());
+    fn together(&self, tasks: Vec<DiskTask<'_>>) {
+        let threads = tasks.len().min(TASK_THREADS);
+        let tasks = Mutex::new(tasks.into_iter());
+        let next = || tasks.lock().expect("nothing panics under this lock").next();
+        let run = || std::iter::from_fn(next).for_each(|task| task());
         thread::scope(|scope| {
             for _ in 1..threads {
-                let begun = thread::Builder::new().name("sync".to_owned()).spawn_scoped(scope, run);
+                let begun = thread::Builder::new().name("disk".to_owned()).spawn_scoped(scope, run);
                 // Without this one the others do its share.
                 drop(begun);
             }
@@ -314,9 +314,9 @@ mod tests {
     }
 
     #[test]
-    fn all_syncs_have_ended_when_together_returns() {
+    fn all_tasks_have_ended_when_together_returns() {
         let (_dir, disk) = disk();
-        for count in [0, 1, SYNC_THREADS, 5 * SYNC_THREADS] {
+        for count in [0, 1, TASK_THREADS, 5 * TASK_THREADS] {
             let mut lengths = vec![0; count];
             let sync = |(number, length): (usize, &mut u64)| {
                 let mut file = disk.append_to(&format!("{count}-{number}")).unwrap();

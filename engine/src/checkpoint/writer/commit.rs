@@ -35,7 +35,7 @@ impl Writer {
             completed.push((group, number, std::mem::take(&mut commit.positions)));
         }
         // From here on the order is the contract: logs durable, then the batch, then the news.
-        self.logs.close(marks)?;
+        self.logs.close(marks, &self.setup.points)?;
         self.setup.points.pass(CrashPoint::LogsSynced)?;
         let touched = self.logs.take_touched();
         commit.put(space::META, b"outbox_mark".to_vec(), self.logs.outbox_mark().encode());
@@ -69,9 +69,7 @@ impl Writer {
             match block.content {
                 Content::Topic { topic, partition, bytes } => {
                     let header = BlockHeader { rows, epoch, sink: sink.op, shard, base: 0 };
-                    self.setup.points.pass(CrashPoint::BeforeBlock)?;
-                    self.logs.append_topic(&topic, partition, header, bytes.bytes())?;
-                    self.setup.points.pass(CrashPoint::BlockWritten)?;
+                    self.logs.give_topic((topic, partition), header, bytes)?;
                 }
                 Content::Outbox(reference) => {
                     let sink = SinkKey { job: block.job, sink: block.sink, shard };

@@ -5,15 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Retention;
 use super::readers::Readers;
+use super::topic_log::TopicLog;
+use crate::batch::buffer::Buffer;
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::{OUTBOX_DIR, topic_dir};
 use crate::checkpoint::restore::Saved;
+use crate::crash_point::CrashPoints;
 use crate::error::Fatal;
 use crate::outbox::block::{BlockHeader, BlockRef, CloseMark};
-use crate::outbox::log::{BlockLog, LogError, LogOptions, Mark, last_close_marks};
+use crate::outbox::log::{BlockLog, LogOptions, Mark, last_close_marks};
 
 type TopicPartition = (Arc<str>, u32);
 
@@ -27,8 +31,8 @@ pub(super) struct Logs {
     retention: Retention,
     family: u64,
     outbox: BlockLog,
-    topics: BTreeMap<TopicPartition, BlockLog>,
-    /// Topic partitions appended to since the last sync.
+    topics: BTreeMap<TopicPartition, TopicLog>,
+    /// Topic partitions that blocks were given to since the last commit.
     touched: Vec<TopicPartition>,
     saved: BTreeMap<TopicPartition, Mark>,
 }
@@ -51,7 +55,7 @@ impl Logs {
         for ((topic, partition), mark) in &saved.topics {
             let options = topic_options(options, retention.of(topic));
             let log = open(&topic_dir(topic, *partition), options, Some(*mark))?;
-            topics.insert((topic.clone(), *partition), log);
+            topics.insert((topic.clone(), *partition), TopicLog::new(log));
         }
         Ok(Self {
             outbox,
@@ -74,49 +78,44 @@ impl Logs {
         self.outbox.append(header, bytes).map_err(Fatal::disk)
     }
 
-    pub(super) fn append_topic(
+    /// Takes a block that [`Logs::close`] writes.
+    pub(super) fn give_topic(
         &mut self,
-        topic: &str,
-        partition: u32,
-        mut header: BlockHeader,
-        bytes: &[u8],
+        key: TopicPartition,
+        header: BlockHeader,
+        bytes: Buffer,
     ) -> Result<(), Fatal> {
-        let key: TopicPartition = (topic.into(), partition);
+        let (topic, partition) = (&*key.0, key.1);
         if !self.topics.contains_key(&key) {
             let dir = topic_dir(topic, partition);
             let mark = self.saved.get(&key).copied();
             let options = topic_options(self.options, self.retention.of(topic));
             let log = BlockLog::open(self.disk.clone(), &dir, self.family, options, mark);
-            self.topics.insert(key.clone(), log.map_err(Fatal::disk)?);
+            self.topics.insert(key.clone(), TopicLog::new(log.map_err(Fatal::disk)?));
         }
-        let log = self.topics.get_mut(&key).expect("opened above");
-        header.base = log.next_base();
-        log.append(header, bytes).map_err(Fatal::disk)?;
+        self.topics.get_mut(&key).expect("opened above").give(header, bytes);
         if !self.touched.contains(&key) {
             self.touched.push(key);
         }
         Ok(())
     }
 
-    /// Appends the close marks and makes everything appended so far durable.
-    pub(super) fn close(&mut self, marks: Vec<CloseMark>) -> Result<(), Fatal> {
+    /// Appends the close marks and the blocks of topics, and makes everything appended so far durable:
+    /// all logs at the same time, none depends on another.
+    pub(super) fn close(
+        &mut self,
+        marks: Vec<CloseMark>,
+        points: &CrashPoints,
+    ) -> Result<(), Fatal> {
         for mark in marks {
             self.outbox.append_close(mark).map_err(Fatal::disk)?;
         }
-        self.sync()
-    }
-
-    /// Syncs every log that was appended to, all at the same time: none depends on another.
-    fn sync(&mut self) -> Result<(), Fatal> {
         let Self { disk, outbox, topics, touched, .. } = self;
         let topics = topics.iter_mut().filter(|(key, _)| touched.contains(key));
-        let logs = std::iter::once(outbox).chain(topics.map(|(_, log)| log));
-        let mut synced: Vec<(&mut BlockLog, Option<Result<(), LogError>>)> =
-            logs.map(|log| (log, None)).collect();
-        let task = |(log, result): &'_ mut (&mut BlockLog, _)| *result = Some(log.sync());
-        disk.together(synced.iter_mut().map(|one| Box::new(move || task(one)) as _).collect());
-        let results = synced.into_iter().map(|(_, result)| result.expect("each sync has ended"));
-        results.collect::<Result<(), LogError>>().map_err(Fatal::disk)
+        let mut works: Vec<Work<'_>> =
+            topics.map(|(_, log)| Box::new(|| log.write(points)) as _).collect();
+        works.push(Box::new(|| outbox.sync().map_err(Fatal::disk)));
+        run_together(disk.as_ref(), works)
     }
 
     pub(super) fn outbox_mark(&self) -> Mark {
@@ -126,7 +125,7 @@ impl Logs {
     /// Takes the new ends of the topic partitions that were appended to.
     pub(super) fn take_touched(&mut self) -> Vec<(TopicPartition, Mark)> {
         let touched = std::mem::take(&mut self.touched);
-        touched.into_iter().map(|key| (key.clone(), self.topics[&key].mark())).collect()
+        touched.into_iter().map(|key| (key.clone(), self.topics[&key].log().mark())).collect()
     }
 
     /// Removes outbox files in which no block lies that somebody still needs: those of a sink that
@@ -147,6 +146,7 @@ impl Logs {
     pub(super) fn retain(&mut self, readers: &Readers) -> Result<(), Fatal> {
         for ((topic, partition), log) in &mut self.topics {
             let Some(kept) = self.retention.of(topic) else { continue };
+            let log = log.log_mut();
             if log.bytes() > kept {
                 log.remove_surplus(kept, readers.floor(topic, *partition)).map_err(Fatal::disk)?;
             }
@@ -157,6 +157,28 @@ impl Logs {
     pub(super) fn outbox_bytes(&self) -> u64 {
         self.outbox.bytes()
     }
+}
+
+/// What is to be done with one log.
+type Work<'a> = Box<dyn FnOnce() -> Result<(), Fatal> + Send + 'a>;
+
+/// Runs all, and answers with the first error. After one, nothing more is begun: it ends the process,
+/// and what comes after a death would be no death.
+fn run_together(disk: &dyn Disk, works: Vec<Work<'_>>) -> Result<(), Fatal> {
+    let failed = AtomicBool::new(false);
+    let mut results: Vec<Result<(), Fatal>> = works.iter().map(|_| Ok(())).collect();
+    let tasks = works.into_iter().zip(&mut results).map(|(work, result)| {
+        let failed = &failed;
+        let task = move || {
+            if !failed.load(Ordering::Acquire) {
+                *result = work();
+                failed.fetch_or(result.is_err(), Ordering::AcqRel);
+            }
+        };
+        Box::new(task) as _
+    });
+    disk.together(tasks.collect());
+    results.into_iter().collect()
 }
 
 /// Whole files are removed, so they must be a small part of what is kept.
