@@ -65,8 +65,7 @@ fn rows_that_come_early_are_dropped_and_counted_if_they_shall_be() {
 #[test]
 fn rows_of_the_first_epoch_are_early_too() {
     for seed in seeds(1_550, 4) {
-        // One epoch per phase.
-        let mut history = History::new(seed, 3_600_000);
+        let mut history = History::with_an_epoch_per_phase(seed);
         history.settings.dim.backfill = false;
         history.settings.dim.config_late = ConfigLate::Drop;
         let row = |id: u32| Change::of("sku_info", "insert", &format!("id={id} name=A"));

@@ -46,6 +46,14 @@ pub(crate) struct History {
 }
 
 impl History {
+    /// Nothing has happened. Nothing but the end of a phase ends an epoch, not even the first one of a
+    /// start ends early.
+    pub(crate) fn with_an_epoch_per_phase(seed: u64) -> Self {
+        let mut history = Self::new(seed, 1);
+        history.simulation.settings.epoch.interval_ms = None;
+        history
+    }
+
     /// Nothing has happened. Epochs are `interval_ms` long.
     pub(crate) fn new(seed: u64, interval_ms: u64) -> Self {
         let store = DimensionStore::new(Arc::new(MemoryBackend::new())).expect("a fresh store");

@@ -178,8 +178,7 @@ fn without_back_fill_a_new_column_begins_empty() {
 #[test]
 fn without_back_fill_a_config_row_takes_effect_with_the_next_epoch() {
     for seed in seeds(1_250, 4) {
-        // One epoch per phase.
-        let mut history = History::new(seed, 3_600_000);
+        let mut history = History::with_an_epoch_per_phase(seed);
         history.settings.dim.backfill = false;
         let (first, second) = ("sku_info", "spu_info");
         let put = |source, sink| Put(None, Config::new(source, sink, &["id", "name"]));
