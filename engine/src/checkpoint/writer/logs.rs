@@ -32,8 +32,6 @@ pub(super) struct Logs {
     family: u64,
     outbox: BlockLog,
     topics: BTreeMap<TopicPartition, TopicLog>,
-    /// Topic partitions that blocks were given to since the last commit.
-    touched: Vec<TopicPartition>,
     saved: BTreeMap<TopicPartition, Mark>,
 }
 
@@ -60,7 +58,6 @@ impl Logs {
         Ok(Self {
             outbox,
             topics,
-            touched: Vec::new(),
             saved: saved.topics.clone(),
             family: saved.family,
             disk,
@@ -94,9 +91,6 @@ impl Logs {
             self.topics.insert(key.clone(), TopicLog::new(log.map_err(Fatal::disk)?));
         }
         self.topics.get_mut(&key).expect("opened above").give(header, bytes);
-        if !self.touched.contains(&key) {
-            self.touched.push(key);
-        }
         Ok(())
     }
 
@@ -110,10 +104,10 @@ impl Logs {
         for mark in marks {
             self.outbox.append_close(mark).map_err(Fatal::disk)?;
         }
-        let Self { disk, outbox, topics, touched, .. } = self;
-        let topics = topics.iter_mut().filter(|(key, _)| touched.contains(key));
+        let Self { disk, outbox, topics, .. } = self;
+        let topics = topics.values_mut().filter(|log| log.is_touched());
         let mut works: Vec<Work<'_>> =
-            topics.map(|(_, log)| Box::new(|| log.write(points)) as _).collect();
+            topics.map(|log| Box::new(|| log.write(points)) as _).collect();
         works.push(Box::new(|| outbox.sync().map_err(Fatal::disk)));
         run_together(disk.as_ref(), works)
     }
@@ -124,8 +118,9 @@ impl Logs {
 
     /// Takes the new ends of the topic partitions that were appended to.
     pub(super) fn take_touched(&mut self) -> Vec<(TopicPartition, Mark)> {
-        let touched = std::mem::take(&mut self.touched);
-        touched.into_iter().map(|key| (key.clone(), self.topics[&key].log().mark())).collect()
+        let ends =
+            |(key, log): (&TopicPartition, &mut TopicLog)| Some((key.clone(), log.take_mark()?));
+        self.topics.iter_mut().filter_map(ends).collect()
     }
 
     /// Removes outbox files in which no block lies that somebody still needs: those of a sink that
