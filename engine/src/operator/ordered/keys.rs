@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use super::kept::{self, Kept};
 use super::loaded::LoadedTimers;
 use super::old_timers::OldTimers;
-use crate::hash::key_group;
 use crate::operator::keyed::Codec;
 use crate::state::keys::KeyMap;
 
@@ -92,7 +91,7 @@ impl<S: Codec> Keys<S> {
 
     /// Sets a timer of a key that is in use; false if it is set already.
     pub(super) fn set_timer(&mut self, key: &[u8], at: i64) -> bool {
-        if self.old.contains(key_group(key), at, key) {
+        if self.old.contains(at, key) {
             return false;
         }
         let kept = self.kept.get_mut(key).expect("it is in use");

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::keys::Timer;
 use crate::batch::order::{flip, unflip};
+use crate::hash::key_group;
 use crate::limit::KEY_GROUPS;
 use crate::state::run::Run;
 
@@ -46,9 +47,10 @@ impl OldTimers {
         true
     }
 
-    /// Whether this timer of a key in `group` is one of them.
-    pub(super) fn contains(&self, group: u16, at: i64, key: &[u8]) -> bool {
-        self.left > 0 && self.runs[usize::from(group)].find(&stored(at, key)).is_some()
+    /// Whether this timer is one of them.
+    pub(super) fn contains(&self, at: i64, key: &[u8]) -> bool {
+        let run = || &self.runs[usize::from(key_group(key))];
+        self.left > 0 && run().find(&stored(at, key)).is_some()
     }
 
     /// The first one, by time and key.

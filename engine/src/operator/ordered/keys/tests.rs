@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::super::old_timers::stored;
 use super::*;
+use crate::hash::key_group;
 
 #[derive(Debug, Clone, PartialEq)]
 struct Number(u8);
