@@ -71,6 +71,15 @@ impl BatchBuilder {
         builder
     }
 
+    /// A builder that takes the memory of about so many rows and bytes at once: an eighth more, because
+    /// one row too many would double it.
+    pub fn expecting(schema: &Arc<Schema>, rows: usize, bytes: usize) -> Self {
+        let mut builder = Self::new(schema);
+        builder.reserve(rows + rows / 8);
+        builder.body.reserve(bytes + bytes / 8);
+        builder
+    }
+
     /// Takes the memory of so many rows at once, for what is known of them beforehand.
     pub fn reserve(&mut self, rows: usize) {
         for column in &mut self.columns {
@@ -258,11 +267,8 @@ impl BatchBuilder {
         if !full {
             return None;
         }
-        let mut next = Self::new(&self.schema);
-        // The next batch will be as large: no growing from nothing, and an eighth more, because one
-        // row too many would double it.
-        next.body.reserve(self.body.len() + self.body.len() / 8);
-        next.reserve(self.len() + self.len() / 8);
+        // The next batch will be as large: no growing from nothing.
+        let next = Self::expecting(&self.schema, self.len(), self.body.len());
         std::mem::replace(self, next).finish(budget)
     }
 }
@@ -290,10 +296,9 @@ impl RawBuilder {
         Self { inner: BatchBuilder::new(schema), partition }
     }
 
-    /// Takes the memory of so many rows and bytes at once, for what is known of them beforehand.
-    pub fn reserve(&mut self, rows: usize, bytes: usize) {
-        self.inner.reserve(rows);
-        self.inner.body().reserve(bytes);
+    /// Likewise, with the memory of about so many rows and bytes.
+    pub fn expecting(schema: &Arc<Schema>, partition: u32, rows: usize, bytes: usize) -> Self {
+        Self { inner: BatchBuilder::expecting(schema, rows, bytes), partition }
     }
 
     /// Appends one record at `position`.

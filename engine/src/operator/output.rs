@@ -79,10 +79,7 @@ struct Expected {
 
 impl Expected {
     fn builder(&self, schema: &Arc<Schema>) -> BatchBuilder {
-        let mut builder = BatchBuilder::new(schema);
-        builder.reserve(more(self.rows));
-        builder.body().reserve(more(self.bytes));
-        builder
+        BatchBuilder::expecting(schema, self.rows, self.bytes)
     }
 
     fn full(&mut self, batch: &Batch) {
@@ -94,9 +91,4 @@ impl Expected {
             (self.rows, self.bytes) = (last.len(), last.bytes());
         }
     }
-}
-
-/// An eighth more: one row too many would double it.
-fn more(size: usize) -> usize {
-    size + size / 8
 }

@@ -61,9 +61,7 @@ impl Cut<'_> {
         let rows = left.min(self.budget.rows);
         let in_block = usize::try_from(block.header.rows).unwrap_or(usize::MAX).max(1);
         let share = block.bytes.len() / in_block * rows;
-        let mut builder = RawBuilder::new(self.schema, self.ordinal);
-        builder.reserve(rows, (share + share / 8).min(self.budget.bytes + self.budget.bytes / 8));
-        builder
+        RawBuilder::expecting(self.schema, self.ordinal, rows, share.min(self.budget.bytes))
     }
 }
 
