@@ -247,8 +247,12 @@ impl BatchBuilder {
             };
             assert_eq!(length, self.regions.len(), "a column of {} was not set", self.schema.name);
         }
+        Some(self.into_batch(budget))
+    }
+
+    fn into_batch(self, budget: Option<&Arc<Budget>>) -> Batch {
         let body = self.shared.unwrap_or_else(|| Arc::new(Buffer::new(self.body, budget.cloned())));
-        Some(Batch {
+        Batch {
             schema: self.schema,
             body,
             extra: Arc::new(Buffer::new(self.extra, budget.cloned())),
@@ -257,7 +261,7 @@ impl BatchBuilder {
             orders: self.orders,
             times: self.times,
             behind: self.behind,
-        })
+        }
     }
 
     /// Finishes the batch if it has reached its target size and starts the next one.
@@ -334,6 +338,11 @@ impl RawBuilder {
 }
 
 impl Batch {
+    /// A batch without rows: says nothing but that there are some elsewhere.
+    pub(crate) fn empty(schema: &Arc<Schema>) -> Self {
+        BatchBuilder::new(schema).into_batch(None)
+    }
+
     /// Counts this batch's bytes against `budget`; the buffers must not be shared yet.
     pub fn counted(mut self, budget: &Arc<Budget>) -> Self {
         for buffer in [&mut self.body, &mut self.extra] {
