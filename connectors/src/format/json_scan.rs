@@ -244,9 +244,18 @@ impl<'v> Scanner<'v> {
     }
 
     /// Steps over the value that is next, whatever it is. Recursion is bounded by [`DEPTH_MAX`].
+    #[inline]
     pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
+        // Most values are strings.
+        if self.peek()? == b'"' {
+            return self.string().map(|_quoted| ());
+        }
+        self.skip_other()
+    }
+
+    /// Likewise, where it is no string.
+    fn skip_other(&mut self) -> Result<(), Malformed> {
         match self.peek()? {
-            b'"' => self.string().map(|_quoted| ()),
             b'-' | b'0'..=b'9' => self.number().map(|_number| ()),
             b'{' => self.skip_object(),
             b'[' => self.skip_array(),

@@ -1,8 +1,9 @@
 //! Names of members by guess: behind a name mostly comes the one that came there last time.
 //!
-//! Records of a stream are written by one program, and their members stand in the same order. So the
-//! spelling that came behind the last name is compared with what is next, quotes and colon included,
-//! all at once; only where it is another is the name read byte by byte and looked up. That is worth it
+//! Records of a stream are written by one program, and their members stand in the same order, though
+//! some may be missing. So the two spellings that came behind the last name are compared with what is
+//! next, quotes and colon included, all at once; only where it is another is the name read byte by
+//! byte and looked up. That is worth it
 //! because short names are what such records consist of: reading one costs as much as its value.
 //!
 //! A guess never changes a result: it holds where the bytes are those of a name that was read before,
@@ -37,8 +38,9 @@ struct Spelling<N> {
 #[derive(Debug)]
 pub(crate) struct Guesses<N, const KINDS: usize> {
     spellings: Vec<Spelling<N>>,
-    /// By kind of object and last name: the spelling that came next.
-    next: [[u8; SPELLINGS_MAX + 2]; KINDS],
+    /// By kind of object and last name: the spellings that came next, the last one that had to be read
+    /// first.
+    next: [[[u8; 2]; SPELLINGS_MAX + 2]; KINDS],
 }
 
 /// A place in an object: its kind, and the name before.
@@ -60,16 +62,19 @@ impl Behind {
 
 impl<N: Copy, const KINDS: usize> Default for Guesses<N, KINDS> {
     fn default() -> Self {
-        Self { spellings: Vec::new(), next: [[0; SPELLINGS_MAX + 2]; KINDS] }
+        Self { spellings: Vec::new(), next: [[[0; 2]; SPELLINGS_MAX + 2]; KINDS] }
     }
 }
 
 impl<N: Copy, const KINDS: usize> Guesses<N, KINDS> {
-    /// What came last time where `behind` is.
-    #[inline]
-    fn guess(&self, behind: Behind) -> Option<(usize, &Spelling<N>)> {
-        let index = usize::from(self.next[behind.kind][behind.last]);
-        Some((index, self.spellings.get(index)?))
+    /// The name that `ahead` begins with and its index, if it came before where `behind` is.
+    #[inline(always)]
+    fn guess(&self, behind: Behind, ahead: u128) -> Option<(usize, &Spelling<N>)> {
+        let known = self.next[behind.kind][behind.last].map(usize::from);
+        known.into_iter().find_map(|index| {
+            let spelling = self.spellings.get(index)?;
+            (ahead & spelling.mask == spelling.bytes).then_some((index, spelling))
+        })
     }
 
     /// Remembers that the first `length` of `bytes` came where `behind` is; answers the index.
@@ -84,7 +89,8 @@ impl<N: Copy, const KINDS: usize> Guesses<N, KINDS> {
         let known = self.spellings.iter().position(|spelling| spelling.bytes == bytes);
         let index = known.unwrap_or_else(|| self.add(Spelling { bytes, mask, length, name }));
         let narrow = u8::try_from(index).expect("there are few spellings");
-        self.next[behind.kind][behind.last] = narrow;
+        let next = &mut self.next[behind.kind][behind.last];
+        *next = [narrow, next[0]];
         index
     }
 
@@ -111,8 +117,7 @@ impl Scanner<'_> {
         }
         behind.start = self.at;
         if let Some(ahead) = self.ahead()
-            && let Some((index, spelling)) = guesses.guess(*behind)
-            && u128::from_le_bytes(ahead) & spelling.mask == spelling.bytes
+            && let Some((index, spelling)) = guesses.guess(*behind, u128::from_le_bytes(ahead))
         {
             self.at += spelling.length;
             self.skip_space();
