@@ -13,8 +13,10 @@
 //! least as many records* cannot be told from the old one by offsets; only a position that lies
 //! outside the new range is found out.
 
+mod choice;
 mod client;
 mod discovery;
+mod fetcher;
 mod identity;
 mod inquiry;
 mod live;
@@ -43,8 +45,10 @@ use super::config::{KafkaConfig, OnLostPosition};
 use super::position::{KafkaPosition, TopicId};
 use super::watch::{Listener, Watch, fault_of_error};
 use crate::reread::Rereads;
+use choice::Choice;
 use client::Client;
 use discovery::Discovery;
+use fetcher::Fetcher;
 use identity::Identities;
 use inquiry::{Answer, Listed, Place, Question, Range};
 use slot::{Slot, Slots};
@@ -75,7 +79,13 @@ impl KafkaSourceFactory {
 impl SourceFactory for KafkaSourceFactory {
     fn describe(&self) -> String {
         let (topics, bootstrap) = (self.config.topics.join("\", \""), &self.config.bootstrap);
-        format!("kafka topic \"{topics}\" at {bootstrap}")
+        let place = format!("kafka topic \"{topics}\" at {bootstrap}");
+        match Choice::of(&self.config) {
+            Choice::Own(_) => place,
+            Choice::Librdkafka(setting) => {
+                format!("{place}, read by librdkafka because of \"{setting}\"")
+            }
+        }
     }
 
     fn create(&self) -> Result<Box<dyn Source>, Fault> {
@@ -102,6 +112,8 @@ pub struct KafkaSource {
     /// A question about positions is under way.
     checking: bool,
     client: Option<Client>,
+    /// What reads the live records, unless librdkafka does.
+    fetcher: Option<Fetcher>,
     stretches: StretchReader,
     /// The re-readings; their reader is `stretches`.
     rereads: Rereads<()>,
@@ -126,6 +138,7 @@ impl KafkaSource {
             discovery: Discovery::default(),
             checking: false,
             client: None,
+            fetcher: None,
             rereads: Rereads::new(),
             postponed: Vec::new(),
         }
@@ -134,7 +147,11 @@ impl KafkaSource {
     fn client(&mut self) -> Result<&Client, Fault> {
         if self.client.is_none() {
             let identities = Identities::of(&self.config);
-            self.client = Some(Client::start(&self.config.consumer(), identities, &self.watch)?);
+            let client = Client::start(&self.config.consumer(), identities, &self.watch)?;
+            if let Choice::Own(settings) = Choice::of(&self.config) {
+                self.fetcher = Some(Fetcher::start(self.config.topics.clone(), settings)?);
+            }
+            self.client = Some(client);
         }
         Ok(self.client.as_ref().expect("made above"))
     }
@@ -231,6 +248,10 @@ impl KafkaSource {
         if !asking.is_empty() {
             client.inquiry.ask(Question::Resolve(self.config.topics.clone(), asking));
         }
+        if let Some(fetcher) = &mut self.fetcher {
+            self.slots.take_assignable().for_each(|slot| fetcher.assign(slot.place, slot.offset()));
+            return Ok(());
+        }
         let topics = &self.config.topics;
         let (mut assign, mut again) = (TopicPartitionList::new(), TopicPartitionList::new());
         for slot in self.slots.take_assignable() {
@@ -314,8 +335,8 @@ impl Source for KafkaSource {
         Ok(())
     }
 
-    fn poll(&mut self, budget: PollBudget, _now: Moment) -> Polled {
-        self.poll_live(budget)
+    fn poll(&mut self, budget: PollBudget, now: Moment) -> Polled {
+        self.poll_live(budget, now)
     }
 
     fn poll_again(&mut self, budget: PollBudget, _now: Moment) -> Polled {
@@ -344,7 +365,7 @@ impl Source for KafkaSource {
     }
 
     fn close(&mut self) {
-        self.client = None;
+        (self.client, self.fetcher) = (None, None);
         self.stretches.close();
     }
 }

@@ -21,4 +21,6 @@ pub(super) mod code;
 pub(super) mod connection;
 pub(super) mod failure;
 pub(super) mod message;
+pub(super) mod records;
 pub(super) mod request;
+pub(super) mod unpack;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use engine::batch::build::RawBuilder;
+use engine::batch::schema::Schema;
 use engine::error::Fault;
 use engine::source::{Partition, Position, SourceBatch, Start};
 use rdkafka::topic_partition_list::Offset;
@@ -106,9 +107,33 @@ impl Slot {
             Start::Earliest | Start::At(_) => self.resolved(),
         };
         self.begin = match self.next {
-            Some(next) => Offset::Offset(i64::try_from(next).expect("checked when it came")),
+            Some(next) => offset(next),
             None => Offset::Beginning,
         };
+    }
+
+    /// Where the consumer is to begin, as a number: a topic that does not begin with 0 says so.
+    pub(super) fn offset(&self) -> u64 {
+        self.begin.to_raw().and_then(|offset| u64::try_from(offset).ok()).unwrap_or(0)
+    }
+
+    /// Takes the next record.
+    pub(super) fn take(
+        &mut self,
+        schema: &Arc<Schema>,
+        offset: u64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) {
+        // Left over from before the partition was assigned anew, or not given to the consumer again yet
+        // since its position was lost.
+        if !self.is_running() || self.next.is_some_and(|next| offset < next) {
+            return;
+        }
+        let ordinal = self.partition.ordinal;
+        let builder = self.builder.get_or_insert_with(|| RawBuilder::new(schema, ordinal));
+        builder.push(offset, key, value);
+        self.next = Some(offset + 1);
     }
 
     /// Where it begins, once that is known.
@@ -150,13 +175,15 @@ impl Slot {
             return None;
         }
         let Some(next) = self.next else {
-            // Nothing was read yet, so nothing is lost: the oldest record went while we came.
+            // Nothing was read yet, so nothing is lost: the oldest record is not the first one, or
+            // went while we came.
             self.restart(&Start::Earliest);
+            self.begin = offset(range.low);
             return None;
         };
         if (range.low..=range.high).contains(&next) {
             self.stage = Stage::Assignable;
-            self.begin = Offset::Offset(i64::try_from(next).expect("checked when it came"));
+            self.begin = offset(next);
             return None;
         }
         let Range { low, high, .. } = range;
@@ -164,6 +191,15 @@ impl Slot {
         self.topic = None;
         let text =
             format!("kafka partition \"{}\" has offsets {low} to {high}", self.partition.name);
+        Some(self.lost(next, &text, policy))
+    }
+
+    /// Decides when the leader says that the log was cut back to `end`, behind which it goes on with
+    /// other records than those read: what was read is gone from the topic.
+    pub(super) fn diverged(&mut self, end: u64, policy: Option<Start>) -> Option<Fault> {
+        let next = self.next?;
+        let name = &self.partition.name;
+        let text = format!("kafka partition \"{name}\" was cut back to offset {end}");
         Some(self.lost(next, &text, policy))
     }
 
@@ -205,6 +241,11 @@ impl Slot {
         // Every record of a topic may be the last before a cut.
         Some(SourceBatch { partition: self.partition.clone(), rows, next, boundary: true })
     }
+}
+
+/// For librdkafka.
+fn offset(number: u64) -> Offset {
+    Offset::Offset(i64::try_from(number).expect("checked when it came"))
 }
 
 fn not_a_position(partition: &Partition) -> Fault {
@@ -300,6 +341,15 @@ impl Slots {
             }
         }
         found
+    }
+
+    /// Has another consumer begin where the one before was.
+    pub(super) fn hand_over(&mut self) {
+        for slot in self.topics.iter_mut().flatten().flatten().filter(|slot| slot.is_running()) {
+            slot.restart(&Start::Earliest);
+            slot.assigned = false;
+            self.opening = true;
+        }
     }
 
     /// Has the question of [`Slots::take_unresolved`] asked once more.

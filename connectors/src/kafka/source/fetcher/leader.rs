@@ -1,0 +1,180 @@
+//! One leader: a fetch under way, and what the one before has brought.
+//!
+//! The next fetch goes out as soon as an answer has come, so the broker works and the socket fills
+//! while records are given out. Its answer is not looked for before all of these are: that is what
+//! holds the broker back when we are slower.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use engine::clock::Moment;
+use engine::source::PollBudget;
+
+use super::part::{Part, Take, scan};
+use super::{Bad, Reading};
+use crate::kafka::source::inquiry::Place;
+use crate::kafka::wire::api::FETCH;
+use crate::kafka::wire::code::ErrorCode;
+use crate::kafka::wire::connection::polled::PolledConnection;
+use crate::kafka::wire::failure::Failure;
+use crate::kafka::wire::message::fetch::{self, Fetched, Limits, Wanted};
+use crate::kafka::wire::records::Unreadable;
+
+/// How much longer than it was told to wait a broker may take.
+const ANSWER_LIMIT_MS: u64 = 30_000;
+
+/// The partitions being read, and which of them a leader has.
+pub(super) type Readings = BTreeMap<Place, Reading>;
+
+/// A connected leader.
+#[derive(Debug)]
+pub(super) struct Leader {
+    pub(super) node: i32,
+    pub(super) connection: PolledConnection,
+    /// What the fetch under way asked for.
+    asked: Vec<(Place, u64)>,
+    /// Tick by which it has to be answered.
+    answer_by: u64,
+    parts: VecDeque<Part>,
+    /// Partitions that could not be read, since somebody last asked.
+    pub(super) bad: Vec<(Place, Bad)>,
+}
+
+impl Leader {
+    pub(super) fn new(node: i32, connection: PolledConnection) -> Self {
+        let (asked, parts, bad) = (Vec::new(), VecDeque::new(), Vec::new());
+        Self { node, connection, asked, answer_by: 0, parts, bad }
+    }
+
+    /// Gives out what has come; asks and receives if that is nothing.
+    pub(super) fn poll(
+        &mut self,
+        topics: &[String],
+        readings: &mut Readings,
+        limits: &Limits,
+        now: Moment,
+    ) -> Result<(), Failure> {
+        if !self.parts.is_empty() {
+            return Ok(());
+        }
+        self.ask(topics, readings, limits, now)?;
+        if self.connection.poll()? {
+            self.accept(topics, readings)?;
+            self.ask(topics, readings, limits, now)?;
+        } else if self.connection.is_waiting() && now.reached(self.answer_by) {
+            let address = self.connection.address().clone();
+            return Err(Failure::Silent { address, what: FETCH.name });
+        }
+        Ok(())
+    }
+
+    /// Asks for more of its partitions, those first that had nothing for the longest time: an answer
+    /// that is full has no room for the last ones.
+    fn ask(
+        &mut self,
+        topics: &[String],
+        readings: &mut Readings,
+        limits: &Limits,
+        now: Moment,
+    ) -> Result<(), Failure> {
+        if self.connection.is_waiting() {
+            return Ok(());
+        }
+        let of_ours = readings.iter().filter(|(_, reading)| reading.leader == Some(self.node));
+        let mut ours: Vec<_> = of_ours.collect();
+        if ours.is_empty() {
+            return Ok(());
+        }
+        ours.sort_by_key(|(_, reading)| reading.served);
+        let wanted = ours.iter().map(|(place, reading)| Wanted {
+            topic: &topics[place.topic],
+            number: place.number,
+            offset: reading.next,
+            epoch: reading.epoch,
+        });
+        let wanted: Vec<_> = wanted.collect();
+        self.asked = ours.iter().map(|(place, reading)| (**place, reading.next)).collect();
+        let wait_ms = u64::try_from(limits.wait_ms).unwrap_or(0);
+        self.answer_by = now.tick_after_ms(wait_ms + ANSWER_LIMIT_MS);
+        self.connection.ask(&FETCH, |body| fetch::write(body, limits, &wanted))
+    }
+
+    /// Takes an answer in: what can be read of it, and where to go on.
+    fn accept(&mut self, topics: &[String], readings: &mut Readings) -> Result<(), Failure> {
+        let (code, fetched) = self.connection.read(&FETCH, fetch::read)?;
+        code.check().map_err(Failure::Refused)?;
+        let answer = self.connection.answer();
+        for fetched in fetched {
+            let place = topics.iter().position(|topic| topic == fetched.topic);
+            let place = place.map(|topic| Place { topic, number: fetched.number });
+            // Sent elsewhere meanwhile, or let go of.
+            let asked = self.asked.iter().find(|(asked, _)| Some(*asked) == place);
+            let Some((place, offset)) = asked else { continue };
+            let Some(reading) = readings.get_mut(place) else { continue };
+            if reading.next != *offset || reading.leader != Some(self.node) {
+                continue;
+            }
+            match accept(*place, reading, fetched, answer) {
+                Ok(part) => self.parts.extend(part),
+                Err(bad) => self.bad.push((*place, bad)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives out records within the budget.
+    pub(super) fn give(
+        &mut self,
+        readings: &mut Readings,
+        budget: &mut PollBudget,
+        take: Take<'_>,
+    ) {
+        while budget.rows > 0 && budget.bytes > 0 {
+            let Some(part) = self.parts.front_mut() else { return };
+            match part.give(self.connection.answer(), budget, take) {
+                Ok(false) => return,
+                Ok(true) => {}
+                Err(unreadable) => {
+                    // Once more from there: what comes then may be better.
+                    if let Some(reading) = readings.get_mut(&part.place) {
+                        reading.restart(part.next);
+                    }
+                    self.bad.push((part.place, Bad::Unreadable(part.next, unreadable)));
+                }
+            }
+            self.parts.pop_front();
+        }
+    }
+
+    /// Forgets what came of a partition.
+    pub(super) fn forget(&mut self, place: Place) {
+        self.parts.retain(|part| part.place != place);
+    }
+
+    /// Where the records begin that were not given out.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (Place, u64)> {
+        self.parts.iter().map(|part| (part.place, part.next))
+    }
+}
+
+/// One partition of an answer.
+fn accept(
+    place: Place,
+    reading: &mut Reading,
+    fetched: Fetched<'_>,
+    answer: &[u8],
+) -> Result<Option<Part>, Bad> {
+    if let Some(end) = fetched.diverging {
+        return Err(Bad::Diverged(u64::try_from(end).unwrap_or(0)));
+    }
+    if fetched.code != ErrorCode::NONE {
+        return Err(Bad::Refused(fetched.code));
+    }
+    let (from, to) = (answer.len() - fetched.records.end, answer.len() - fetched.records.start);
+    let unreadable = |reason: Unreadable| Bad::Unreadable(reading.next, reason);
+    let Some(scanned) = scan(&answer[from..to]).map_err(unreadable)? else { return Ok(None) };
+    let part = Part::new(place, reading.next, from..from + scanned.bytes, fetched.aborted);
+    reading.next = scanned.next.max(reading.next);
+    reading.epoch = scanned.epoch;
+    reading.served += 1;
+    Ok(Some(part))
+}

@@ -1,0 +1,197 @@
+//! What a leader has sent of one partition, record by record.
+//!
+//! Batches are looked through once when they come: whole, undamaged, and where to go on behind them.
+//! Their records are given out later, as many at a time as somebody wants. Markers and what belongs to
+//! aborted transactions are passed over (Kafka's protocol guide, fetch with isolation level 1: the
+//! broker names the producers of aborted transactions, and a marker of each ends it).
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use engine::source::PollBudget;
+
+use crate::kafka::source::inquiry::Place;
+use crate::kafka::wire::bytes::Reader;
+use crate::kafka::wire::records::{self, Codec, Header, Record, Unreadable};
+use crate::kafka::wire::unpack::unpack;
+
+/// Takes a record: whose, its offset, key and value.
+pub(in crate::kafka::source) type Take<'a> =
+    &'a mut dyn FnMut(Place, u64, Option<&[u8]>, Option<&[u8]>);
+
+/// Record batches of one partition in an answer.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) place: Place,
+    /// Offset of the first record wanted; then the one after the last given out.
+    pub(super) next: u64,
+    /// Where the batches lie in the answer that were not begun.
+    rest: Range<usize>,
+    aborted: Aborted,
+    batch: Option<Begun>,
+}
+
+/// The batch whose records are being given out.
+#[derive(Debug)]
+struct Begun {
+    first: u64,
+    /// Records left.
+    left: u32,
+    /// Where the records left lie: in the answer, or in what was unpacked.
+    rest: Range<usize>,
+    unpacked: Option<Vec<u8>>,
+}
+
+/// What was found in the batches of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Scanned {
+    /// Bytes of whole, undamaged batches.
+    pub(super) bytes: usize,
+    /// The offset behind them.
+    pub(super) next: u64,
+    /// The leader's epoch of the last one.
+    pub(super) epoch: i32,
+}
+
+/// Looks through batches: how many of the bytes can be read; `None` if there is no whole batch.
+///
+/// # Errors
+/// The first batch cannot be read. A later one is then the first of the next answer.
+pub(super) fn scan(bytes: &[u8]) -> Result<Option<Scanned>, Unreadable> {
+    let mut found = None;
+    let mut at = 0;
+    loop {
+        let batch = &bytes[at..];
+        let checked = Header::read(batch).and_then(|header| {
+            header.map_or(Ok(()), |header| records::check(&batch[..header.bytes]))?;
+            Ok(header)
+        });
+        match checked {
+            Ok(Some(header)) => {
+                at += header.bytes;
+                let (next, epoch) = (header.last + 1, header.epoch);
+                found = Some(Scanned { bytes: at, next, epoch });
+            }
+            Err(unreadable) if found.is_none() => return Err(unreadable),
+            Ok(None) | Err(_) => return Ok(found),
+        }
+    }
+}
+
+impl Part {
+    /// Batches that were scanned, at this place of the answer, of which records from `next` on are
+    /// wanted.
+    pub(super) fn new(
+        place: Place,
+        next: u64,
+        rest: Range<usize>,
+        aborted: Vec<(i64, i64)>,
+    ) -> Self {
+        Self { place, next, rest, aborted: Aborted::new(aborted), batch: None }
+    }
+
+    /// Gives out records of `answer` until the budget is used up; true if there are no more.
+    pub(super) fn give(
+        &mut self,
+        answer: &[u8],
+        budget: &mut PollBudget,
+        take: Take<'_>,
+    ) -> Result<bool, Unreadable> {
+        loop {
+            if let Some(batch) = &mut self.batch {
+                give_records(batch, self.place, &mut self.next, answer, budget, take)?;
+                if batch.left > 0 {
+                    return Ok(false);
+                }
+                self.batch = None;
+            }
+            if self.rest.is_empty() {
+                return Ok(true);
+            }
+            self.batch = self.begin(answer)?;
+        }
+    }
+
+    /// The next batch, unless it is to be passed over.
+    fn begin(&mut self, answer: &[u8]) -> Result<Option<Begun>, Unreadable> {
+        let at = self.rest.start;
+        let header = Header::read(&answer[self.rest.clone()])?.ok_or(CUT)?;
+        self.rest.start += header.bytes;
+        let packed = records::packed(&answer[at..self.rest.start]);
+        if self.aborted.pass(&header, packed)? || header.last < self.next {
+            return Ok(None);
+        }
+        let unpacked = match header.codec()? {
+            Codec::None => None,
+            codec => Some(unpack(codec, packed)?),
+        };
+        let rest = match &unpacked {
+            Some(unpacked) => 0..unpacked.len(),
+            None => self.rest.start - packed.len()..self.rest.start,
+        };
+        Ok(Some(Begun { first: header.first, left: header.records, rest, unpacked }))
+    }
+}
+
+const CUT: Unreadable = Unreadable::Damaged("a batch is not whole");
+
+fn give_records(
+    batch: &mut Begun,
+    place: Place,
+    next: &mut u64,
+    answer: &[u8],
+    budget: &mut PollBudget,
+    take: Take<'_>,
+) -> Result<(), Unreadable> {
+    let bytes = batch.unpacked.as_deref().unwrap_or(answer);
+    let mut reader = Reader::new(&bytes[batch.rest.clone()]);
+    while batch.left > 0 && budget.rows > 0 && budget.bytes > 0 {
+        let record = Record::read(&mut reader)?;
+        batch.left -= 1;
+        batch.rest.start = batch.rest.end - reader.left();
+        let offset = batch.first + u64::from(record.delta);
+        // The batch may begin before what is wanted.
+        if offset < *next {
+            continue;
+        }
+        *next = offset + 1;
+        budget.rows -= 1;
+        let bytes = [record.key, record.value].into_iter().flatten().map(<[u8]>::len).sum();
+        budget.bytes = budget.bytes.saturating_sub(bytes);
+        take(place, offset, record.key, record.value);
+    }
+    Ok(())
+}
+
+/// The aborted transactions of an answer, by producer.
+#[derive(Debug)]
+struct Aborted {
+    /// Producers and first offsets of those that have not begun, the first one last.
+    to_come: Vec<(i64, i64)>,
+    /// Producers whose transaction has begun.
+    begun: BTreeSet<i64>,
+}
+
+impl Aborted {
+    fn new(mut to_come: Vec<(i64, i64)>) -> Self {
+        to_come.sort_unstable_by_key(|(_, first)| std::cmp::Reverse(*first));
+        Self { to_come, begun: BTreeSet::new() }
+    }
+
+    /// Whether the next batch is to be passed over.
+    fn pass(&mut self, batch: &Header, packed: &[u8]) -> Result<bool, Unreadable> {
+        let begins = |(_, first): &mut (i64, i64)| {
+            u64::try_from(*first).is_ok_and(|first| first <= batch.last)
+        };
+        while let Some((producer, _)) = self.to_come.pop_if(begins) {
+            self.begun.insert(producer);
+        }
+        if !batch.is_marker() {
+            return Ok(batch.is_transactional() && self.begun.contains(&batch.producer));
+        }
+        if records::is_abort(packed)? {
+            self.begun.remove(&batch.producer);
+        }
+        Ok(true)
+    }
+}
