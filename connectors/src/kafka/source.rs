@@ -249,7 +249,9 @@ impl KafkaSource {
             client.inquiry.ask(Question::Resolve(self.config.topics.clone(), asking));
         }
         if let Some(fetcher) = &mut self.fetcher {
-            self.slots.take_assignable().for_each(|slot| fetcher.assign(slot.place, slot.offset()));
+            for slot in self.slots.take_assignable() {
+                fetcher.assign(slot.place, slot.topic, slot.offset());
+            }
             return Ok(());
         }
         let topics = &self.config.topics;

@@ -1,6 +1,6 @@
 //! Which consumer reads the live records: our own one, or librdkafka's.
 //!
-//! Ours speaks plain text, to brokers since 2.7. It is chosen unless a setting asks for something it
+//! Ours speaks plain text, to brokers since 3.1. It is chosen unless a setting asks for something it
 //! has no part in (TLS, SASL, a rack, anything librdkafka alone knows); then librdkafka reads, more
 //! slowly and with the same guarantees. Settings that only tell the writer something decide nothing.
 

@@ -26,11 +26,12 @@ use engine::source::PollBudget;
 
 use super::choice::Settings;
 use super::inquiry::Place;
+use crate::kafka::position::TopicId;
 use crate::kafka::watch::fault_of;
 use crate::kafka::wire::code::ErrorCode;
 use crate::kafka::wire::failure::Failure;
-use crate::kafka::wire::message::fetch::Limits;
-use crate::kafka::wire::message::metadata::Topic;
+use crate::kafka::wire::message::fetch::{Limits, Wanted};
+use crate::kafka::wire::message::topic_id::Named;
 use crate::kafka::wire::records::Unreadable;
 use finder::{Finder, Found, Search};
 use leader::{Leader, Readings};
@@ -68,6 +69,8 @@ enum Bad {
 /// Where a partition is being read.
 #[derive(Debug)]
 struct Reading {
+    /// Which topic of its name the offsets belong to; that which is there when nobody has said it.
+    topic: Option<TopicId>,
     /// The next offset to ask for.
     next: u64,
     /// The leader's epoch of the record before, -1 if that is not known.
@@ -78,8 +81,14 @@ struct Reading {
 }
 
 impl Reading {
-    fn at(next: u64) -> Self {
-        Self { next, epoch: -1, leader: None, served: 0 }
+    fn new(topic: Option<TopicId>, next: u64) -> Self {
+        Self { topic, next, epoch: -1, leader: None, served: 0 }
+    }
+
+    /// What to ask for.
+    fn wanted(&self, place: Place) -> Option<Wanted> {
+        let Self { topic, next, epoch, .. } = *self;
+        Some(Wanted { topic: topic?, number: place.number, offset: next, epoch })
     }
 
     /// Goes on at another offset.
@@ -124,11 +133,14 @@ impl Fetcher {
         })
     }
 
-    /// Reads a partition from this offset on, whatever it read of it before.
-    pub(super) fn assign(&mut self, place: Place, offset: u64) {
+    /// Reads a partition of this topic from this offset on, whatever was read of it before.
+    pub(super) fn assign(&mut self, place: Place, topic: Option<TopicId>, offset: u64) {
         self.leaders.iter_mut().for_each(|leader| leader.forget(place));
-        let reading = self.readings.entry(place).or_insert_with(|| Reading::at(offset));
-        reading.restart(offset);
+        let mut reading = Reading::new(topic, offset);
+        // Most likely it is led by whom it was; a topic nobody knows is found out with its leaders.
+        let before = self.readings.get(&place).filter(|_| topic.is_some());
+        reading.leader = before.and_then(|before| before.leader);
+        self.readings.insert(place, reading);
     }
 
     /// What was not told yet.
@@ -143,7 +155,7 @@ impl Fetcher {
         self.leaders.rotate_left(usize::from(self.leaders.len() > 1));
         let mut broken = Vec::new();
         for leader in &mut self.leaders {
-            let polled = leader.poll(&self.topics, &mut self.readings, &self.limits, now);
+            let polled = leader.poll(&mut self.readings, &self.limits, now);
             leader.give(&mut self.readings, &mut budget, take);
             if let Err(failure) = polled {
                 broken.push((leader.node, failure));
@@ -187,20 +199,26 @@ impl Fetcher {
     }
 
     fn refused(&mut self, place: Place, code: ErrorCode, now: Moment) {
-        let reading = self.readings.get_mut(&place).expect("told of partitions being read");
+        let Some(reading) = self.readings.get_mut(&place) else { return };
         match code {
             ErrorCode::OFFSET_OUT_OF_RANGE => {
                 self.readings.remove(&place);
                 self.news.push_back(News::OutOfRange);
             }
-            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+            | ErrorCode::UNKNOWN_TOPIC_ID
+            | ErrorCode::INCONSISTENT_TOPIC_ID => {
                 reading.leader = None;
-                self.search_at = now.tick_after_ms(SEARCH_PAUSE_MS.1);
+                self.search_later(now);
                 self.news.push_back(News::Missing);
             }
-            code if code.is_no_leader() => reading.leader = None,
+            code if code.is_no_leader() => {
+                reading.leader = None;
+                self.search_later(now);
+            }
             code => {
                 reading.leader = None;
+                self.search_later(now);
                 let what = format!("read kafka partition \"{}\"", self.name(place));
                 self.news.push_back(News::Fault(fault_of(code.known(), &what)));
             }
@@ -235,7 +253,10 @@ impl Fetcher {
             None => {}
         }
         let Some(missing) = self.without_leader() else {
-            (self.told_at, self.pause_ms) = (None, SEARCH_PAUSE_MS.0);
+            // Unless a leader that was found has just refused.
+            if now.reached(self.search_at) {
+                (self.told_at, self.pause_ms) = (None, SEARCH_PAUSE_MS.0);
+            }
             return;
         };
         self.tell_missing(missing, now);
@@ -244,9 +265,13 @@ impl Fetcher {
             let connected = self.leaders.iter().map(address).collect();
             let topics = self.topics.clone();
             self.searching = self.finder.search(Search { topics, connected });
-            self.search_at = now.tick_after_ms(self.pause_ms);
-            self.pause_ms = (2 * self.pause_ms).min(SEARCH_PAUSE_MS.1);
+            self.search_later(now);
         }
+    }
+
+    fn search_later(&mut self, now: Moment) {
+        self.search_at = now.tick_after_ms(self.pause_ms);
+        self.pause_ms = (2 * self.pause_ms).min(SEARCH_PAUSE_MS.1);
     }
 
     fn found(&mut self, found: Found) {
@@ -258,19 +283,27 @@ impl Fetcher {
             }
             self.leaders.push_back(Leader::new(node, connection));
         }
-        for Topic { name, partitions, .. } in found.topics {
+        for Named { name, id, partitions, .. } in found.topics {
             let Some(topic) = self.topics.iter().position(|one| *one == name) else { continue };
+            let id = TopicId::new(id);
+            if id.is_none() && !partitions.is_empty() {
+                self.news.push_back(News::Foreign(format!("kafka topic \"{name}\" has no id")));
+            }
             for (number, leader) in partitions {
-                let connected = self.leaders.iter().any(|one| one.node == leader);
-                let place = Place { topic, number };
-                if let Some(reading) = self.readings.get_mut(&place).filter(|_| connected) {
-                    // Where it has moved, the former leader says so first.
-                    reading.leader.get_or_insert(leader);
-                }
+                self.led_by(Place { topic, number }, id, leader);
             }
         }
         if let Some(failure) = found.failed {
             self.failed(failure);
+        }
+    }
+
+    fn led_by(&mut self, place: Place, topic: Option<TopicId>, leader: i32) {
+        let is_connected = self.leaders.iter().any(|one| one.node == leader);
+        if let Some(reading) = self.readings.get_mut(&place).filter(|_| is_connected) {
+            reading.topic = reading.topic.or(topic);
+            // Where it has moved, the former leader says so first.
+            reading.leader.get_or_insert(leader);
         }
     }
 

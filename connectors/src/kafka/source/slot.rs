@@ -63,7 +63,7 @@ pub(super) struct Slot {
     /// The position: offset after the last record given out, or the saved one before that.
     pub(super) next: Option<u64>,
     /// Which topic of this name that is an offset of.
-    topic: Option<TopicId>,
+    pub(super) topic: Option<TopicId>,
     /// Records of the poll under way.
     pub(super) builder: Option<RawBuilder>,
 }

@@ -26,6 +26,8 @@ impl ErrorCode {
     /// Said of the partitions beside the one that is to blame.
     pub(in crate::kafka) const OPERATION_NOT_ATTEMPTED: Self = Self(55);
     pub(in crate::kafka) const PRODUCER_FENCED: Self = Self(90);
+    pub(in crate::kafka) const UNKNOWN_TOPIC_ID: Self = Self(100);
+    pub(in crate::kafka) const INCONSISTENT_TOPIC_ID: Self = Self(103);
 
     /// An error if it is one.
     pub(in crate::kafka) fn check(self) -> Result<(), Self> {

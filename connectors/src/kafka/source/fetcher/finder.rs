@@ -9,11 +9,11 @@ use std::time::Duration;
 use engine::error::Fault;
 
 use crate::kafka::wire::address::Address;
-use crate::kafka::wire::api::{METADATA, NEEDED_TO_READ};
+use crate::kafka::wire::api::{NEEDED_TO_READ, TOPIC_IDS};
 use crate::kafka::wire::connection::Connection;
 use crate::kafka::wire::connection::polled::PolledConnection;
 use crate::kafka::wire::failure::{Failure, Patience, Stopped};
-use crate::kafka::wire::message::metadata::{self, Metadata, Topic};
+use crate::kafka::wire::message::topic_id::{self, Cluster, Named};
 
 /// How long one broker may take until it is connected and has answered.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ pub(super) struct Search {
 /// What was found out.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) topics: Vec<Topic>,
+    pub(super) topics: Vec<Named>,
     /// Connections to leaders that were not connected.
     pub(super) opened: Vec<(i32, PolledConnection)>,
     /// Why there is none to some leader.
@@ -52,7 +52,8 @@ impl Finder {
         let closed = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&closed);
         let stopped: Stopped = Arc::new(move || stop.load(Ordering::Relaxed));
-        let mut seeker = Seeker { brokers: bootstrap.clone(), bootstrap, client, stopped, at: None };
+        let mut seeker =
+            Seeker { brokers: bootstrap.clone(), bootstrap, client, stopped, at: None };
         std::thread::Builder::new()
             .name("kafka leaders".to_owned())
             .spawn(move || {
@@ -95,7 +96,7 @@ struct Seeker {
 
 impl Seeker {
     fn find(&mut self, search: &Search) -> Result<Found, Failure> {
-        let Metadata { brokers, topics } = self.metadata(&search.topics)?;
+        let Cluster { brokers, topics } = self.cluster(&search.topics)?;
         let leads = |node: &i32| {
             topics.iter().flat_map(|topic| &topic.partitions).any(|(_, leader)| leader == node)
         };
@@ -114,25 +115,25 @@ impl Seeker {
     }
 
     /// What the first broker says that answers.
-    fn metadata(&mut self, topics: &[String]) -> Result<Metadata, Failure> {
+    fn cluster(&mut self, topics: &[String]) -> Result<Cluster, Failure> {
         if let Some(connection) = self.at.take().filter(Connection::is_open)
-            && let Ok(metadata) = self.ask(connection, topics)
+            && let Ok(cluster) = self.ask(connection, topics)
         {
-            return Ok(metadata);
+            return Ok(cluster);
         }
         let mut last = Failure::Stopped;
         for broker in self.brokers.clone() {
             match self.open(&broker).and_then(|connection| self.ask(connection, topics)) {
-                Ok(metadata) => return Ok(metadata),
+                Ok(cluster) => return Ok(cluster),
                 Err(failure) => last = failure,
             }
         }
         Err(last)
     }
 
-    fn ask(&mut self, mut connection: Connection, topics: &[String]) -> Result<Metadata, Failure> {
-        let write = |body: &mut Vec<u8>| metadata::write(body, topics.iter().map(String::as_str));
-        let answer = connection.ask(&METADATA, &self.patience(), write, metadata::read)?;
+    fn ask(&mut self, mut connection: Connection, topics: &[String]) -> Result<Cluster, Failure> {
+        let write = |body: &mut Vec<u8>| topic_id::write(body, topics);
+        let answer = connection.ask(&TOPIC_IDS, &self.patience(), write, topic_id::read)?;
         self.at = Some(connection);
         Ok(answer)
     }

@@ -31,7 +31,7 @@ pub(super) struct Leader {
     pub(super) node: i32,
     pub(super) connection: PolledConnection,
     /// What the fetch under way asked for.
-    asked: Vec<(Place, u64)>,
+    asked: Vec<(Place, Wanted)>,
     /// Tick by which it has to be answered.
     answer_by: u64,
     parts: VecDeque<Part>,
@@ -48,7 +48,6 @@ impl Leader {
     /// Gives out what has come; asks and receives if that is nothing.
     pub(super) fn poll(
         &mut self,
-        topics: &[String],
         readings: &mut Readings,
         limits: &Limits,
         now: Moment,
@@ -56,10 +55,10 @@ impl Leader {
         if !self.parts.is_empty() {
             return Ok(());
         }
-        self.ask(topics, readings, limits, now)?;
+        self.ask(readings, limits, now)?;
         if self.connection.poll()? {
-            self.accept(topics, readings)?;
-            self.ask(topics, readings, limits, now)?;
+            self.accept(readings)?;
+            self.ask(readings, limits, now)?;
         } else if self.connection.is_waiting() && now.reached(self.answer_by) {
             let address = self.connection.address().clone();
             return Err(Failure::Silent { address, what: FETCH.name });
@@ -71,7 +70,6 @@ impl Leader {
     /// that is full has no room for the last ones.
     fn ask(
         &mut self,
-        topics: &[String],
         readings: &mut Readings,
         limits: &Limits,
         now: Moment,
@@ -79,38 +77,33 @@ impl Leader {
         if self.connection.is_waiting() {
             return Ok(());
         }
-        let of_ours = readings.iter().filter(|(_, reading)| reading.leader == Some(self.node));
-        let mut ours: Vec<_> = of_ours.collect();
-        if ours.is_empty() {
+        let ours = readings.iter().filter(|(_, reading)| reading.leader == Some(self.node));
+        let mut ours: Vec<_> = ours.collect();
+        ours.sort_by_key(|(_, reading)| reading.served);
+        let asked = ours.iter().filter_map(|(place, one)| Some((**place, one.wanted(**place)?)));
+        self.asked = asked.collect();
+        if self.asked.is_empty() {
             return Ok(());
         }
-        ours.sort_by_key(|(_, reading)| reading.served);
-        let wanted = ours.iter().map(|(place, reading)| Wanted {
-            topic: &topics[place.topic],
-            number: place.number,
-            offset: reading.next,
-            epoch: reading.epoch,
-        });
-        let wanted: Vec<_> = wanted.collect();
-        self.asked = ours.iter().map(|(place, reading)| (**place, reading.next)).collect();
+        let wanted: Vec<Wanted> = self.asked.iter().map(|(_, wanted)| *wanted).collect();
         let wait_ms = u64::try_from(limits.wait_ms).unwrap_or(0);
         self.answer_by = now.tick_after_ms(wait_ms + ANSWER_LIMIT_MS);
         self.connection.ask(&FETCH, |body| fetch::write(body, limits, &wanted))
     }
 
     /// Takes an answer in: what can be read of it, and where to go on.
-    fn accept(&mut self, topics: &[String], readings: &mut Readings) -> Result<(), Failure> {
+    fn accept(&mut self, readings: &mut Readings) -> Result<(), Failure> {
         let (code, fetched) = self.connection.read(&FETCH, fetch::read)?;
         code.check().map_err(Failure::Refused)?;
         let answer = self.connection.answer();
         for fetched in fetched {
-            let place = topics.iter().position(|topic| topic == fetched.topic);
-            let place = place.map(|topic| Place { topic, number: fetched.number });
-            // Sent elsewhere meanwhile, or let go of.
-            let asked = self.asked.iter().find(|(asked, _)| Some(*asked) == place);
-            let Some((place, offset)) = asked else { continue };
+            let is_asked =
+                |wanted: &Wanted| (wanted.topic, wanted.number) == (fetched.topic, fetched.number);
+            let asked = self.asked.iter().find(|(_, wanted)| is_asked(wanted));
+            let Some((place, wanted)) = asked else { continue };
             let Some(reading) = readings.get_mut(place) else { continue };
-            if reading.next != *offset || reading.leader != Some(self.node) {
+            // Sent elsewhere meanwhile.
+            if reading.leader != Some(self.node) || reading.wanted(*place) != Some(*wanted) {
                 continue;
             }
             match accept(*place, reading, fetched, answer) {
@@ -160,7 +153,7 @@ impl Leader {
 fn accept(
     place: Place,
     reading: &mut Reading,
-    fetched: Fetched<'_>,
+    fetched: Fetched,
     answer: &[u8],
 ) -> Result<Option<Part>, Bad> {
     if let Some(end) = fetched.diverging {

@@ -1,4 +1,4 @@
-//! Fetch, version 12: records of partitions, as their leader has them. Brokers since 2.7 serve it.
+//! Fetch, version 13: records of partitions, as their leader has them. Brokers since 3.1 serve it.
 //!
 //! Always a full fetch: no session (KIP-227) is kept with the broker.
 
@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::super::bytes::{Garbled, Put, Reader};
 use super::super::code::ErrorCode;
+use crate::kafka::position::TopicId;
 
 /// No session, and none is wanted.
 const NO_SESSION: (i32, i32) = (0, -1);
@@ -25,8 +26,8 @@ pub(in crate::kafka) struct Limits {
 
 /// A partition to read on in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::kafka) struct Wanted<'a> {
-    pub(in crate::kafka) topic: &'a str,
+pub(in crate::kafka) struct Wanted {
+    pub(in crate::kafka) topic: TopicId,
     pub(in crate::kafka) number: i32,
     pub(in crate::kafka) offset: u64,
     /// Under which leader the record before was written; -1 if that is not known.
@@ -35,8 +36,8 @@ pub(in crate::kafka) struct Wanted<'a> {
 
 /// What the leader has of one partition.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::kafka) struct Fetched<'a> {
-    pub(in crate::kafka) topic: &'a str,
+pub(in crate::kafka) struct Fetched {
+    pub(in crate::kafka) topic: TopicId,
     pub(in crate::kafka) number: i32,
     pub(in crate::kafka) code: ErrorCode,
     /// Where the log of the leader ends that had the epoch asked about, if that is before the offset
@@ -50,7 +51,7 @@ pub(in crate::kafka) struct Fetched<'a> {
 
 /// Asks for records that are not part of open or aborted transactions (the latter still come and
 /// are named). Partitions of one topic SHOULD stand together.
-pub(in crate::kafka) fn write(body: &mut Vec<u8>, limits: &Limits, wanted: &[Wanted<'_>]) {
+pub(in crate::kafka) fn write(body: &mut Vec<u8>, limits: &Limits, wanted: &[Wanted]) {
     // No replica, but a consumer.
     body.i32(-1);
     body.i32(limits.wait_ms);
@@ -63,7 +64,7 @@ pub(in crate::kafka) fn write(body: &mut Vec<u8>, limits: &Limits, wanted: &[Wan
     let topics = || wanted.chunk_by(|one, next| one.topic == next.topic);
     body.compact_count(topics().count());
     for topic in topics() {
-        body.compact_string(topic[0].topic);
+        body.put(&topic[0].topic.0);
         body.compact_count(topic.len());
         topic.iter().for_each(|wanted| write_partition(body, limits, wanted));
         body.no_tags();
@@ -74,7 +75,7 @@ pub(in crate::kafka) fn write(body: &mut Vec<u8>, limits: &Limits, wanted: &[Wan
     body.no_tags();
 }
 
-fn write_partition(body: &mut Vec<u8>, limits: &Limits, wanted: &Wanted<'_>) {
+fn write_partition(body: &mut Vec<u8>, limits: &Limits, wanted: &Wanted) {
     body.i32(wanted.number);
     // Whoever leads may answer.
     body.i32(-1);
@@ -86,15 +87,15 @@ fn write_partition(body: &mut Vec<u8>, limits: &Limits, wanted: &Wanted<'_>) {
     body.no_tags();
 }
 
-pub(in crate::kafka) fn read<'a>(
-    reader: &mut Reader<'a>,
-) -> Result<(ErrorCode, Vec<Fetched<'a>>), Garbled> {
+pub(in crate::kafka) fn read(
+    reader: &mut Reader<'_>,
+) -> Result<(ErrorCode, Vec<Fetched>), Garbled> {
     let _throttle_ms = reader.i32()?;
     let code = ErrorCode(reader.i16()?);
     let _session = reader.i32()?;
     let topics = reader.compact_array(|reader| {
-        let name = reader.compact_nullable_string()?.ok_or(Garbled("a name is missing"))?;
-        let partitions = reader.compact_array(|reader| partition(name, reader))?;
+        let topic = TopicId(reader.uuid()?);
+        let partitions = reader.compact_array(|reader| partition(topic, reader))?;
         reader.tags()?;
         Ok(partitions)
     })?;
@@ -102,7 +103,7 @@ pub(in crate::kafka) fn read<'a>(
     Ok((code, topics.into_iter().flatten().collect()))
 }
 
-fn partition<'a>(topic: &'a str, reader: &mut Reader<'a>) -> Result<Fetched<'a>, Garbled> {
+fn partition(topic: TopicId, reader: &mut Reader<'_>) -> Result<Fetched, Garbled> {
     let number = reader.i32()?;
     let code = ErrorCode(reader.i16()?);
     let (_high, _stable, _low) = (reader.i64()?, reader.i64()?, reader.i64()?);
@@ -132,9 +133,14 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let limits = Limits { wait_ms: 50, least_bytes: 1, bytes: 0x0203, partition_bytes: 9 };
-        let wanted = |topic, number, offset| Wanted { topic, number, offset, epoch: 4 };
+        let wanted = |topic, number, offset| Wanted {
+            topic: TopicId([topic; 16]),
+            number,
+            offset,
+            epoch: 4,
+        };
         let mut body = Vec::new();
-        write(&mut body, &limits, &[wanted("a", 0, 7), wanted("a", 2, 8), wanted("bc", 1, 9)]);
+        write(&mut body, &limits, &[wanted(1, 0, 7), wanted(1, 2, 8), wanted(2, 1, 9)]);
         let mut expected = b"\xff\xff\xff\xff\0\0\0\x32\0\0\0\x01\0\0\x02\x03\x01\0\0\0\0".to_vec();
         expected.extend(b"\xff\xff\xff\xff\x03");
         let partition = |number: u8, offset: u8| {
@@ -144,15 +150,18 @@ mod tests {
             bytes.extend([0, 0, 0, 9, 0]);
             bytes
         };
-        expected.extend([b"\x02a\x03", &partition(0, 7)[..], &partition(2, 8), b"\0"].concat());
-        expected.extend([b"\x03bc\x02", &partition(1, 9)[..], b"\0"].concat());
+        expected
+            .extend([&[1; 16], &b"\x03"[..], &partition(0, 7), &partition(2, 8), b"\0"].concat());
+        expected.extend([&[2; 16], &b"\x02"[..], &partition(1, 9), b"\0"].concat());
         expected.extend(b"\x01\x01\0");
         assert_eq!(body, expected);
     }
 
     #[test]
     fn an_answer_says_where_its_records_are() {
-        let mut answer = b"\0\0\0\0\0\0\0\0\0\0\x02\x02a\x03".to_vec();
+        let mut answer = b"\0\0\0\0\0\0\0\0\0\0\x02".to_vec();
+        answer.extend([8; 16]);
+        answer.push(3);
         let begin = |number: u8, code: u8| {
             let mut bytes = vec![0, 0, 0, number, 0, code];
             bytes.extend([9; 24]);
@@ -169,7 +178,7 @@ mod tests {
         let (code, fetched) = read(&mut reader).unwrap();
         assert_eq!((reader.end(), code), (Ok(()), ErrorCode::NONE));
         let [first, second] = &fetched[..] else { panic!("{fetched:?}") };
-        assert_eq!((first.topic, first.number, first.code.0), ("a", 0, 0));
+        assert_eq!((first.topic, first.number, first.code.0), (TopicId([8; 16]), 0, 0));
         assert_eq!((&first.aborted[..], first.diverging), (&[(5, 6)][..], None));
         let at = |place: &Range<usize>| answer.len() - place.end..answer.len() - place.start;
         assert_eq!(&answer[at(&first.records)], b"wxyz");
