@@ -152,10 +152,10 @@ fn a_log_that_was_cut_back_is_found_out() {
 
 /// The brokers that lead partition 0 and follow in it, from 0.
 fn leader_and_follower(bootstrap: &str, topic: &str) -> (usize, usize) {
-    let consumer: BaseConsumer = broker::config(bootstrap).create().unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
+    let consumer: BaseConsumer = broker::config(bootstrap).create().expect("a consumer");
+    let metadata = consumer.fetch_metadata(Some(topic), LIMIT).expect("metadata");
     let partition = &metadata.topics()[0].partitions()[0];
-    let index = |node: i32| usize::try_from(node - 1).unwrap();
+    let index = |node: i32| usize::try_from(node - 1).expect("nodes begin with 1");
     let others = partition.replicas().iter().filter(|node| **node != partition.leader());
     let followers: Vec<usize> = others.map(|node| index(*node)).collect();
     (index(partition.leader()), followers[0])

@@ -1,13 +1,16 @@
 //! A Kafka topic as a source: partitions assigned by us, at positions of ours.
 //!
-//! One consumer reads all partitions of a source. Offsets are not dense (transaction markers,
-//! compaction and aborted records take some), so a position is the offset after the last record
-//! given out, never a count. What librdkafka can only answer by waiting is asked on a thread beside
-//! (`inquiry`); every call here returns at once. What has a known end, snapshots and what is read
-//! again (`past`), is read by a second consumer that is there only as long as it is needed.
+//! One consumer reads all partitions of a source: our own (`fetcher`), unless a setting asks for what
+//! only librdkafka has (`choice`), or the cluster has something that ours cannot read. Offsets are not
+//! dense (transaction markers, compaction and aborted records take some), so a position is the offset
+//! after the last record given out, never a count. What only waiting can answer is asked of librdkafka
+//! on a thread beside (`inquiry`); every call here returns at once. What has a known end, snapshots and
+//! what is read again (`past`), is read by a second consumer of librdkafka's that is there only as long
+//! as it is needed.
 //!
 //! A position carries the id of its topic ([`KafkaPosition`]), so one that was deleted and made anew is
-//! found out when the source opens, and within ten seconds while it runs: the position is lost.
+//! found out when the source opens, and while it runs: our consumer asks for records by that id, and with
+//! librdkafka's it takes up to ten seconds. The position is lost then.
 //!
 //! Misuse: where ids cannot be asked for (TLS, SASL, brokers before 2.8), a topic made anew *with at
 //! least as many records* cannot be told from the old one by offsets; only a position that lies

@@ -195,3 +195,108 @@ impl Aborted {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::wire::batch::{self, Batch, Stamp};
+
+    const PLACE: Place = Place { topic: 0, number: 3 };
+    const ABORT: &[u8] = &[0, 0, 0, 0];
+    const COMMIT: &[u8] = &[0, 0, 0, 1];
+
+    /// A batch that begins at this offset, under leader 7.
+    fn batch(first: u8, producer: i64, records: &[(&[u8], &str)], is_marker: bool) -> Vec<u8> {
+        let mut batch = Batch::begin(Vec::new(), 0);
+        for (key, value) in records {
+            let headers = std::iter::empty::<(&str, &[u8])>();
+            let (key, value) = (Some(*key), Some(value.as_bytes()));
+            batch.push(&batch::Record { key, value, headers });
+        }
+        batch.seal(Stamp { producer, epoch: 0, sequence: 0 });
+        let mut bytes = batch.into_memory();
+        bytes[7] = first;
+        bytes[12..16].copy_from_slice(&[0, 0, 0, 7]);
+        if is_marker {
+            bytes[22] |= 1 << 5;
+            let crc = crc32c::crc32c(&bytes[21..]);
+            bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn rows(first: u8, producer: i64, values: &[&str]) -> Vec<u8> {
+        let records: Vec<_> = values.iter().map(|value| (&b"k"[..], *value)).collect();
+        batch(first, producer, &records, false)
+    }
+
+    fn marker(first: u8, producer: i64, kind: &[u8]) -> Vec<u8> {
+        batch(first, producer, &[(kind, "")], true)
+    }
+
+    /// All that an answer gives from this offset on, so many records at a time.
+    fn given(answer: &[u8], from: u64, aborted: &[(i64, i64)], rows: usize) -> Vec<(u64, String)> {
+        let scanned = scan(answer).unwrap().unwrap();
+        let mut part = Part::new(PLACE, from, 0..scanned.bytes, aborted.to_vec());
+        let mut all = Vec::new();
+        for _ in 0..100 {
+            let mut budget = PollBudget { rows, bytes: 1000 };
+            let before = all.len();
+            let over = part.give(answer, &mut budget, &mut |place, offset, _key, value| {
+                assert_eq!(place, PLACE);
+                all.push((offset, String::from_utf8(value.unwrap().to_vec()).unwrap()));
+            });
+            assert_eq!(all.len() - before, rows - budget.rows);
+            if over.unwrap() {
+                return all;
+            }
+        }
+        panic!("it does not end");
+    }
+
+    fn numbered(all: &[(u64, &str)]) -> Vec<(u64, String)> {
+        all.iter().map(|(offset, value)| (*offset, (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn records_come_from_the_offset_asked_for_on_however_many_at_a_time() {
+        let answer = [rows(10, 5, &["a", "b", "c"]), rows(20, 5, &["d"])].concat();
+        let expected = numbered(&[(11, "b"), (12, "c"), (20, "d")]);
+        for rows in [1, 2, 3, 50] {
+            assert_eq!(given(&answer, 11, &[], rows), expected, "{rows}");
+        }
+    }
+
+    #[test]
+    fn what_was_aborted_is_passed_over() {
+        let answer = [
+            rows(0, 5, &["never", "never"]),
+            rows(2, 6, &["a"]),
+            rows(3, 5, &["never"]),
+            marker(4, 5, ABORT),
+            rows(5, 5, &["b"]),
+            marker(6, 6, COMMIT),
+            marker(7, 5, COMMIT),
+            rows(8, 5, &["never"]),
+        ];
+        let aborted = [(5, 8), (5, 0)];
+        let expected = numbered(&[(2, "a"), (5, "b")]);
+        assert_eq!(given(&answer.concat(), 0, &aborted, 9), expected);
+    }
+
+    #[test]
+    fn batches_are_looked_through_before_any_is_given_out() {
+        let (first, second) = (rows(10, 5, &["a", "b"]), rows(12, 5, &["c"]));
+        let both = [&first[..], &second].concat();
+        let one = Some(Scanned { bytes: first.len(), next: 12, epoch: 7 });
+        assert_eq!(scan(&both), Ok(Some(Scanned { bytes: both.len(), next: 13, epoch: 7 })));
+        // The second is not whole, or not as it was written.
+        assert_eq!(scan(&both[..both.len() - 1]), Ok(one.as_ref().map(|one| Scanned { ..*one })));
+        let mut damaged = both;
+        *damaged.last_mut().unwrap() ^= 1;
+        assert_eq!(scan(&damaged), Ok(one));
+        assert_eq!(scan(&first[..30]), Ok(None));
+        let fits_not = Unreadable::Damaged("its checksum does not fit");
+        assert_eq!(scan(&damaged[first.len()..]), Err(fits_not));
+    }
+}
