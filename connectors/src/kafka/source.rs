@@ -348,6 +348,10 @@ impl Source for KafkaSource {
         self.poll_extra(budget)
     }
 
+    fn is_arriving(&self) -> bool {
+        self.fetcher.as_ref().is_some_and(Fetcher::is_arriving)
+    }
+
     fn acknowledge(&mut self, positions: &[(Partition, Position)]) {
         let Some(client) = self.client.as_ref().filter(|_| self.config.group().is_some()) else {
             return;

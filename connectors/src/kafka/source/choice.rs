@@ -52,6 +52,8 @@ const PLAIN: (&str, &str) = ("security.protocol", "plaintext");
 /// Bytes of an answer, unless told otherwise: enough that asking costs nothing beside reading, and no
 /// more, since so much is held for each leader.
 const ANSWER_BYTES: u32 = 4 << 20;
+/// Memory that a setting made for a Java client must not take.
+const ANSWER_BYTES_MAX: i32 = 32 << 20;
 const PARTITION_BYTES: u32 = 1 << 20;
 /// Data that arrives ends the wait at once; a partition that is opened later waits for the fetch under
 /// way.
@@ -105,7 +107,7 @@ fn settings(config: &KafkaConfig) -> Result<Settings, &'static str> {
         limits: Limits {
             wait_ms: number("fetch.wait.max.ms", WAIT_MS)?,
             least_bytes: number("fetch.min.bytes", 1)?,
-            bytes: number("fetch.max.bytes", ANSWER_BYTES)?,
+            bytes: number("fetch.max.bytes", ANSWER_BYTES)?.min(ANSWER_BYTES_MAX),
             partition_bytes: number("max.partition.fetch.bytes", PARTITION_BYTES)?,
         },
     })

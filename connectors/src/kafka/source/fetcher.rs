@@ -35,7 +35,7 @@ use crate::kafka::wire::message::topic_id::Named;
 use crate::kafka::wire::records::Unreadable;
 use finder::{Finder, Found, Search};
 use leader::{Leader, Readings};
-use part::Take;
+use part::{Part, Take};
 
 /// First and greatest pause between two searches for leaders.
 const SEARCH_PAUSE_MS: (u64, u64) = (50, 1_000);
@@ -91,9 +91,9 @@ impl Reading {
         Some(Wanted { topic: topic?, number: place.number, offset: next, epoch })
     }
 
-    /// Goes on at another offset.
-    fn restart(&mut self, next: u64) {
-        (self.next, self.epoch) = (next, -1);
+    /// Asks again for what was not given out.
+    fn go_back(&mut self, part: &Part) {
+        (self.next, self.epoch) = (part.next, part.epoch);
     }
 }
 
@@ -168,11 +168,17 @@ impl Fetcher {
         self.judge(now);
     }
 
+    /// Whether part of an answer is here.
+    pub(super) fn is_arriving(&self) -> bool {
+        self.leaders.iter().any(|leader| leader.connection.received() > 0)
+    }
+
     /// Lets go of a leader. What it sent and nobody took yet is asked for again.
     fn lose(&mut self, node: i32) {
         for leader in self.leaders.iter().filter(|leader| leader.node == node) {
-            for (place, next) in leader.kept() {
-                self.readings.get_mut(&place).into_iter().for_each(|one| one.restart(next));
+            for part in &leader.parts {
+                let reading = self.readings.get_mut(&part.place);
+                reading.into_iter().for_each(|one| one.go_back(part));
             }
         }
         self.leaders.retain(|leader| leader.node != node);
@@ -191,6 +197,8 @@ impl Fetcher {
                     self.news.push_back(News::Diverged(place, end));
                 }
                 Bad::Unreadable(offset, unreadable) => {
+                    self.search_later(now);
+                    self.readings.get_mut(&place).into_iter().for_each(|one| one.leader = None);
                     let news = self.unreadable(place, offset, unreadable);
                     self.news.push_back(news);
                 }

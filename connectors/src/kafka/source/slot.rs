@@ -66,6 +66,8 @@ pub(super) struct Slot {
     pub(super) topic: Option<TopicId>,
     /// Records of the poll under way.
     pub(super) builder: Option<RawBuilder>,
+    /// Rows and bytes of the one before: the next is likely as large.
+    expected: (usize, usize),
 }
 
 impl Slot {
@@ -95,6 +97,7 @@ impl Slot {
             next,
             topic: saved.and_then(|saved| saved.topic),
             builder: None,
+            expected: (0, 0),
         };
         slot.restart(start);
         Ok(slot)
@@ -130,8 +133,9 @@ impl Slot {
         if !self.is_running() || self.next.is_some_and(|next| offset < next) {
             return;
         }
-        let ordinal = self.partition.ordinal;
-        let builder = self.builder.get_or_insert_with(|| RawBuilder::new(schema, ordinal));
+        let (ordinal, (rows, bytes)) = (self.partition.ordinal, self.expected);
+        let begin = || RawBuilder::expecting(schema, ordinal, rows, bytes);
+        let builder = self.builder.get_or_insert_with(begin);
         builder.push(offset, key, value);
         self.next = Some(offset + 1);
     }
@@ -197,7 +201,11 @@ impl Slot {
     /// Decides when the leader says that the log was cut back to `end`, behind which it goes on with
     /// other records than those read: what was read is gone from the topic.
     pub(super) fn diverged(&mut self, end: u64, policy: Option<Start>) -> Option<Fault> {
-        let next = self.next?;
+        let Some(next) = self.next.filter(|next| *next > end) else {
+            // Only markers and what was aborted lay behind it.
+            self.restart(&Start::Earliest);
+            return None;
+        };
         let name = &self.partition.name;
         let text = format!("kafka partition \"{name}\" was cut back to offset {end}");
         Some(self.lost(next, &text, policy))
@@ -236,7 +244,9 @@ impl Slot {
 
     /// The records of the poll under way, as a batch.
     pub(super) fn finish(&mut self) -> Option<SourceBatch> {
-        let rows = self.builder.take()?.finish()?;
+        let builder = self.builder.take()?;
+        self.expected = (builder.len(), builder.bytes());
+        let rows = builder.finish()?;
         let next = self.position(self.next.expect("set with each record"));
         // Every record of a topic may be the last before a cut.
         Some(SourceBatch { partition: self.partition.clone(), rows, next, boundary: true })

@@ -23,7 +23,7 @@ const TURN: Duration = Duration::from_millis(100);
 /// How long one attempt to connect may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Far above any answer to our requests.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+const ANSWER_BYTES_MAX: usize = 128 << 20;
 
 /// An open connection.
 #[derive(Debug)]

@@ -32,9 +32,10 @@ pub(super) struct Leader {
     pub(super) connection: PolledConnection,
     /// What the fetch under way asked for.
     asked: Vec<(Place, Wanted)>,
-    /// Tick by which it has to be answered.
-    answer_by: u64,
-    parts: VecDeque<Part>,
+    /// Tick by which something more has to come, once it was looked for.
+    answer_by: Option<u64>,
+    /// What came and was not given out.
+    pub(super) parts: VecDeque<Part>,
     /// Partitions that could not be read, since somebody last asked.
     pub(super) bad: Vec<(Place, Bad)>,
 }
@@ -42,7 +43,7 @@ pub(super) struct Leader {
 impl Leader {
     pub(super) fn new(node: i32, connection: PolledConnection) -> Self {
         let (asked, parts, bad) = (Vec::new(), VecDeque::new(), Vec::new());
-        Self { node, connection, asked, answer_by: 0, parts, bad }
+        Self { node, connection, asked, answer_by: None, parts, bad }
     }
 
     /// Gives out what has come; asks and receives if that is nothing.
@@ -55,11 +56,19 @@ impl Leader {
         if !self.parts.is_empty() {
             return Ok(());
         }
-        self.ask(readings, limits, now)?;
+        self.ask(readings, limits)?;
+        let received = self.connection.received();
         if self.connection.poll()? {
             self.accept(readings)?;
-            self.ask(readings, limits, now)?;
-        } else if self.connection.is_waiting() && now.reached(self.answer_by) {
+            return self.ask(readings, limits);
+        }
+        // Nobody may have looked for a long time.
+        if received != self.connection.received() {
+            self.answer_by = None;
+        }
+        let wait_ms = u64::try_from(limits.wait_ms).unwrap_or(0);
+        let limit = now.tick_after_ms(wait_ms + ANSWER_LIMIT_MS);
+        if self.connection.is_waiting() && now.reached(*self.answer_by.get_or_insert(limit)) {
             let address = self.connection.address().clone();
             return Err(Failure::Silent { address, what: FETCH.name });
         }
@@ -68,12 +77,7 @@ impl Leader {
 
     /// Asks for more of its partitions, those first that had nothing for the longest time: an answer
     /// that is full has no room for the last ones.
-    fn ask(
-        &mut self,
-        readings: &mut Readings,
-        limits: &Limits,
-        now: Moment,
-    ) -> Result<(), Failure> {
+    fn ask(&mut self, readings: &Readings, limits: &Limits) -> Result<(), Failure> {
         if self.connection.is_waiting() {
             return Ok(());
         }
@@ -86,8 +90,7 @@ impl Leader {
             return Ok(());
         }
         let wanted: Vec<Wanted> = self.asked.iter().map(|(_, wanted)| *wanted).collect();
-        let wait_ms = u64::try_from(limits.wait_ms).unwrap_or(0);
-        self.answer_by = now.tick_after_ms(wait_ms + ANSWER_LIMIT_MS);
+        self.answer_by = None;
         self.connection.ask(&FETCH, |body| fetch::write(body, limits, &wanted))
     }
 
@@ -129,7 +132,7 @@ impl Leader {
                 Err(unreadable) => {
                     // Once more from there: what comes then may be better.
                     if let Some(reading) = readings.get_mut(&part.place) {
-                        reading.restart(part.next);
+                        reading.go_back(part);
                     }
                     self.bad.push((part.place, Bad::Unreadable(part.next, unreadable)));
                 }
@@ -141,11 +144,6 @@ impl Leader {
     /// Forgets what came of a partition.
     pub(super) fn forget(&mut self, place: Place) {
         self.parts.retain(|part| part.place != place);
-    }
-
-    /// Where the records begin that were not given out.
-    pub(super) fn kept(&self) -> impl Iterator<Item = (Place, u64)> {
-        self.parts.iter().map(|part| (part.place, part.next))
     }
 }
 
@@ -165,7 +163,8 @@ fn accept(
     let (from, to) = (answer.len() - fetched.records.end, answer.len() - fetched.records.start);
     let unreadable = |reason: Unreadable| Bad::Unreadable(reading.next, reason);
     let Some(scanned) = scan(&answer[from..to]).map_err(unreadable)? else { return Ok(None) };
-    let part = Part::new(place, reading.next, from..from + scanned.bytes, fetched.aborted);
+    let batches = from..from + scanned.bytes;
+    let part = Part::new(place, (reading.next, reading.epoch), batches, fetched.aborted);
     reading.next = scanned.next.max(reading.next);
     reading.epoch = scanned.epoch;
     reading.served += 1;

@@ -25,6 +25,8 @@ pub(super) struct Part {
     pub(super) place: Place,
     /// Offset of the first record wanted; then the one after the last given out.
     pub(super) next: u64,
+    /// The leader's epoch of the record before that, -1 if it is not known.
+    pub(super) epoch: i32,
     /// Where the batches lie in the answer that were not begun.
     rest: Range<usize>,
     aborted: Aborted,
@@ -35,6 +37,7 @@ pub(super) struct Part {
 #[derive(Debug)]
 struct Begun {
     first: u64,
+    epoch: i32,
     /// Records left.
     left: u32,
     /// Where the records left lie: in the answer, or in what was unpacked.
@@ -80,14 +83,14 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Option<Scanned>, Unreadable> {
 
 impl Part {
     /// Batches that were scanned, at this place of the answer, of which records from `next` on are
-    /// wanted.
+    /// wanted; `epoch` is that of the record before.
     pub(super) fn new(
         place: Place,
-        next: u64,
+        (next, epoch): (u64, i32),
         rest: Range<usize>,
         aborted: Vec<(i64, i64)>,
     ) -> Self {
-        Self { place, next, rest, aborted: Aborted::new(aborted), batch: None }
+        Self { place, next, epoch, rest, aborted: Aborted::new(aborted), batch: None }
     }
 
     /// Gives out records of `answer` until the budget is used up; true if there are no more.
@@ -99,7 +102,12 @@ impl Part {
     ) -> Result<bool, Unreadable> {
         loop {
             if let Some(batch) = &mut self.batch {
-                give_records(batch, self.place, &mut self.next, answer, budget, take)?;
+                let from = self.next;
+                let given = give_records(batch, self.place, &mut self.next, answer, budget, take);
+                if self.next > from {
+                    self.epoch = batch.epoch;
+                }
+                given?;
                 if batch.left > 0 {
                     return Ok(false);
                 }
@@ -129,7 +137,8 @@ impl Part {
             Some(unpacked) => 0..unpacked.len(),
             None => self.rest.start - packed.len()..self.rest.start,
         };
-        Ok(Some(Begun { first: header.first, left: header.records, rest, unpacked }))
+        let Header { first, epoch, records: left, .. } = header;
+        Ok(Some(Begun { first, epoch, left, rest, unpacked }))
     }
 }
 
@@ -237,7 +246,7 @@ mod tests {
     /// All that an answer gives from this offset on, so many records at a time.
     fn given(answer: &[u8], from: u64, aborted: &[(i64, i64)], rows: usize) -> Vec<(u64, String)> {
         let scanned = scan(answer).unwrap().unwrap();
-        let mut part = Part::new(PLACE, from, 0..scanned.bytes, aborted.to_vec());
+        let mut part = Part::new(PLACE, (from, -1), 0..scanned.bytes, aborted.to_vec());
         let mut all = Vec::new();
         for _ in 0..100 {
             let mut budget = PollBudget { rows, bytes: 1000 };
@@ -247,6 +256,7 @@ mod tests {
                 all.push((offset, String::from_utf8(value.unwrap().to_vec()).unwrap()));
             });
             assert_eq!(all.len() - before, rows - budget.rows);
+            assert_eq!(part.epoch, if all.is_empty() { -1 } else { 7 });
             if over.unwrap() {
                 return all;
             }

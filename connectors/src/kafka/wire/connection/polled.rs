@@ -70,6 +70,11 @@ impl PolledConnection {
         self.waiting.is_some()
     }
 
+    /// How much of it is here, bytes.
+    pub(in crate::kafka) fn received(&self) -> usize {
+        if self.is_waiting() && self.begun { self.filled } else { 0 }
+    }
+
     /// Asks. Nothing may be under way; the last answer stays until the next poll.
     pub(in crate::kafka) fn ask(
         &mut self,
