@@ -215,9 +215,10 @@ impl StateBackend for FjallBackend {
         if let Some(fault) = self.store.fault() {
             return Err(fault);
         }
-        let (fold_bytes, waiting) = (self.store.options.fold_bytes, self.store.writing().bytes);
-        if waiting > fold_bytes.saturating_mul(FOLDS_WAITING_MAX) {
-            self.store.fold()?;
+        let fold_bytes = self.store.options.fold_bytes;
+        let bytes_max = fold_bytes.saturating_mul(FOLDS_WAITING_MAX);
+        if self.store.writing().bytes > bytes_max {
+            self.store.fold_down_to(bytes_max)?;
         }
         let waiting = self.store.commit(batch, durability)?;
         if waiting > fold_bytes { self.fold_behind() } else { Ok(()) }

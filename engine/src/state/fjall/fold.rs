@@ -44,8 +44,16 @@ impl Store {
     /// Folds all there is now. Commits go on meanwhile, but for the moments in which a table becomes
     /// part of its space and in which the deltas are removed.
     pub(super) fn fold(&self) -> Result<(), StateError> {
+        self.fold_down_to(0)
+    }
+
+    /// As [`Store::fold`], if more than so many bytes of deltas wait when no other fold is under way.
+    pub(super) fn fold_down_to(&self, bytes: u64) -> Result<(), StateError> {
         let _folding = self.folding.lock().unwrap_or_else(PoisonError::into_inner);
         let writing = self.writing();
+        if writing.bytes <= bytes {
+            return Ok(());
+        }
         let fold = self.begin_fold();
         drop(writing);
         let fold = fold?;
