@@ -65,7 +65,7 @@ pub struct FjallOptions {
     /// commit and are read when the store has just been opened. `None`: no space is.
     pub by_delta: Option<&'static str>,
     /// Bytes of deltas at which they are folded, in a thread that ends with the fold. At four times as
-    /// many a commit does it itself before it goes on.
+    /// many a commit waits for it, and does what is still to do itself.
     pub fold_bytes: u64,
 }
 
