@@ -132,7 +132,7 @@ fn same([store, model]: &[Box<dyn StateView>; 2]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn the_store_is_what_its_model_is(actions in prop::collection::vec(action(), 1..30)) {
         let mut pair = Pair::new();
