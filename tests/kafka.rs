@@ -24,5 +24,7 @@ mod sink_named;
 mod source;
 #[path = "kafka/source_faults.rs"]
 mod source_faults;
+#[path = "kafka/source_own.rs"]
+mod source_own;
 #[path = "kafka/source_reread.rs"]
 mod source_reread;

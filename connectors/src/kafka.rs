@@ -5,6 +5,8 @@
 //!   sink     begin . rows + progress . commit  one transaction per unit, one producer per shard
 //! ```
 //!
+//! Records are read and written by clients of our own where the cluster speaks plain text and no setting
+//! asks for what only librdkafka has (decisions 15 and 20); otherwise librdkafka's do it.
 //! [`KafkaConfig`](config::KafkaConfig) says where and how; [`KafkaSource`](source::KafkaSource)
 //! reads; [`KafkaSink`](sink::KafkaSink) delivers exactly once by writing a [progress
 //! record](progress) in the transaction of each unit; [`murmur2`] places keys as Java clients do.

@@ -146,6 +146,11 @@ pub trait Source: Send {
         let _ = (budget, now);
         Polled::Idle
     }
+    /// Whether part of what is to come is here already: after an idle poll the next one then comes
+    /// sooner than usual.
+    fn is_arriving(&self) -> bool {
+        false
+    }
     /// Called after delivery, for copies of our positions outside (Kafka group offsets). Recovery
     /// never reads them.
     fn acknowledge(&mut self, positions: &[(Partition, Position)]);

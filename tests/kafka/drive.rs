@@ -38,6 +38,15 @@ pub(crate) fn reading(bootstrap: &str, topics: &[&str]) -> KafkaConfig {
     config
 }
 
+/// As [`reading`], for each of the two consumers.
+pub(crate) fn readings(bootstrap: &str, topics: &[&str]) -> [KafkaConfig; 2] {
+    READERS.map(|(_, settings)| {
+        let mut config = config(bootstrap, settings);
+        config.topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        config
+    })
+}
+
 /// As [`config`], for a sink with a progress topic of its own: an open transaction in a shared one
 /// would hold up other tests.
 pub(crate) fn writing(bootstrap: &str, job: &str, settings: &[(&str, &str)]) -> KafkaConfig {
@@ -50,6 +59,10 @@ pub(crate) fn writing(bootstrap: &str, job: &str, settings: &[(&str, &str)]) -> 
 /// setting asks for something that only it has.
 pub(crate) const PRODUCERS: [(&str, &[(&str, &str)]); 2] =
     [("own", &[]), ("librdkafka", &[("queue.buffering.max.messages", "1000000")])];
+
+/// The settings of each of the two consumers likewise.
+pub(crate) const READERS: [(&str, &[(&str, &str)]); 2] =
+    [("own", &[]), ("librdkafka", &[("socket.keepalive.enable", "true")])];
 
 /// The clock the engine would hand in, and the limit of a test's waits.
 #[derive(Clone, Copy)]

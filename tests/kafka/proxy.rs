@@ -5,14 +5,17 @@
 //! moment loses them: the coordinator is told that they are written, and they are not. And it has the
 //! connection cut over which a transaction was ended, before the answer or after it.
 //!
-//! Sources of layouts: the protocol guide of Apache Kafka, `EndTxn` (key 26, version 1) and
-//! `WriteTxnMarkers` (key 27, versions 1 and 2).
+//! It also makes a broker look older than it is, to who asks what it serves as our own client does.
+//!
+//! Sources of layouts: the protocol guide of Apache Kafka, `EndTxn` (key 26, version 1),
+//! `WriteTxnMarkers` (key 27, versions 1 and 2), and `ApiVersions` (key 18, version 0).
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, OnceLock};
 
+const API_VERSIONS: i16 = 18;
 const END_TXN: i16 = 26;
 const WRITE_TXN_MARKERS: i16 = 27;
 
@@ -43,6 +46,10 @@ struct Shared {
     /// Where the broker listens, once it does.
     broker: OnceLock<String>,
     script: Mutex<Script>,
+    /// The greatest version of a request that is served, as far as our client is told.
+    served: Mutex<Option<(i16, i16)>>,
+    /// Both ends of all connections.
+    open: Mutex<Vec<[TcpStream; 2]>>,
 }
 
 impl Proxy {
@@ -76,6 +83,18 @@ impl Proxy {
         *self.shared.script() = Script { lose_markers: true, cut: Some(cut) };
     }
 
+    /// From now on this request is served up to that version.
+    pub(crate) fn serve_at_most(&self, key: i16, version: i16) {
+        *self.shared.served.lock().expect("no panic under it") = Some((key, version));
+    }
+
+    /// Cuts all connections there are.
+    pub(crate) fn cut_all(&self) {
+        for [client, broker] in self.shared.open.lock().expect("no panic under it").drain(..) {
+            both_down(&client, &broker);
+        }
+    }
+
     /// Whether all of that has happened.
     pub(crate) fn is_done(&self) -> bool {
         let script = self.shared.script();
@@ -95,6 +114,8 @@ impl Shared {
         for stream in [&client, &broker] {
             stream.set_nodelay(true)?;
         }
+        let ends = [client.try_clone()?, broker.try_clone()?];
+        self.open.lock().expect("no panic under it").push(ends);
         let asked = Arc::new(Mutex::new(BTreeMap::new()));
         let back = (self.clone(), broker.try_clone()?, client.try_clone()?, asked.clone());
         std::thread::spawn(move || {
@@ -109,6 +130,8 @@ impl Shared {
                 write_frame(&mut client, &markers_written(&frame, version))?;
                 continue;
             }
+            // Only our own client asks for version 0 of what is served.
+            let key = if key == API_VERSIONS && version != 0 { -1 } else { key };
             asked.lock().expect("no panic under it").insert(correlation(&frame, 4), key);
             write_frame(&mut broker, &frame)?;
         }
@@ -123,8 +146,11 @@ impl Shared {
         asked: &Mutex<BTreeMap<i32, i16>>,
     ) -> io::Result<()> {
         loop {
-            let frame = read_frame(broker)?;
+            let mut frame = read_frame(broker)?;
             let key = asked.lock().expect("no panic under it").remove(&correlation(&frame, 0));
+            if key == Some(API_VERSIONS) {
+                self.look_older(&mut frame);
+            }
             // Of one that is refused, there is nothing to be lost. Behind the correlation: throttle
             // time, error code.
             let ended = key == Some(END_TXN) && i16_at(&frame, 8) == 0;
@@ -134,6 +160,19 @@ impl Shared {
             }
             if cut.is_some() {
                 return Ok(());
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Behind the correlation: error code, number of requests, then key, least and greatest version of
+    /// each.
+    fn look_older(&self, answer: &mut [u8]) {
+        let Some((key, greatest)) = *self.served.lock().expect("no panic under it") else { return };
+        for served in answer[10..].as_chunks_mut::<6>().0 {
+            if i16_at(served, 0) == key {
+                served[4..].copy_from_slice(&greatest.to_be_bytes());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the source reads, and where it goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use engine::source::{Position, Replay, Source as _, Start};
@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::broker::{self, LIMIT, producer_config, read_committed, send, settle, topic};
-use crate::drive::{Reading, Waiting, config, reading, shared};
+use crate::drive::{Reading, Waiting, config, reading, readings, shared};
 
 fn keyed(count: usize) -> impl Iterator<Item = (Option<Vec<u8>>, Vec<u8>)> {
     (0..count).map(|n| (Some(format!("k{}", n % 100).into_bytes()), format!("v{n}").into_bytes()))
@@ -37,24 +37,26 @@ fn reads_all_partitions_with_offsets_and_tombstones() {
     send(&producer, BaseRecord::to("all").payload(&Vec::new()).partition(1));
     settle(&producer);
 
-    let mut read = Reading::new(reading(&broker.bootstrap(), &["all"]));
-    let partitions = read.partitions().unwrap();
-    let named: Vec<_> = partitions.iter().map(|p| (&*p.name, p.ordinal)).collect();
-    assert_eq!(named, [("all/0", 0), ("all/1", 1), ("all/2", 2)]);
-    for partition in &partitions {
-        read.source.open(partition, &Start::Earliest).unwrap();
+    for config in readings(&broker.bootstrap(), &["all"]) {
+        let mut read = Reading::new(config);
+        let partitions = read.partitions().unwrap();
+        let named: Vec<_> = partitions.iter().map(|p| (&*p.name, p.ordinal)).collect();
+        assert_eq!(named, [("all/0", 0), ("all/1", 1), ("all/2", 2)]);
+        for partition in &partitions {
+            read.source.open(partition, &Start::Earliest).unwrap();
+        }
+        read.until(5002).unwrap();
+        read.nothing_more();
+        assert_eq!(read.got, oracle(&broker.bootstrap(), "all"));
+        assert!(
+            read.got
+                .values()
+                .flatten()
+                .any(|(_, key, value)| { key.as_deref() == Some(b"gone") && value.is_none() })
+        );
+        assert_eq!(read.source.describe().name, "kafka topic \"all\"");
+        assert_eq!(read.source.describe().replay, Replay::Exact);
     }
-    read.until(5002).unwrap();
-    read.nothing_more();
-    assert_eq!(read.got, oracle(&broker.bootstrap(), "all"));
-    assert!(
-        read.got
-            .values()
-            .flatten()
-            .any(|(_, key, value)| { key.as_deref() == Some(b"gone") && value.is_none() })
-    );
-    assert_eq!(read.source.describe().name, "kafka topic \"all\"");
-    assert_eq!(read.source.describe().replay, Replay::Exact);
 }
 
 #[test]
@@ -65,9 +67,10 @@ fn positions_resume_exactly() {
     let expected = oracle(&broker.bootstrap(), "resumed");
     let mut all: BTreeMap<String, Vec<_>> = BTreeMap::new();
     let mut positions = BTreeMap::new();
-    // Stops after so many records, each time with batches of another size.
+    // Stops after so many records, each time with batches of another size; the consumers take turns.
+    let mut readers = readings(&broker.bootstrap(), &["resumed"]).into_iter().cycle();
     for (round, limit) in [1, 700, 701, 1900, 3000].into_iter().enumerate() {
-        let config = reading(&broker.bootstrap(), &["resumed"]);
+        let config = readers.next().expect("it goes round");
         let mut read = Reading::resume(config, &positions);
         read.budget.rows = 7 + 50 * round;
         while all.values().map(Vec::len).sum::<usize>() + read.count() < limit {
@@ -89,15 +92,17 @@ fn two_topics_are_one_source() {
         topic(broker, name, 2);
         broker::produce(&broker.bootstrap(), name, [(None, value.into())]);
     }
-    let mut read = Reading::new(reading(&broker.bootstrap(), &["both-a", "both-b"]));
-    let partitions = read.partitions().unwrap();
-    let ordinals: std::collections::BTreeSet<u32> = partitions.iter().map(|p| p.ordinal).collect();
-    assert_eq!(ordinals.len(), 4, "an ordinal decides order, so each partition has its own");
-    for partition in &partitions {
-        read.source.open(partition, &Start::Earliest).unwrap();
+    for config in readings(&broker.bootstrap(), &["both-a", "both-b"]) {
+        let mut read = Reading::new(config);
+        let partitions = read.partitions().unwrap();
+        let ordinals: BTreeSet<u32> = partitions.iter().map(|p| p.ordinal).collect();
+        assert_eq!(ordinals.len(), 4, "an ordinal decides order, so each partition has its own");
+        for partition in &partitions {
+            read.source.open(partition, &Start::Earliest).unwrap();
+        }
+        read.until(2).unwrap();
+        assert_eq!(read.values(), ["a", "b"]);
     }
-    read.until(2).unwrap();
-    assert_eq!(read.values(), ["a", "b"]);
 }
 
 /// Markers and aborted records take offsets; positions step over them.
@@ -117,21 +122,22 @@ fn what_was_aborted_is_not_read_and_leaves_holes() {
             false => producer.abort_transaction(LIMIT).unwrap(),
         }
     }
-    let config = reading(&broker.bootstrap(), &["holes"]);
-    let mut read = Reading::from(config.clone(), &Start::Earliest);
-    read.until(2).unwrap();
-    read.nothing_more();
-    let offsets: Vec<u64> = read.got["holes/0"].iter().map(|(offset, ..)| *offset).collect();
-    assert_eq!((read.values(), offsets), (vec!["a".into(), "b".into()], vec![0, 4]));
-    // After "a" comes its marker, after that an aborted record.
-    for position in [1, 2, 3, 4] {
-        let start = Start::At(Position::of_number(position));
-        let mut resumed = Reading::from(config.clone(), &start);
-        resumed.until(1).unwrap();
-        assert_eq!(resumed.values(), ["b"], "from {position}");
+    for config in readings(&broker.bootstrap(), &["holes"]) {
+        let mut read = Reading::from(config.clone(), &Start::Earliest);
+        read.until(2).unwrap();
+        read.nothing_more();
+        let offsets: Vec<u64> = read.got["holes/0"].iter().map(|(offset, ..)| *offset).collect();
+        assert_eq!((read.values(), offsets), (vec!["a".into(), "b".into()], vec![0, 4]));
+        // After "a" comes its marker, after that an aborted record.
+        for position in [1, 2, 3, 4] {
+            let start = Start::At(Position::of_number(position));
+            let mut resumed = Reading::from(config.clone(), &start);
+            resumed.until(1).unwrap();
+            assert_eq!(resumed.values(), ["b"], "from {position}");
+        }
+        let mut ended = Reading::from(config, &Start::At(Position::of_number(5)));
+        ended.nothing_more();
     }
-    let mut ended = Reading::from(config, &Start::At(Position::of_number(5)));
-    ended.nothing_more();
 }
 
 #[test]
@@ -147,22 +153,24 @@ fn begins_at_a_time_or_at_the_end() {
         send(&producer, BaseRecord::to("timed").payload(&value).timestamp(now + at));
     }
     settle(&producer);
-    let config = reading(&broker.bootstrap(), &["timed"]);
-    for (at, expected) in [(0, 3), (1001, 2), (3000, 1)] {
-        let mut read = Reading::from(config.clone(), &Start::Timestamp(now + at));
-        read.until(expected).unwrap();
-        assert_eq!(read.values().last().unwrap(), "3000");
-        read.nothing_more();
-    }
-    // Both begin after the last record; one that comes once they have begun is read.
-    let mut latest = Reading::from(config.clone(), &Start::Latest);
-    let mut later = Reading::from(config, &Start::Timestamp(now + 3001));
-    latest.nothing_more();
-    later.nothing_more();
-    broker::produce(&broker.bootstrap(), "timed", [(None, b"new".to_vec())]);
-    for read in [&mut latest, &mut later] {
-        read.until(1).unwrap();
-        assert_eq!(read.values(), ["new"]);
+    for (behind, config) in readings(&broker.bootstrap(), &["timed"]).into_iter().enumerate() {
+        for (at, expected) in [(0, 3 + behind), (1001, 2 + behind), (3000, 1 + behind)] {
+            let mut read = Reading::from(config.clone(), &Start::Timestamp(now + at));
+            read.until(expected).unwrap();
+            assert!(read.values().contains(&"3000".to_owned()));
+            read.nothing_more();
+        }
+        // Both begin after the last record; one that comes once they have begun is read.
+        let mut latest = Reading::from(config.clone(), &Start::Latest);
+        // However long the test takes until here.
+        let mut later = Reading::from(config, &Start::Timestamp(now + 3_600_000));
+        latest.nothing_more();
+        later.nothing_more();
+        broker::produce(&broker.bootstrap(), "timed", [(None, b"new".to_vec())]);
+        for read in [&mut latest, &mut later] {
+            read.until(1).unwrap();
+            assert_eq!(read.values(), ["new"]);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use xtask::services::kafka::{Broker, Options};
 use xtask::services::offline;
 
 use crate::broker::{self, LIMIT, block_on, topic};
-use crate::drive::{Reading, offset_of, reading, shared};
+use crate::drive::{READERS, Reading, config, offset_of, reading, readings, shared};
 
 fn admin(broker: &Broker) -> (AdminClient<DefaultClientContext>, AdminOptions) {
     let admin = broker::config(&broker.bootstrap()).create().expect("an admin client");
@@ -42,60 +42,68 @@ fn numbers(count: usize) -> impl Iterator<Item = (Option<Vec<u8>>, Vec<u8>)> {
 #[test]
 fn a_position_that_retention_passed_is_named() {
     let Some(broker) = shared() else { return };
-    topic(broker, "retained", 1);
-    broker::produce(&broker.bootstrap(), "retained", numbers(100));
-    retain_from(broker, "retained", 60);
-    let mut config = reading(&broker.bootstrap(), &["retained"]);
-    let saved = Start::At(Position::of_number(17));
-    let fault = Reading::from(config.clone(), &saved).until_refused();
-    let text = fault.to_string();
-    assert_eq!(fault.retry, Retry::Never);
-    for part in ["\"retained/0\"", "offset 17", "60 to 100", "on_lost_position"] {
-        assert!(text.contains(part), "{text}");
-    }
-    // A position inside goes on, whatever the policy.
-    let mut inside = Reading::from(config.clone(), &Start::At(Position::of_number(99)));
-    inside.until(1).unwrap();
-    assert_eq!(inside.values(), ["99"]);
+    for (reader, settings) in READERS {
+        let name = format!("retained-{reader}");
+        topic(broker, &name, 1);
+        broker::produce(&broker.bootstrap(), &name, numbers(100));
+        retain_from(broker, &name, 60);
+        let mut config = config(&broker.bootstrap(), settings);
+        config.topics = vec![name.clone()];
+        let saved = Start::At(Position::of_number(17));
+        let fault = Reading::from(config.clone(), &saved).until_refused();
+        let text = fault.to_string();
+        assert_eq!(fault.retry, Retry::Never);
+        for part in [&*format!("\"{name}/0\""), "offset 17", "60 to 100", "on_lost_position"] {
+            assert!(text.contains(part), "{text}");
+        }
+        // A position inside goes on, whatever the policy.
+        let mut inside = Reading::from(config.clone(), &Start::At(Position::of_number(99)));
+        inside.until(1).unwrap();
+        assert_eq!(inside.values(), ["99"]);
 
-    config.on_lost_position = OnLostPosition::Earliest;
-    let mut read = Reading::from(config.clone(), &saved);
-    read.until(40).unwrap();
-    assert_eq!(read.values()[0], "60");
-    assert_eq!(read.faults.len(), 1, "the choice is told once: {:?}", read.faults);
-    assert!(read.faults[0].to_string().contains("going on at earliest"), "{:?}", read.faults);
+        config.on_lost_position = OnLostPosition::Earliest;
+        let mut read = Reading::from(config.clone(), &saved);
+        read.until(40).unwrap();
+        assert_eq!(read.values()[0], "60");
+        assert_eq!(read.faults.len(), 1, "the choice is told once: {:?}", read.faults);
+        assert!(read.faults[0].to_string().contains("going on at earliest"), "{:?}", read.faults);
 
-    config.on_lost_position = OnLostPosition::Latest;
-    let mut read = Reading::from(config, &saved);
-    while read.faults.is_empty() {
-        read.poll().unwrap();
+        config.on_lost_position = OnLostPosition::Latest;
+        let mut read = Reading::from(config, &saved);
+        while read.faults.is_empty() {
+            read.poll().unwrap();
+        }
+        read.nothing_more();
+        broker::produce(&broker.bootstrap(), &name, [(None, b"new".to_vec())]);
+        read.until(1).unwrap();
+        assert_eq!(read.values(), ["new"]);
     }
-    read.nothing_more();
-    broker::produce(&broker.bootstrap(), "retained", [(None, b"new".to_vec())]);
-    read.until(1).unwrap();
-    assert_eq!(read.values(), ["new"]);
 }
 
 /// The loss of one partition must not disturb the others, which the refusal does not name.
 #[test]
 fn other_partitions_go_on() {
     let Some(broker) = shared() else { return };
-    topic(broker, "one-of-three", 3);
-    let mut config = reading(&broker.bootstrap(), &["one-of-three"]);
-    config.on_lost_position = OnLostPosition::Earliest;
-    let keyed = (0..3000).map(|n: usize| (Some(n.to_string().into_bytes()), b"v".to_vec()));
-    broker::produce(&broker.bootstrap(), "one-of-three", keyed);
-    let mut whole = Reading::from(config.clone(), &Start::Earliest);
-    whole.until(3000).unwrap();
-    let half = whole.got["one-of-three/0"][500].0;
-    retain_from(broker, "one-of-three", i64::try_from(half).unwrap());
-    let zero = Position::of_number(0);
-    let saved = (0..3).map(|number| (format!("one-of-three/{number}"), zero.clone())).collect();
-    let mut read = Reading::resume(config, &saved);
-    read.until(2500).unwrap();
-    read.nothing_more();
-    whole.got.get_mut("one-of-three/0").unwrap().drain(..500);
-    assert_eq!(read.got, whole.got);
+    for (reader, settings) in READERS {
+        let name = format!("one-of-three-{reader}");
+        topic(broker, &name, 3);
+        let mut config = config(&broker.bootstrap(), settings);
+        config.topics = vec![name.clone()];
+        config.on_lost_position = OnLostPosition::Earliest;
+        let keyed = (0..3000).map(|n: usize| (Some(n.to_string().into_bytes()), b"v".to_vec()));
+        broker::produce(&broker.bootstrap(), &name, keyed);
+        let mut whole = Reading::from(config.clone(), &Start::Earliest);
+        whole.until(3000).unwrap();
+        let half = whole.got[&format!("{name}/0")][500].0;
+        retain_from(broker, &name, i64::try_from(half).unwrap());
+        let zero = Position::of_number(0);
+        let saved = (0..3).map(|number| (format!("{name}/{number}"), zero.clone())).collect();
+        let mut read = Reading::resume(config, &saved);
+        read.until(2500).unwrap();
+        read.nothing_more();
+        whole.got.get_mut(&format!("{name}/0")).unwrap().drain(..500);
+        assert_eq!(read.got, whole.got);
+    }
 }
 
 #[test]
@@ -254,15 +262,22 @@ fn reading_goes_on_after_a_broker_was_killed() {
     let mut own = Broker::start(&Options::default()).expect("a broker of our own");
     topic(&own, "survivor", 2);
     broker::produce(&own.bootstrap(), "survivor", numbers(1000));
-    let mut read = Reading::from(reading(&own.bootstrap(), &["survivor"]), &Start::Earliest);
-    read.until(1000).unwrap();
-    own.kill().unwrap();
-    while read.faults.is_empty() {
-        read.poll().unwrap();
+    let begin = |config| Reading::from(config, &Start::Earliest);
+    let mut both = readings(&own.bootstrap(), &["survivor"]).map(begin);
+    for read in &mut both {
+        read.until(1000).unwrap();
     }
-    assert!(read.faults[0].to_string().contains("could not reach any"), "{:?}", read.faults);
+    own.kill().unwrap();
+    for read in &mut both {
+        while read.faults.is_empty() {
+            read.poll().unwrap();
+        }
+        assert!(read.faults[0].to_string().contains("could not reach any"), "{:?}", read.faults);
+    }
     own.restart().unwrap();
     broker::produce(&own.bootstrap(), "survivor", numbers(1000));
-    read.until(2000).unwrap();
-    read.nothing_more();
+    for read in &mut both {
+        read.until(2000).unwrap();
+        read.nothing_more();
+    }
 }

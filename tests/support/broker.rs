@@ -51,8 +51,18 @@ pub(crate) fn topic(broker: &Broker, name: &str, partitions: i32) {
 
 /// As [`topic`], with settings of the topic.
 pub(crate) fn topic_with(broker: &Broker, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+    replicated_topic(broker, name, (partitions, 1), settings);
+}
+
+/// As [`topic_with`], with so many partitions and replicas of each.
+pub(crate) fn replicated_topic(
+    broker: &Broker,
+    name: &str,
+    (partitions, replicas): (i32, i32),
+    settings: &[(&str, &str)],
+) {
     let (admin, options) = admin(broker);
-    let mut new = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let mut new = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
     for (key, value) in settings {
         new = new.set(key, value);
     }

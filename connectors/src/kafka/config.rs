@@ -105,6 +105,7 @@ const JAVA_ONLY: &[&str] =
 const ALIASES: &[(&str, &str)] = &[
     ("queue.buffering.max.ms", "linger.ms"),
     ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("fetch.message.max.bytes", "max.partition.fetch.bytes"),
     // Java's name, which is about the record before it is compressed, too.
     ("max.request.size", "message.max.bytes"),
 ];

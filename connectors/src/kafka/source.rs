@@ -1,20 +1,25 @@
 //! A Kafka topic as a source: partitions assigned by us, at positions of ours.
 //!
-//! One consumer reads all partitions of a source. Offsets are not dense (transaction markers,
-//! compaction and aborted records take some), so a position is the offset after the last record
-//! given out, never a count. What librdkafka can only answer by waiting is asked on a thread beside
-//! (`inquiry`); every call here returns at once. What has a known end, snapshots and what is read
-//! again (`past`), is read by a second consumer that is there only as long as it is needed.
+//! One consumer reads all partitions of a source: our own (`fetcher`), unless a setting asks for what
+//! only librdkafka has (`choice`), or the cluster has something that ours cannot read. Offsets are not
+//! dense (transaction markers, compaction and aborted records take some), so a position is the offset
+//! after the last record given out, never a count. What only waiting can answer is asked of librdkafka
+//! on a thread beside (`inquiry`); every call here returns at once. What has a known end, snapshots and
+//! what is read again (`past`), is read by a second consumer of librdkafka's that is there only as long
+//! as it is needed.
 //!
 //! A position carries the id of its topic ([`KafkaPosition`]), so one that was deleted and made anew is
-//! found out when the source opens, and within ten seconds while it runs: the position is lost.
+//! found out when the source opens, and while it runs: our consumer asks for records by that id, and with
+//! librdkafka's it takes up to ten seconds. The position is lost then.
 //!
 //! Misuse: where ids cannot be asked for (TLS, SASL, brokers before 2.8), a topic made anew *with at
 //! least as many records* cannot be told from the old one by offsets; only a position that lies
 //! outside the new range is found out.
 
+mod choice;
 mod client;
 mod discovery;
+mod fetcher;
 mod identity;
 mod inquiry;
 mod live;
@@ -43,8 +48,10 @@ use super::config::{KafkaConfig, OnLostPosition};
 use super::position::{KafkaPosition, TopicId};
 use super::watch::{Listener, Watch, fault_of_error};
 use crate::reread::Rereads;
+use choice::Choice;
 use client::Client;
 use discovery::Discovery;
+use fetcher::Fetcher;
 use identity::Identities;
 use inquiry::{Answer, Listed, Place, Question, Range};
 use slot::{Slot, Slots};
@@ -75,7 +82,13 @@ impl KafkaSourceFactory {
 impl SourceFactory for KafkaSourceFactory {
     fn describe(&self) -> String {
         let (topics, bootstrap) = (self.config.topics.join("\", \""), &self.config.bootstrap);
-        format!("kafka topic \"{topics}\" at {bootstrap}")
+        let place = format!("kafka topic \"{topics}\" at {bootstrap}");
+        match Choice::of(&self.config) {
+            Choice::Own(_) => place,
+            Choice::Librdkafka(setting) => {
+                format!("{place}, read by librdkafka because of \"{setting}\"")
+            }
+        }
     }
 
     fn create(&self) -> Result<Box<dyn Source>, Fault> {
@@ -102,6 +115,8 @@ pub struct KafkaSource {
     /// A question about positions is under way.
     checking: bool,
     client: Option<Client>,
+    /// What reads the live records, unless librdkafka does.
+    fetcher: Option<Fetcher>,
     stretches: StretchReader,
     /// The re-readings; their reader is `stretches`.
     rereads: Rereads<()>,
@@ -126,6 +141,7 @@ impl KafkaSource {
             discovery: Discovery::default(),
             checking: false,
             client: None,
+            fetcher: None,
             rereads: Rereads::new(),
             postponed: Vec::new(),
         }
@@ -134,7 +150,11 @@ impl KafkaSource {
     fn client(&mut self) -> Result<&Client, Fault> {
         if self.client.is_none() {
             let identities = Identities::of(&self.config);
-            self.client = Some(Client::start(&self.config.consumer(), identities, &self.watch)?);
+            let client = Client::start(&self.config.consumer(), identities, &self.watch)?;
+            if let Choice::Own(settings) = Choice::of(&self.config) {
+                self.fetcher = Some(Fetcher::start(self.config.topics.clone(), settings)?);
+            }
+            self.client = Some(client);
         }
         Ok(self.client.as_ref().expect("made above"))
     }
@@ -231,6 +251,12 @@ impl KafkaSource {
         if !asking.is_empty() {
             client.inquiry.ask(Question::Resolve(self.config.topics.clone(), asking));
         }
+        if let Some(fetcher) = &mut self.fetcher {
+            for slot in self.slots.take_assignable() {
+                fetcher.assign(slot.place, slot.topic, slot.offset());
+            }
+            return Ok(());
+        }
         let topics = &self.config.topics;
         let (mut assign, mut again) = (TopicPartitionList::new(), TopicPartitionList::new());
         for slot in self.slots.take_assignable() {
@@ -314,12 +340,16 @@ impl Source for KafkaSource {
         Ok(())
     }
 
-    fn poll(&mut self, budget: PollBudget, _now: Moment) -> Polled {
-        self.poll_live(budget)
+    fn poll(&mut self, budget: PollBudget, now: Moment) -> Polled {
+        self.poll_live(budget, now)
     }
 
     fn poll_again(&mut self, budget: PollBudget, _now: Moment) -> Polled {
         self.poll_extra(budget)
+    }
+
+    fn is_arriving(&self) -> bool {
+        self.fetcher.as_ref().is_some_and(Fetcher::is_arriving)
     }
 
     fn acknowledge(&mut self, positions: &[(Partition, Position)]) {
@@ -344,7 +374,7 @@ impl Source for KafkaSource {
     }
 
     fn close(&mut self) {
-        self.client = None;
+        (self.client, self.fetcher) = (None, None);
         self.stretches.close();
     }
 }

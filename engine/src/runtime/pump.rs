@@ -20,6 +20,8 @@ use crate::source::{Partition, PollBudget, Polled, Position, Source, Start};
 const DISCOVER_EVERY_MS: u64 = 10_000;
 /// Pause when a poll brought nothing.
 const IDLE_POLL_MS: u64 = 5;
+/// Pause while records are arriving: a socket's buffer of 128 KiB fills in less.
+const ARRIVING_POLL_US: u64 = 200;
 /// First and greatest pause after a fault that may pass.
 const RETRY_MS: (u64, u64) = (100, 10_000);
 
@@ -231,6 +233,9 @@ impl Pump {
                 }
                 self.ended.insert(partition);
                 Ok(Step::Busy)
+            }
+            Polled::Idle if room.live && self.source.is_arriving() => {
+                Ok(Step::IdleUntil(now.tick_us + ARRIVING_POLL_US))
             }
             Polled::Idle => Ok(Step::IdleUntil(now.tick_after_ms(IDLE_POLL_MS))),
             Polled::Fault(fault) => Err(fault),

@@ -92,6 +92,16 @@ impl Cluster {
         self.wait()
     }
 
+    /// Starts one again, from 0, and returns when it knows of all that run.
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    pub fn start_again(&mut self, index: usize) -> Result<()> {
+        self.brokers[index].launch()?;
+        let running = self.brokers.iter().filter(|broker| broker.pid().is_some()).count();
+        self.brokers[index].wait(u32::try_from(running).expect("at most three"))
+    }
+
     fn wait(&mut self) -> Result<()> {
         let all = u32::try_from(BROKERS).expect("three");
         self.brokers.iter_mut().try_for_each(|broker| broker.wait(all))

@@ -83,7 +83,7 @@ impl Identities {
             match answer {
                 Ok(named) => {
                     self.heard.set(true);
-                    return Ok(named);
+                    return Ok(named.topics);
                 }
                 Err(failure) => last = Some(failure),
             }

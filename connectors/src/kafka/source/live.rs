@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use engine::batch::build::RawBuilder;
+use engine::clock::Moment;
+use engine::error::Fault;
 use engine::source::{PollBudget, Polled};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
+use super::fetcher::{Fetcher, News};
 use super::inquiry::Place;
 use super::{KafkaSource, Reader};
 use crate::kafka::watch::fault_of_error;
 
 impl KafkaSource {
-    pub(super) fn poll_live(&mut self, budget: PollBudget) -> Polled {
+    pub(super) fn poll_live(&mut self, budget: PollBudget, now: Moment) -> Polled {
         if let Some(batch) = self.ready.pop_front() {
             return Polled::Rows(batch);
         }
@@ -33,6 +35,10 @@ impl KafkaSource {
             return Polled::Idle;
         };
         self.drain(&consumer, budget);
+        self.fetch(budget, now);
+        for slot in self.slots.touched() {
+            self.ready.extend(slot.finish());
+        }
         if let Some(batch) = self.ready.pop_front() {
             return Polled::Rows(batch);
         }
@@ -51,7 +57,8 @@ impl KafkaSource {
         self.read_again(budget).unwrap_or_else(Polled::Fault)
     }
 
-    /// Moves what the consumer holds into batches, up to the budget.
+    /// Moves what librdkafka's consumer holds into batches, up to the budget. If our own one reads, it
+    /// holds only news.
     fn drain(&mut self, consumer: &Reader, budget: PollBudget) {
         let (mut rows, mut bytes) = (0, 0);
         while rows < budget.rows && bytes < budget.bytes {
@@ -65,8 +72,36 @@ impl KafkaSource {
                 Some(Err(error)) => self.failed(&error),
             }
         }
-        for slot in self.slots.touched() {
-            self.ready.extend(slot.finish());
+    }
+
+    /// Moves what our own consumer has into batches, up to the budget.
+    fn fetch(&mut self, budget: PollBudget, now: Moment) {
+        let Some(fetcher) = &mut self.fetcher else { return };
+        fetcher.poll(budget, now, &mut |place, offset, key, value| {
+            if let Some(slot) = self.slots.touch(place) {
+                slot.take(&self.schema, offset, key, value);
+            }
+        });
+        while let Some(news) = self.fetcher.as_mut().and_then(Fetcher::news) {
+            self.hear_of(news);
+        }
+    }
+
+    fn hear_of(&mut self, news: News) {
+        match news {
+            News::OutOfRange => self.check_positions(),
+            News::Missing => self.ask_partitions(),
+            News::Diverged(place, end) => {
+                let policy = self.policy();
+                let slot = self.slots.slot(place).expect("only open partitions are read");
+                self.faults.extend(slot.diverged(end, policy));
+            }
+            News::Foreign(why) => {
+                self.fetcher = None;
+                self.slots.hand_over();
+                self.faults.push_back(Fault::later(format!("librdkafka reads from now on: {why}")));
+            }
+            News::Fault(fault) => self.faults.push_back(fault),
         }
     }
 
@@ -78,19 +113,9 @@ impl KafkaSource {
         let Some(topic) = topic else { return };
         let place = Place { topic, number: message.partition() };
         let Ok(offset) = u64::try_from(message.offset()) else { return };
-        let Some(slot) = self.slots.touch(place) else { return };
-        // Not given to the consumer again yet, since its position was lost.
-        if !slot.is_running() {
-            return;
+        if let Some(slot) = self.slots.touch(place) {
+            slot.take(&self.schema, offset, message.key(), message.payload());
         }
-        // Left over from before the partition was assigned anew.
-        if slot.next.is_some_and(|next| offset < next) {
-            return;
-        }
-        let ordinal = slot.partition.ordinal;
-        let builder = slot.builder.get_or_insert_with(|| RawBuilder::new(&self.schema, ordinal));
-        builder.push(offset, message.key(), message.payload());
-        slot.next = Some(offset + 1);
     }
 
     fn failed(&mut self, error: &KafkaError) {

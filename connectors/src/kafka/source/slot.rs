@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use engine::batch::build::RawBuilder;
+use engine::batch::schema::Schema;
 use engine::error::Fault;
 use engine::source::{Partition, Position, SourceBatch, Start};
 use rdkafka::topic_partition_list::Offset;
@@ -62,9 +63,11 @@ pub(super) struct Slot {
     /// The position: offset after the last record given out, or the saved one before that.
     pub(super) next: Option<u64>,
     /// Which topic of this name that is an offset of.
-    topic: Option<TopicId>,
+    pub(super) topic: Option<TopicId>,
     /// Records of the poll under way.
     pub(super) builder: Option<RawBuilder>,
+    /// Rows and bytes of the one before: the next is likely as large.
+    expected: (usize, usize),
 }
 
 impl Slot {
@@ -94,6 +97,7 @@ impl Slot {
             next,
             topic: saved.and_then(|saved| saved.topic),
             builder: None,
+            expected: (0, 0),
         };
         slot.restart(start);
         Ok(slot)
@@ -106,9 +110,34 @@ impl Slot {
             Start::Earliest | Start::At(_) => self.resolved(),
         };
         self.begin = match self.next {
-            Some(next) => Offset::Offset(i64::try_from(next).expect("checked when it came")),
+            Some(next) => offset(next),
             None => Offset::Beginning,
         };
+    }
+
+    /// Where the consumer is to begin, as a number: a topic that does not begin with 0 says so.
+    pub(super) fn offset(&self) -> u64 {
+        self.begin.to_raw().and_then(|offset| u64::try_from(offset).ok()).unwrap_or(0)
+    }
+
+    /// Takes the next record.
+    pub(super) fn take(
+        &mut self,
+        schema: &Arc<Schema>,
+        offset: u64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) {
+        // Left over from before the partition was assigned anew, or not given to the consumer again yet
+        // since its position was lost.
+        if !self.is_running() || self.next.is_some_and(|next| offset < next) {
+            return;
+        }
+        let (ordinal, (rows, bytes)) = (self.partition.ordinal, self.expected);
+        let begin = || RawBuilder::expecting(schema, ordinal, rows, bytes);
+        let builder = self.builder.get_or_insert_with(begin);
+        builder.push(offset, key, value);
+        self.next = Some(offset + 1);
     }
 
     /// Where it begins, once that is known.
@@ -150,13 +179,15 @@ impl Slot {
             return None;
         }
         let Some(next) = self.next else {
-            // Nothing was read yet, so nothing is lost: the oldest record went while we came.
+            // Nothing was read yet, so nothing is lost: the oldest record is not the first one, or
+            // went while we came.
             self.restart(&Start::Earliest);
+            self.begin = offset(range.low);
             return None;
         };
         if (range.low..=range.high).contains(&next) {
             self.stage = Stage::Assignable;
-            self.begin = Offset::Offset(i64::try_from(next).expect("checked when it came"));
+            self.begin = offset(next);
             return None;
         }
         let Range { low, high, .. } = range;
@@ -164,6 +195,19 @@ impl Slot {
         self.topic = None;
         let text =
             format!("kafka partition \"{}\" has offsets {low} to {high}", self.partition.name);
+        Some(self.lost(next, &text, policy))
+    }
+
+    /// Decides when the leader says that the log was cut back to `end`, behind which it goes on with
+    /// other records than those read: what was read is gone from the topic.
+    pub(super) fn diverged(&mut self, end: u64, policy: Option<Start>) -> Option<Fault> {
+        let Some(next) = self.next.filter(|next| *next > end) else {
+            // Only markers and what was aborted lay behind it.
+            self.restart(&Start::Earliest);
+            return None;
+        };
+        let name = &self.partition.name;
+        let text = format!("kafka partition \"{name}\" was cut back to offset {end}");
         Some(self.lost(next, &text, policy))
     }
 
@@ -200,11 +244,18 @@ impl Slot {
 
     /// The records of the poll under way, as a batch.
     pub(super) fn finish(&mut self) -> Option<SourceBatch> {
-        let rows = self.builder.take()?.finish()?;
+        let builder = self.builder.take()?;
+        self.expected = (builder.len(), builder.bytes());
+        let rows = builder.finish()?;
         let next = self.position(self.next.expect("set with each record"));
         // Every record of a topic may be the last before a cut.
         Some(SourceBatch { partition: self.partition.clone(), rows, next, boundary: true })
     }
+}
+
+/// For librdkafka.
+fn offset(number: u64) -> Offset {
+    Offset::Offset(i64::try_from(number).expect("checked when it came"))
 }
 
 fn not_a_position(partition: &Partition) -> Fault {
@@ -300,6 +351,15 @@ impl Slots {
             }
         }
         found
+    }
+
+    /// Has another consumer begin where the one before was.
+    pub(super) fn hand_over(&mut self) {
+        for slot in self.topics.iter_mut().flatten().flatten().filter(|slot| slot.is_running()) {
+            slot.restart(&Start::Earliest);
+            slot.assigned = false;
+            self.opening = true;
+        }
     }
 
     /// Has the question of [`Slots::take_unresolved`] asked once more.

@@ -21,9 +21,13 @@ const fn api(name: &'static str, key: i16, version: i16) -> Api {
 
 /// Version 8 tells the reason of a refused record.
 pub(in crate::kafka) const PRODUCE: Api = api("Produce", 0, 8);
+/// Version 13 (Kafka 3.1) names topics by their ids, so that one made anew is never read by mistake
+/// (KIP-516), and says of which leader the record before was, so that a log that was cut back is found
+/// out (KIP-595).
+pub(in crate::kafka) const FETCH: Api = Api { flexible: true, ..api("Fetch", 1, 13) };
 /// Version 4 lets us say that topics are not to be made.
 pub(in crate::kafka) const METADATA: Api = api("Metadata", 3, 4);
-/// Version 11 knows the ids of topics (KIP-516). A producer does not need it.
+/// Version 11 knows the ids of topics (KIP-516). A producer does not need them.
 pub(in crate::kafka) const TOPIC_IDS: Api = Api { flexible: true, ..api("Metadata", 3, 11) };
 /// Version 1 knows coordinators of transactions.
 pub(in crate::kafka) const FIND_COORDINATOR: Api = api("FindCoordinator", 10, 1);
@@ -35,6 +39,8 @@ pub(in crate::kafka) const INIT_PRODUCER_ID: Api =
 pub(in crate::kafka) const ADD_PARTITIONS: Api = api("AddPartitionsToTxn", 24, 1);
 pub(in crate::kafka) const END_TXN: Api = api("EndTxn", 26, 1);
 
+/// Everything a broker has to serve to who reads.
+pub(in crate::kafka) const NEEDED_TO_READ: [&Api; 2] = [&FETCH, &TOPIC_IDS];
 /// Everything a broker has to serve to a producer.
 pub(super) const NEEDED: [&Api; 6] =
     [&PRODUCE, &METADATA, &FIND_COORDINATOR, &INIT_PRODUCER_ID, &ADD_PARTITIONS, &END_TXN];

@@ -8,6 +8,7 @@
 pub(in crate::kafka) struct Garbled(pub(in crate::kafka) &'static str);
 
 const SHORT: Garbled = Garbled("it ends too soon");
+const LONG: Garbled = Garbled("a number is too long");
 
 /// Writes primitive types to the end.
 pub(in crate::kafka) trait Put {
@@ -87,7 +88,9 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    fn bytes(&mut self, count: usize) -> Result<&'a [u8], Garbled> {
+    /// The next so many bytes.
+    #[inline]
+    pub(in crate::kafka) fn bytes(&mut self, count: usize) -> Result<&'a [u8], Garbled> {
         self.rest.split_off(..count).ok_or(SHORT)
     }
 
@@ -166,15 +169,72 @@ impl<'a> Reader<'a> {
 
     /// Passes over the tagged fields of a flexible version: none of them is for us.
     pub(in crate::kafka) fn tags(&mut self) -> Result<(), Garbled> {
+        self.tagged(|_tag, _field| Ok(()))
+    }
+
+    /// The tagged fields of a flexible version, each with its number.
+    pub(in crate::kafka) fn tagged(
+        &mut self,
+        mut field: impl FnMut(u32, Self) -> Result<(), Garbled>,
+    ) -> Result<(), Garbled> {
         for _ in 0..self.unsigned()? {
-            self.unsigned()?;
+            let tag = self.unsigned()?;
             let length = usize::try_from(self.unsigned()?).map_err(|_huge| SHORT)?;
-            self.bytes(length)?;
+            field(tag, Self::new(self.bytes(length)?))?;
         }
         Ok(())
     }
 
+    /// Bytes of a flexible version; empty for null ones.
+    pub(in crate::kafka) fn compact_bytes(&mut self) -> Result<&'a [u8], Garbled> {
+        let count = self.compact_count()?.unwrap_or(0);
+        self.bytes(count)
+    }
+
+    /// Bytes that are left.
+    pub(in crate::kafka) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// A number that may be negative: zigzag, in groups of seven bits, the lowest first.
+    #[inline]
+    pub(in crate::kafka) fn varint(&mut self) -> Result<i32, Garbled> {
+        let zigzag = self.unsigned()?;
+        Ok((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
+    }
+
+    /// Passes over a number of up to 64 bits.
+    #[inline]
+    pub(in crate::kafka) fn pass_varlong(&mut self) -> Result<(), Garbled> {
+        for _ in 0..10 {
+            let [byte] = self.chunk()?;
+            if byte < 0x80 {
+                return Ok(());
+            }
+        }
+        Err(LONG)
+    }
+
+    /// Bytes with a varint before them that says how many; `None` for null ones.
+    #[inline]
+    pub(in crate::kafka) fn varint_bytes(&mut self) -> Result<Option<&'a [u8]>, Garbled> {
+        match usize::try_from(self.varint()?) {
+            Ok(count) => self.bytes(count).map(Some),
+            Err(_negative) => Ok(None),
+        }
+    }
+
+    #[inline]
     fn unsigned(&mut self) -> Result<u32, Garbled> {
+        // Most numbers are small.
+        if let [byte @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u32::from(*byte));
+        }
+        self.long_unsigned()
+    }
+
+    fn long_unsigned(&mut self) -> Result<u32, Garbled> {
         let mut value = 0;
         for shift in [0, 7, 14, 21, 28] {
             let [byte] = self.chunk()?;
@@ -183,7 +243,7 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(Garbled("a number is too long"))
+        Err(LONG)
     }
 
     /// Nothing may be left: more bytes than we know of mean that we read another version.

@@ -14,6 +14,7 @@ pub(in crate::kafka) struct ErrorCode(pub(in crate::kafka) i16);
 
 impl ErrorCode {
     pub(in crate::kafka) const NONE: Self = Self(0);
+    pub(in crate::kafka) const OFFSET_OUT_OF_RANGE: Self = Self(1);
     pub(in crate::kafka) const UNKNOWN_TOPIC_OR_PARTITION: Self = Self(3);
     pub(in crate::kafka) const LEADER_NOT_AVAILABLE: Self = Self(5);
     pub(in crate::kafka) const COORDINATOR_LOAD_IN_PROGRESS: Self = Self(14);
@@ -25,6 +26,8 @@ impl ErrorCode {
     /// Said of the partitions beside the one that is to blame.
     pub(in crate::kafka) const OPERATION_NOT_ATTEMPTED: Self = Self(55);
     pub(in crate::kafka) const PRODUCER_FENCED: Self = Self(90);
+    pub(in crate::kafka) const UNKNOWN_TOPIC_ID: Self = Self(100);
+    pub(in crate::kafka) const INCONSISTENT_TOPIC_ID: Self = Self(103);
 
     /// An error if it is one.
     pub(in crate::kafka) fn check(self) -> Result<(), Self> {
@@ -45,6 +48,13 @@ impl ErrorCode {
     /// Whether the same request may simply be made again, on the same connection.
     pub(in crate::kafka) fn passes(self) -> bool {
         matches!(self, Self::COORDINATOR_LOAD_IN_PROGRESS | Self::CONCURRENT_TRANSACTIONS)
+    }
+
+    /// Whether another broker leads the partition, or will soon, or this one is not ready yet.
+    pub(in crate::kafka) fn is_no_leader(self) -> bool {
+        // Leader not available, not leader, replica not available, storage error, fenced or unknown
+        // leader epoch, offset not available yet.
+        matches!(self.0, 5 | 6 | 9 | 56 | 74 | 75 | 78)
     }
 
     /// Whether the coordinator of our id is to be looked for.

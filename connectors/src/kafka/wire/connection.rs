@@ -4,6 +4,8 @@
 //! is cut into turns, so that a time limit and the wish to stop end it. After a failure other than
 //! [`Failure::Refused`] a connection MUST be dropped: it may stand in the middle of a request.
 
+pub(in crate::kafka) mod polled;
+
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -21,7 +23,7 @@ const TURN: Duration = Duration::from_millis(100);
 /// How long one attempt to connect may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Far above any answer to our requests.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+const ANSWER_BYTES_MAX: usize = 128 << 20;
 
 /// An open connection.
 #[derive(Debug)]
@@ -208,11 +210,11 @@ impl Connection {
     }
 }
 
-fn parse<T>(
-    answer: &[u8],
+fn parse<'a, T>(
+    answer: &'a [u8],
     correlation: i32,
     flexible: bool,
-    read: impl FnOnce(&mut Reader<'_>) -> Result<T, Garbled>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Garbled>,
 ) -> Result<T, Garbled> {
     let mut reader = Reader::new(answer);
     if reader.i32()? != correlation {
