@@ -74,6 +74,10 @@ fn main() -> Result<()> {
     match words.split_first() {
         // Started by the bench itself, so that figures of two parts do not mix.
         Some((first, rest)) if first == part::COMMAND => part::work(&PAIRS, rest),
+        Some((first, _)) if ["--help", "-h"].contains(&first.as_str()) => {
+            help();
+            Ok(())
+        }
         _ => benches(&Options::read(&words)?),
     }
 }
@@ -83,6 +87,20 @@ const BACKFILL: &str = "backfill";
 /// The benches without a floor.
 const OTHERS: [&str; 4] =
     [two_workers::NAME, recovery::NAME, latency::NAME_OF_BENCH, backpressure::NAME_OF_BENCH];
+
+/// What there is, and where it is explained.
+fn help() {
+    println!("{}\n", options::USAGE);
+    println!("  with a floor      {}", PAIRS.map(|pair| pair.name).join(" "));
+    println!("  without           {} {BACKFILL}", OTHERS.join(" "));
+    println!("  --quick           less of everything");
+    println!("  --records, --runs instead of the bench's own number, of three runs");
+    println!("  --save            keeps the figures in benches/results.toml");
+    println!(
+        "  --check           ends with 1 where a figure is worse than the kept one by a third"
+    );
+    println!("\nbenches/README.md says what each measures and how to read the columns.");
+}
 
 /// Runs what was asked for, one after the other.
 fn benches(options: &Options) -> Result<()> {

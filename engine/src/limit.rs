@@ -6,8 +6,8 @@ pub const KEY_GROUPS: u16 = 1024;
 /// Version of the hash that maps key bytes to key groups: xxh3-64 with seed 0.
 pub const HASH_VERSION: u16 = 1;
 /// Layout version of a state directory that is written. Since 2, ordered operators keep the timers of a
-/// key with its state.
-pub const LAYOUT_VERSION: u16 = 2;
+/// key with its state; since 3, what an epoch changes in the state of a job is one entry.
+pub const LAYOUT_VERSION: u16 = 3;
 /// Oldest layout version that is read; its directory becomes one of [`LAYOUT_VERSION`] at the start.
 pub const LAYOUT_VERSION_READ_MIN: u16 = 1;
 /// Bytes held back on the disk so that a stop for want of space can be written down (specification

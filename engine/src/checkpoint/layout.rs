@@ -1,4 +1,4 @@
-//! Names and encodings of what lies in the state store; layout version 2.
+//! Names and encodings of what lies in the state store; layout version 3.
 //!
 //! | space | key | value |
 //! |---|---|---|
@@ -14,6 +14,9 @@
 //! | `outbox` | sink key, epoch u64, sequence u32 | block reference |
 //! | `unit` | sink key, lower u64 | unit |
 //! | `delivered` | sink key | epoch u64 |
+//!
+//! How they lie in the files is the store's own affair: what an epoch writes to `state/<job>` is one
+//! entry there ([`fjall`](crate::state::fjall)).
 //!
 //! A sink key is job, 0, uid, 0, shard u16. All numbers are big-endian so that keys sort.
 

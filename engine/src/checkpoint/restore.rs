@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn layouts_are_read_from_the_oldest_to_ours() {
-        for (number, reads) in [(0, false), (1, true), (2, true), (3, false)] {
+        for (number, reads) in [(0, false), (1, true), (2, true), (3, true), (4, false)] {
             let backend = MemoryBackend::new();
             let mut batch = StateBatch::default();
             batch.put(&space::META.into(), b"layout".to_vec(), layout::encode_u64(number));
@@ -208,7 +208,7 @@ mod tests {
                 Err(fatal) => {
                     assert!(!reads);
                     let text = fatal.to_string();
-                    assert!(text.contains("this version reads 1 to 2"), "{text}");
+                    assert!(text.contains("this version reads 1 to 3"), "{text}");
                 }
             }
         }

@@ -10,7 +10,7 @@ use crate::error::DiskError;
 
 /// Why the store refused. Always fatal: the caller stops the process with exit code 74 and never
 /// retries, because a poisoned store may have lost its tail.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("could not {action} state: {message}")]
 pub struct StateError {
     /// What was attempted: `open`, `read`, `commit`.

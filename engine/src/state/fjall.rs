@@ -6,21 +6,35 @@
 //! durable tail is gone (engine.md 13.9), and whoever stores a value that must not be wrong
 //! gives it a checksum.
 //!
-//! Memory: a keyspace holds its latest writes in memory up to `memtable_bytes`; the sum of these,
-//! the block cache and the open files is what the store costs.
+//! At an open fjall replays the journal, at a cost for each entry and hardly for each byte. So what a
+//! commit writes to a space of keyed state is one entry, a [`delta`]; deltas are folded into the
+//! tables of their spaces behind ([`fold`]), and reads look at both ([`view`]): decision 19. Other
+//! spaces are written entry by entry. A space that is written both ways would lose writes; which way
+//! it goes is fixed by its name.
+//!
+//! Memory: a keyspace holds its latest writes in memory up to `memtable_bytes`, that of the deltas up
+//! to 16 MiB; the sum of these, the block cache and the open files is what the store costs. A fold
+//! adds an index of its writes, 16 bytes each.
+
+mod delta;
+mod fold;
+mod layer;
+mod spaces;
+mod store;
+mod view;
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
-
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use crate::error::is_no_space;
 
-use super::backend::{Durability, Entry, StateBackend, StateBatch, StateError, StateView, Visitor};
+use super::backend::{Durability, StateBackend, StateBatch, StateError, StateView};
+use store::Store;
 
 /// Bytes of the longest key fjall takes.
 pub const KEY_BYTES_MAX: usize = 65_535;
@@ -28,14 +42,17 @@ pub const KEY_BYTES_MAX: usize = 65_535;
 const SPACE_NAME_BYTES_MAX: usize = 255;
 /// The least journal fjall takes: it preallocates its files with this size.
 const JOURNAL_BYTES_MIN: u64 = 64 << 20;
+/// This many times the bytes of a fold may wait for one.
+const FOLDS_WAITING_MAX: u64 = 4;
 /// Descriptors kept open; a small store has few files.
 const CACHED_FILES: usize = 100;
 
-/// What the store may cost.
+/// What the store may cost, and which spaces are written how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FjallOptions {
     /// Bytes of journal before old ones are made superfluous by flushing; not below 64 MiB. It
-    /// bounds the time of an open: 1.1 s per 128 MiB.
+    /// bounds the time of an open: 1.1 s per 128 MiB of small entries, a tenth of that where nearly
+    /// all are deltas.
     pub journal_bytes_max: u64,
     /// Bytes of the cache of table blocks.
     pub cache_bytes: u64,
@@ -44,6 +61,12 @@ pub struct FjallOptions {
     pub memtable_bytes: u64,
     /// Threads that flush and compact; fjall starts them itself.
     pub worker_threads: usize,
+    /// Spaces whose names begin so are written by deltas: those that get many entries with each
+    /// commit and are read when the store has just been opened. `None`: no space is.
+    pub by_delta: Option<&'static str>,
+    /// Bytes of deltas at which they are folded, in a thread that ends with the fold. At four times as
+    /// many a commit waits for it, and does what is still to do itself.
+    pub fold_bytes: u64,
 }
 
 impl Default for FjallOptions {
@@ -54,20 +77,24 @@ impl Default for FjallOptions {
             cache_bytes: 8 << 20,
             memtable_bytes: 4 << 20,
             worker_threads: 1,
+            // Keyed state of a job: `checkpoint::layout::space::state`.
+            by_delta: Some("state/"),
+            fold_bytes: 8 << 20,
         }
     }
 }
 
-type Spaces = BTreeMap<Arc<str>, Keyspace>;
+impl FjallOptions {
+    fn is_by_delta(&self, space: &str) -> bool {
+        self.by_delta.is_some_and(|beginning| space.starts_with(beginning))
+    }
+}
 
 /// The store. There is one per state directory; fjall locks it.
 pub struct FjallBackend {
-    database: Database,
-    options: FjallOptions,
-    /// Handles of all spaces. Shared with the views, which keep a dropped space readable.
-    spaces: RwLock<Arc<Spaces>>,
-    /// Held while writing, so that no space is dropped under a commit. Readers never take it.
-    writing: Mutex<()>,
+    store: Arc<Store>,
+    /// Of the last fold that was begun.
+    folding: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl FjallBackend {
@@ -76,58 +103,38 @@ impl FjallBackend {
     ///
     /// fjall answers some damage with a panic; it is caught here and is an error like all others.
     pub fn open(path: &Path, options: FjallOptions) -> Result<FjallBackend, StateError> {
-        match catch_unwind(AssertUnwindSafe(|| open(path, options))) {
-            Ok(Ok(backend)) => Ok(backend),
-            Ok(Err(error)) => Err(failed("open")(error)),
-            Err(panic) => {
-                let message = format!("the store is damaged: {}", panic_text(&*panic));
-                Err(StateError::new("open", message))
-            }
-        }
+        let open = || {
+            let store = Store::open(path, options).map_err(failed("open"))?;
+            store.take_over()?;
+            Ok(FjallBackend { store: Arc::new(store), folding: Mutex::default() })
+        };
+        let opened = catch_unwind(AssertUnwindSafe(open));
+        opened.unwrap_or_else(|panic| Err(damaged("open", &*panic)))
     }
 
-    fn handles(&self) -> RwLockReadGuard<'_, Arc<Spaces>> {
-        self.spaces.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The handles of all spaces of the batch; absent ones are created, which costs several syncs.
-    fn spaces_of(&self, batch: &StateBatch) -> Result<Arc<Spaces>, StateError> {
-        let known = self.handles().clone();
-        if batch.writes.iter().all(|write| known.contains_key(&write.space)) {
-            return Ok(known);
+    /// Begins a fold, unless one is under way.
+    fn fold_behind(&self) -> Result<(), StateError> {
+        let mut folding = self.folding.lock().unwrap_or_else(PoisonError::into_inner);
+        if folding.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return Ok(());
         }
-        drop(known);
-        let mut guard = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
-        for write in &batch.writes {
-            if !guard.contains_key(&write.space) {
-                let handle = keyspace(&self.database, &write.space, self.options);
-                let handle = handle.map_err(failed("commit"))?;
-                Arc::make_mut(&mut guard).insert(write.space.clone(), handle);
-            }
-        }
-        Ok(guard.clone())
+        let store = self.store.clone();
+        let thread = std::thread::Builder::new().name("fold".to_owned());
+        let thread = thread.spawn(move || store.fold_behind());
+        *folding = Some(thread.map_err(|error| StateError::new("fold", error.to_string()))?);
+        Ok(())
     }
 }
 
-fn open(path: &Path, options: FjallOptions) -> fjall::Result<FjallBackend> {
-    let database = Database::builder(path)
-        .max_journaling_size(options.journal_bytes_max.max(JOURNAL_BYTES_MIN))
-        .cache_size(options.cache_bytes)
-        .max_cached_files(Some(CACHED_FILES))
-        .worker_threads(options.worker_threads.max(1))
-        .open()?;
-    let mut spaces = Spaces::new();
-    for name in database.list_keyspace_names() {
-        spaces.insert(Arc::from(&*name), keyspace(&database, &name, options)?);
+impl Drop for FjallBackend {
+    fn drop(&mut self) {
+        self.store.stopping.store(true, Ordering::Release);
+        let folding = self.folding.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = folding.take() {
+            // Nobody is left to hear of a fault.
+            drop(thread.join());
+        }
     }
-    let spaces = RwLock::new(Arc::new(spaces));
-    Ok(FjallBackend { database, options, spaces, writing: Mutex::new(()) })
-}
-
-fn keyspace(database: &Database, name: &str, options: FjallOptions) -> fjall::Result<Keyspace> {
-    database.keyspace(name, || {
-        KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes)
-    })
 }
 
 /// For `map_err`: fjall refused `action`.
@@ -151,6 +158,11 @@ fn says_no_space(error: &fjall::Error) -> bool {
     false
 }
 
+/// A caught panic as an error.
+fn damaged(action: &'static str, panic: &(dyn Any + Send)) -> StateError {
+    StateError::new(action, format!("the store is damaged: {}", panic_text(panic)))
+}
+
 /// What a caught panic says.
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
@@ -169,7 +181,8 @@ pub(super) fn check(batch: &StateBatch, durability: Durability) -> Result<(), St
     );
     for write in &batch.writes {
         let fits = (1..=KEY_BYTES_MAX).contains(&write.key.len());
-        let named = (1..=SPACE_NAME_BYTES_MAX).contains(&write.space.len());
+        let named = (1..=SPACE_NAME_BYTES_MAX).contains(&write.space.len())
+            && &*write.space != spaces::DELTAS;
         if !fits || !named {
             let message = format!(
                 "key of {} bytes in space {:?}: a key has 1 to {KEY_BYTES_MAX} bytes, a name 1 to \
@@ -194,95 +207,30 @@ pub(super) fn scan_start<'a>(prefix: &'a [u8], after: &'a [u8]) -> Bound<&'a [u8
 
 impl StateBackend for FjallBackend {
     fn view(&self) -> Result<Box<dyn StateView>, StateError> {
-        // Both under one lock: a space that the handles lack has nothing in the snapshot.
-        let spaces = self.handles();
-        Ok(Box::new(FjallView { snapshot: self.database.snapshot(), spaces: spaces.clone() }))
+        Ok(Box::new(self.store.view()?))
     }
 
     fn commit(&self, batch: StateBatch, durability: Durability) -> Result<(), StateError> {
         check(&batch, durability)?;
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let spaces = self.spaces_of(&batch)?;
-        let mode = match durability {
-            Durability::Synced => PersistMode::SyncData,
-            Durability::Lazy => PersistMode::Buffer,
-        };
-        let mut writes = self.database.batch().durability(Some(mode));
-        for write in batch.writes {
-            let space = spaces.get(&write.space).expect("created by `spaces_of`");
-            match write.value {
-                Some(value) => writes.insert(space, write.key, value),
-                None => writes.remove(space, write.key),
-            }
+        if let Some(fault) = self.store.fault() {
+            return Err(fault);
         }
-        writes.commit().map_err(failed("commit"))
+        let fold_bytes = self.store.options.fold_bytes;
+        let bytes_max = fold_bytes.saturating_mul(FOLDS_WAITING_MAX);
+        if self.store.writing().bytes > bytes_max {
+            self.store.fold_down_to(bytes_max)?;
+        }
+        let waiting = self.store.commit(batch, durability)?;
+        if waiting > fold_bytes { self.fold_behind() } else { Ok(()) }
     }
 
     fn spaces(&self) -> Result<Vec<String>, StateError> {
-        Ok(self.handles().keys().map(|name| name.to_string()).collect())
+        Ok(self.store.handles().named.keys().map(|name| name.to_string()).collect())
     }
 
     /// Durable at once, whatever becomes of the commits before it.
     fn drop_space(&self, space: &str) -> Result<(), StateError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
-        match Arc::make_mut(&mut spaces).remove(space) {
-            Some(handle) => {
-                self.database.delete_keyspace(handle).map_err(failed("drop a space of"))
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-/// A snapshot over all spaces. As long as it lives, fjall keeps what it may still read.
-struct FjallView {
-    snapshot: Snapshot,
-    spaces: Arc<Spaces>,
-}
-
-impl StateView for FjallView {
-    fn get(&self, space: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let Some(space) = self.spaces.get(space) else { return Ok(None) };
-        let value = self.snapshot.get(space, key).map_err(failed("read"))?;
-        Ok(value.map(|value| value.to_vec()))
-    }
-
-    fn visit(
-        &self,
-        space: &str,
-        prefix: &[u8],
-        after: &[u8],
-        limit: usize,
-        visitor: Visitor<'_>,
-    ) -> Result<usize, StateError> {
-        let Some(space) = self.spaces.get(space) else { return Ok(0) };
-        if after > prefix && !after.starts_with(prefix) {
-            // Behind all keys with the prefix.
-            return Ok(0);
-        }
-        let range = (scan_start(prefix, after), Bound::Unbounded);
-        let mut visited = 0;
-        for guard in self.snapshot.range::<&[u8], _>(space, range).take(limit) {
-            let (key, value) = guard.into_inner().map_err(failed("read"))?;
-            if !key.starts_with(prefix) {
-                break;
-            }
-            visitor(&key, &value);
-            visited += 1;
-        }
-        Ok(visited)
-    }
-
-    fn last(&self, space: &str, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, StateError> {
-        let Some(space) = self.spaces.get(space) else { return Ok(Vec::new()) };
-        let mut entries = Vec::new();
-        for guard in self.snapshot.prefix(space, prefix).rev().take(limit) {
-            let (key, value) = guard.into_inner().map_err(failed("read"))?;
-            entries.push((key.to_vec(), value.to_vec()));
-        }
-        entries.reverse();
-        Ok(entries)
+        self.store.drop_space(space)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Our own consumer: reads partitions from their leaders, committed records only.
 //!
 //! ```text
+//!   search    when leaders are looked for
 //!   finder    who leads what, and a connection to each leader    on a thread beside, it waits
 //!   leader    fetch . answer . next fetch                        never waits
 //!   part      record batches of one partition, record by record
@@ -17,6 +18,7 @@
 mod finder;
 mod leader;
 mod part;
+mod search;
 
 use std::collections::VecDeque;
 
@@ -36,11 +38,7 @@ use crate::kafka::wire::records::Unreadable;
 use finder::{Finder, Found, Search};
 use leader::{Leader, Readings};
 use part::{Part, Take};
-
-/// First and greatest pause between two searches for leaders.
-const SEARCH_PAUSE_MS: (u64, u64) = (50, 1_000);
-/// How long a partition may be without leader until that is told, and how often.
-const TOLD_EVERY_MS: u64 = 10_000;
+use search::Searches;
 
 /// What whoever reads has to know.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,14 +100,7 @@ impl Reading {
 pub(super) struct Fetcher {
     topics: Vec<String>,
     limits: Limits,
-    finder: Finder,
-    searching: bool,
-    /// Tick before which no search begins, and the pause after the next one.
-    search_at: u64,
-    pause_ms: u64,
-    /// Tick at which it is told that a leader is missing.
-    told_at: Option<u64>,
-    failure: Option<Failure>,
+    searches: Searches,
     readings: Readings,
     leaders: VecDeque<Leader>,
     news: VecDeque<News>,
@@ -121,12 +112,7 @@ impl Fetcher {
         Ok(Self {
             topics,
             limits: settings.limits,
-            finder: Finder::start(settings.bootstrap, settings.client)?,
-            searching: false,
-            search_at: 0,
-            pause_ms: SEARCH_PAUSE_MS.0,
-            told_at: None,
-            failure: None,
+            searches: Searches::new(Finder::start(settings.bootstrap, settings.client)?),
             readings: Readings::new(),
             leaders: VecDeque::new(),
             news: VecDeque::new(),
@@ -190,51 +176,42 @@ impl Fetcher {
     fn judge(&mut self, now: Moment) {
         let bad = self.leaders.iter_mut().flat_map(|leader| std::mem::take(&mut leader.bad));
         for (place, bad) in bad.collect::<Vec<_>>() {
-            match bad {
-                Bad::Refused(code) => self.refused(place, code, now),
-                Bad::Diverged(end) => {
-                    self.readings.remove(&place);
-                    self.news.push_back(News::Diverged(place, end));
-                }
-                Bad::Unreadable(offset, unreadable) => {
-                    self.search_later(now);
-                    self.readings.get_mut(&place).into_iter().for_each(|one| one.leader = None);
-                    let news = self.unreadable(place, offset, unreadable);
-                    self.news.push_back(news);
-                }
+            let news = match bad {
+                Bad::Diverged(end) => Some(News::Diverged(place, end)),
+                Bad::Unreadable(offset, reason) => Some(self.unreadable(place, offset, reason)),
+                Bad::Refused(code) => self.refused(place, code),
+            };
+            match news {
+                Some(News::OutOfRange | News::Diverged(..)) => drop(self.readings.remove(&place)),
+                _ => self.leave(place, now),
             }
+            self.news.extend(news);
         }
     }
 
-    fn refused(&mut self, place: Place, code: ErrorCode, now: Moment) {
-        let Some(reading) = self.readings.get_mut(&place) else { return };
+    /// Has the partition asked for again after a while, of whoever leads it then.
+    fn leave(&mut self, place: Place, now: Moment) {
+        self.readings.get_mut(&place).into_iter().for_each(|reading| reading.leader = None);
+        self.searches.later(now);
+    }
+
+    /// What has to be told of a refusal.
+    fn refused(&self, place: Place, code: ErrorCode) -> Option<News> {
         match code {
-            ErrorCode::OFFSET_OUT_OF_RANGE => {
-                self.readings.remove(&place);
-                self.news.push_back(News::OutOfRange);
-            }
+            ErrorCode::OFFSET_OUT_OF_RANGE => Some(News::OutOfRange),
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
             | ErrorCode::UNKNOWN_TOPIC_ID
-            | ErrorCode::INCONSISTENT_TOPIC_ID => {
-                reading.leader = None;
-                self.search_later(now);
-                self.news.push_back(News::Missing);
-            }
-            code if code.is_no_leader() => {
-                reading.leader = None;
-                self.search_later(now);
-            }
+            | ErrorCode::INCONSISTENT_TOPIC_ID => Some(News::Missing),
+            code if code.is_no_leader() => None,
             code => {
-                reading.leader = None;
-                self.search_later(now);
-                let what = format!("read kafka partition \"{}\"", self.name(place));
-                self.news.push_back(News::Fault(fault_of(code.known(), &what)));
+                let what = format!("read kafka partition \"{}\"", name(&self.topics, place));
+                Some(News::Fault(fault_of(code.known(), &what)))
             }
         }
     }
 
     fn unreadable(&self, place: Place, offset: u64, unreadable: Unreadable) -> News {
-        let name = self.name(place);
+        let name = name(&self.topics, place);
         match unreadable {
             Unreadable::OldFormat(format) => {
                 News::Foreign(format!("kafka partition \"{name}\" has records of format {format}"))
@@ -246,44 +223,26 @@ impl Fetcher {
         }
     }
 
-    fn name(&self, place: Place) -> String {
-        format!("{}/{}", self.topics[place.topic], place.number)
-    }
-
-    /// Takes what the thread beside has found, and has it search where a leader is missing.
+    /// Takes what a search has found, and begins one where a leader is missing.
     fn look_for_leaders(&mut self, now: Moment) {
-        match self.finder.found() {
+        match self.searches.found() {
             Some(Ok(found)) => self.found(found),
-            Some(Err(failure)) => {
-                self.searching = false;
-                self.failed(failure);
-            }
+            Some(Err(failure)) => self.failed(failure),
             None => {}
         }
         let Some(missing) = self.without_leader() else {
-            // Unless a leader that was found has just refused.
-            if now.reached(self.search_at) {
-                (self.told_at, self.pause_ms) = (None, SEARCH_PAUSE_MS.0);
-            }
-            return;
+            return self.searches.not_needed(now);
         };
-        self.tell_missing(missing, now);
-        if !self.searching && now.reached(self.search_at) {
+        let fault = self.searches.in_vain(now, || name(&self.topics, missing));
+        self.news.extend(fault.map(News::Fault));
+        self.searches.begin(now, || {
             let address = |leader: &Leader| (leader.node, leader.connection.address().clone());
             let connected = self.leaders.iter().map(address).collect();
-            let topics = self.topics.clone();
-            self.searching = self.finder.search(Search { topics, connected });
-            self.search_later(now);
-        }
-    }
-
-    fn search_later(&mut self, now: Moment) {
-        self.search_at = now.tick_after_ms(self.pause_ms);
-        self.pause_ms = (2 * self.pause_ms).min(SEARCH_PAUSE_MS.1);
+            Search { topics: self.topics.clone(), connected }
+        });
     }
 
     fn found(&mut self, found: Found) {
-        self.searching = false;
         for (node, connection) in found.opened {
             // It is at another address by now.
             if self.leaders.iter().any(|leader| leader.node == node) {
@@ -319,7 +278,7 @@ impl Fetcher {
         if let Failure::Unserved { .. } = failure {
             self.news.push_back(News::Foreign(failure.to_string()));
         }
-        self.failure = Some(failure);
+        self.searches.failed(failure);
     }
 
     /// A partition that nobody reads.
@@ -327,19 +286,8 @@ impl Fetcher {
         let mut all = self.readings.iter();
         all.find(|(_, reading)| reading.leader.is_none()).map(|(place, _)| *place)
     }
+}
 
-    fn tell_missing(&mut self, place: Place, now: Moment) {
-        let told_at = *self.told_at.get_or_insert(now.tick_after_ms(TOLD_EVERY_MS));
-        if !now.reached(told_at) {
-            return;
-        }
-        self.told_at = Some(now.tick_after_ms(TOLD_EVERY_MS));
-        let name = self.name(place);
-        let fault = Fault::later(format!("could not reach a leader of kafka partition \"{name}\""));
-        let why = self.failure.take().map(|failure| failure.to_string());
-        self.news.push_back(News::Fault(match why {
-            Some(why) => fault.with_hint(why),
-            None => fault.with_hint("the cluster has elected none; are enough brokers up?"),
-        }));
-    }
+fn name(topics: &[String], place: Place) -> String {
+    format!("{}/{}", topics[place.topic], place.number)
 }
