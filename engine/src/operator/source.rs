@@ -102,6 +102,10 @@ pub(crate) fn source<'s>(
     feed
 }
 
+/// Batches that a turn lets in. They are decoded and sent to their workers before the next turn, and
+/// so many stay in the processor's cache until then.
+const TURN_BATCHES_MAX: usize = 2;
+
 struct SourceOperator {
     context: Rc<JobContext>,
     queue: Arc<SourceQueue>,
@@ -149,6 +153,7 @@ impl SourceOperator {
     fn take_and_cut(&mut self, hold: &mut Hold, give: &mut dyn FnMut(&Hold, Feed)) -> bool {
         let cut = self.due_cut();
         let budget = self.context.worker.operator_rows.div_ceil(BATCH_ROWS_TARGET);
+        let budget = budget.min(TURN_BATCHES_MAX);
         let mut taken = 0;
         // At a cut the batch in hand is finished up to the next boundary, and no more.
         while taken < budget && (cut.is_none() || !self.at_boundary()) {
