@@ -1,15 +1,18 @@
 //! Rows on their way: immutable groups that share their bytes.
 //!
-//! A [`Batch`] is a byte buffer plus typed columns. A row owns a *region* of the buffer (and
+//! A [`Batch`] is a byte buffer plus typed cells. A row owns a *region* of the buffer (and
 //! perhaps of a second one, `extra`, where a decoder put text that does not stand in the source's
-//! bytes as such); a slice column points into the region of its row. So a decoder copies nothing,
+//! bytes as such); a slice cell points into the region of its row. So a decoder copies nothing,
 //! a split per target worker is one copy of the region, and an output row is a piece of the input.
 //!
 //! ```text
 //!   body   [ row 0 .................. ][ row 1 ............ ]     shared, as the source read it
 //!   extra  [ layout 0 ][ layout 1, decoded text 1 ]               what the decoder added
-//!   slice columns: (start, length) relative to body region, continued by the extra region
+//!   slice cells: (start, length) relative to body region, continued by the extra region
 //! ```
+//!
+//! Rows are made, copied and taken one by one, so what belongs to a row lies together: its cells side
+//! by side, and a head with the rest.
 //!
 //! Each row carries its event time and its [`Order`]; see [`order`]. The columnar (Arrow) form
 //! comes with SQL.
@@ -53,13 +56,15 @@ impl Slice {
     }
 }
 
-/// Values of one column, one per row.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Column {
-    /// Byte ranges of the row.
-    Slice(Vec<Slice>),
-    /// Integers.
-    Int(Vec<Option<i64>>),
+/// The value of one column of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Cell {
+    /// A byte range of the row.
+    Slice(Slice),
+    /// An integer.
+    Int(Option<i64>),
+    /// Nobody has set it: a fault of the program.
+    Unset,
 }
 
 /// The bytes of one row: `(start, length)` in body and in extra.
@@ -69,16 +74,23 @@ pub(crate) struct Region {
     pub(crate) extra: (u32, u32),
 }
 
+/// What a row carries beside its cells.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Head {
+    pub(crate) region: Region,
+    pub(crate) order: Order,
+    pub(crate) time: i64,
+}
+
 /// An immutable group of rows of one schema.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Batch {
     pub(crate) schema: Arc<Schema>,
     pub(crate) body: Arc<Buffer>,
     pub(crate) extra: Arc<Buffer>,
-    pub(crate) regions: Vec<Region>,
-    pub(crate) columns: Vec<Column>,
-    pub(crate) orders: Vec<Order>,
-    pub(crate) times: Vec<i64>,
+    pub(crate) heads: Vec<Head>,
+    /// Row by row, each with as many as the schema has columns.
+    pub(crate) cells: Vec<Cell>,
     pub(crate) behind: Option<Vec<i64>>,
 }
 
@@ -90,12 +102,12 @@ impl Batch {
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.regions.len()
+        self.heads.len()
     }
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.regions.is_empty()
+        self.heads.is_empty()
     }
 
     /// Row `index`; panics when out of range, like a slice.

@@ -77,10 +77,9 @@ pub trait Encoder: Send + Sync {
     fn key(&self, row: Row<'_>, out: &mut Vec<u8>) -> bool;
     /// Appends the value's bytes.
     fn value(&self, row: Row<'_>, out: &mut Vec<u8>);
-    /// Key and value where both stand in the row as they are: then nothing is copied into scratch
-    /// memory first. An encoder that answers MUST answer for every row, like the methods above.
-    fn in_place<'a>(&self, row: Row<'a>) -> Option<(Option<&'a [u8]>, &'a [u8])> {
-        let _ = row;
+    /// The columns where key and value stand as they are, if that is all there is to it: then nothing
+    /// is copied into scratch memory first, and the methods above and below are not called.
+    fn verbatim(&self) -> Option<Verbatim> {
         None
     }
     /// Appends `(name, value)` headers; most records have none.
@@ -90,7 +89,7 @@ pub trait Encoder: Send + Sync {
 }
 
 /// The encoder of rows that are bytes already: key and value are slice columns.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verbatim {
     /// Column of the key.
     pub key: usize,
@@ -107,7 +106,7 @@ impl Encoder for Verbatim {
         out.extend_from_slice(row.bytes(self.value).unwrap_or_default());
     }
 
-    fn in_place<'a>(&self, row: Row<'a>) -> Option<(Option<&'a [u8]>, &'a [u8])> {
-        Some((row.bytes(self.key), row.bytes(self.value).unwrap_or_default()))
+    fn verbatim(&self) -> Option<Verbatim> {
+        Some(*self)
     }
 }

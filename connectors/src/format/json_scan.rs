@@ -12,6 +12,7 @@
 //! Misuse: [`Scanner::string`], [`Scanner::enter`] and [`Scanner::number`] expect their first byte
 //! to have been looked at. Every step must be finished before the next, or positions are nonsense.
 
+pub(crate) mod guess;
 pub(crate) mod member;
 pub(crate) mod text;
 
@@ -62,6 +63,28 @@ impl Span {
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.start <= other.start && other.end <= self.end
+    }
+}
+
+/// A [`Span`] of a record in half the bytes: what is found in a record is handed on many times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShortSpan {
+    start: u32,
+    end: u32,
+}
+
+impl From<Span> for ShortSpan {
+    #[inline]
+    fn from(span: Span) -> Self {
+        let narrow = |index| u32::try_from(index).expect("a record has at most 16 MiB");
+        Self { start: narrow(span.start), end: narrow(span.end) }
+    }
+}
+
+impl From<ShortSpan> for Span {
+    #[inline]
+    fn from(short: ShortSpan) -> Self {
+        Self { start: short.start as usize, end: short.end as usize }
     }
 }
 
@@ -155,11 +178,21 @@ impl<'v> Scanner<'v> {
     /// last member, having left the object. `first` is said at the first call only.
     #[inline]
     pub(crate) fn next_name(&mut self, first: bool) -> Result<Option<Quoted>, Malformed> {
+        if !self.next_member(first)? {
+            return Ok(None);
+        }
+        self.name().map(Some)
+    }
+
+    /// Whether there is another member in the object entered, whose name then is next; after the last
+    /// one the object is left.
+    #[inline]
+    fn next_member(&mut self, first: bool) -> Result<bool, Malformed> {
         self.skip_space();
         match self.peek()? {
             b'}' => {
                 self.leave();
-                return Ok(None);
+                return Ok(false);
             }
             b',' if !first => {
                 self.at += 1;
@@ -168,6 +201,12 @@ impl<'v> Scanner<'v> {
             _ if first => {}
             _ => return Err(Malformed),
         }
+        Ok(true)
+    }
+
+    /// The name that must be next, and its colon.
+    #[inline]
+    fn name(&mut self) -> Result<Quoted, Malformed> {
         if self.peek()? != b'"' {
             return Err(Malformed);
         }
@@ -175,7 +214,7 @@ impl<'v> Scanner<'v> {
         self.skip_space();
         self.expect(b':')?;
         self.skip_space();
-        Ok(Some(name))
+        Ok(name)
     }
 
     /// Whether there is another element in the array entered, which then is next; after the last
@@ -205,9 +244,18 @@ impl<'v> Scanner<'v> {
     }
 
     /// Steps over the value that is next, whatever it is. Recursion is bounded by [`DEPTH_MAX`].
+    #[inline]
     pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
+        // Most values are strings.
+        if self.peek()? == b'"' {
+            return self.string().map(|_quoted| ());
+        }
+        self.skip_other()
+    }
+
+    /// Likewise, where it is no string.
+    fn skip_other(&mut self) -> Result<(), Malformed> {
         match self.peek()? {
-            b'"' => self.string().map(|_quoted| ()),
             b'-' | b'0'..=b'9' => self.number().map(|_number| ()),
             b'{' => self.skip_object(),
             b'[' => self.skip_array(),
@@ -292,8 +340,23 @@ impl<'v> Scanner<'v> {
     }
 
     /// Steps over the string whose opening quote is next.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn string(&mut self) -> Result<Quoted, Malformed> {
+        // Most strings are short: one look finds their end.
+        let start = self.at + 1;
+        if let Some(chunk) = self.bytes.get(start..).and_then(<[u8]>::first_chunk::<16>) {
+            let index = first_special(*chunk);
+            if chunk.get(index) == Some(&b'"') {
+                let inner = Span { start, end: start + index };
+                self.at = inner.end + 1;
+                return Ok(Quoted { inner, escaped: false });
+            }
+        }
+        self.long_string()
+    }
+
+    /// Likewise, whatever its length and whatever is in it.
+    fn long_string(&mut self) -> Result<Quoted, Malformed> {
         let start = self.at + 1;
         let mut escaped = false;
         self.at = start;
@@ -317,7 +380,7 @@ impl<'v> Scanner<'v> {
     /// the backslash, or a control character, which may not stand there.
     #[inline]
     fn special(&mut self) -> Result<u8, Malformed> {
-        while let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
+        while let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<16>) {
             let index = first_special(*chunk);
             self.at += index;
             if let Some(byte) = chunk.get(index) {
@@ -352,23 +415,19 @@ impl<'v> Scanner<'v> {
     }
 }
 
-/// Index of the first quote, backslash or control character among eight bytes; 8 if there is none.
+/// Index of the first quote, backslash or control character among sixteen bytes; 16 if there is none.
 ///
-/// Eight bytes are tested in one word: in `(x - 0x01..) & !x & 0x80..` the lowest bit set marks the
-/// lowest zero byte of x (bits above it may be wrong, by the borrow), and likewise for "less than
-/// 0x20". Bytes of 0x80 and above, parts of longer characters, never match: `!x` clears them.
-#[inline]
-fn first_special(chunk: [u8; 8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = ONES * 0x80;
-    let word = u64::from_le_bytes(chunk);
-    let quote = word ^ (ONES * 0x22);
-    let backslash = word ^ (ONES * 0x5c);
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let backslash = backslash.wrapping_sub(ONES) & !backslash;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let found = (quote | backslash | control) & HIGH;
-    usize::try_from(found.trailing_zeros() / 8).expect("8 at most")
+/// Without a branch, and in a form that the compiler makes vector instructions of: each byte becomes
+/// one that says whether it is special, and the first of these is the lowest that is not zero.
+#[inline(always)]
+fn first_special(chunk: [u8; 16]) -> usize {
+    let is_special = |byte| (byte == b'"') | (byte == b'\\') | (byte < 0x20);
+    let mut marks = [0; 16];
+    for (mark, byte) in marks.iter_mut().zip(chunk) {
+        *mark = if is_special(byte) { u8::MAX } else { 0 };
+    }
+    let zeros = u128::from_le_bytes(marks).trailing_zeros();
+    usize::try_from(zeros / 8).expect("16 at most")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::buffer::{Budget, Buffer};
 use super::order::Order;
 use super::row::Row;
 use super::schema::{Kind, Schema};
-use super::{Batch, Column, NO_TIME, Region, Slice};
+use super::{Batch, Cell, Head, NO_TIME, Region, Slice};
 
 /// What a row carries beside its columns.
 #[derive(Debug, Clone, Copy)]
@@ -35,32 +35,27 @@ pub struct BatchBuilder {
     extra: Vec<u8>,
     /// Set when the body belongs to another batch and rows only point into it.
     shared: Option<Arc<Buffer>>,
-    regions: Vec<Region>,
-    columns: Vec<Column>,
-    orders: Vec<Order>,
-    times: Vec<i64>,
+    heads: Vec<Head>,
+    cells: Vec<Cell>,
     behind: Option<Vec<i64>>,
     row: Region,
+    /// Cells of the current row that are not set yet.
+    unset: usize,
 }
 
 impl BatchBuilder {
     /// A builder that collects bytes of its own.
     pub fn new(schema: &Arc<Schema>) -> Self {
-        let columns = schema.columns.iter().map(|(_, kind)| match kind {
-            Kind::Slice => Column::Slice(Vec::new()),
-            Kind::Int => Column::Int(Vec::new()),
-        });
         Self {
-            columns: columns.collect(),
             schema: schema.clone(),
             body: Vec::new(),
             extra: Vec::new(),
             shared: None,
-            regions: Vec::new(),
-            orders: Vec::new(),
-            times: Vec::new(),
+            heads: Vec::new(),
+            cells: Vec::new(),
             behind: None,
             row: Region::default(),
+            unset: 0,
         }
     }
 
@@ -82,15 +77,12 @@ impl BatchBuilder {
 
     /// Takes the memory of so many rows at once, for what is known of them beforehand.
     pub fn reserve(&mut self, rows: usize) {
-        for column in &mut self.columns {
-            match column {
-                Column::Slice(slices) => slices.reserve(rows),
-                Column::Int(values) => values.reserve(rows),
-            }
-        }
-        self.regions.reserve(rows);
-        self.orders.reserve(rows);
-        self.times.reserve(rows);
+        self.heads.reserve(rows);
+        self.cells.reserve(rows * self.width());
+    }
+
+    fn width(&self) -> usize {
+        self.schema.columns.len()
     }
 
     /// Takes the memory of so many bytes beside the body at once.
@@ -100,12 +92,12 @@ impl BatchBuilder {
 
     /// Number of finished rows.
     pub fn len(&self) -> usize {
-        self.regions.len()
+        self.heads.len()
     }
 
     /// Whether no row is finished.
     pub fn is_empty(&self) -> bool {
-        self.regions.is_empty()
+        self.heads.is_empty()
     }
 
     /// Bytes collected so far.
@@ -116,8 +108,9 @@ impl BatchBuilder {
     /// Begins a row over the body of `row`; only for builders made by [`BatchBuilder::over`].
     pub fn begin_over(&mut self, row: Row<'_>) {
         assert!(self.shared.is_some(), "begin_over needs a builder made by over()");
-        self.row.body = row.batch().regions[row.index()].body;
+        self.row.body = row.batch().heads[row.index()].region.body;
         self.row.extra = (narrow(self.extra.len()), 0);
+        self.begin_cells();
     }
 
     /// The schema of its rows.
@@ -127,9 +120,19 @@ impl BatchBuilder {
 
     /// Begins a row with bytes of its own; append them to [`BatchBuilder::body`].
     pub fn begin(&mut self) {
+        self.begin_bytes();
+        self.begin_cells();
+    }
+
+    fn begin_bytes(&mut self) {
         assert!(self.shared.is_none(), "a builder over another batch adds no body bytes");
         self.row.body = (narrow(self.body.len()), 0);
         self.row.extra = (narrow(self.extra.len()), 0);
+    }
+
+    fn begin_cells(&mut self) {
+        self.unset = self.width();
+        self.cells.resize(self.cells.len() + self.unset, Cell::Unset);
     }
 
     /// The growing body of the current row; what is appended belongs to it.
@@ -178,19 +181,25 @@ impl BatchBuilder {
     }
 
     /// Sets slice column `column` of the current row. Each column is set exactly once per row.
+    #[inline]
     pub fn slice(&mut self, column: usize, slice: Slice) {
-        match &mut self.columns[column] {
-            Column::Slice(slices) => slices.push(slice),
-            Column::Int(_) => panic!("column {column} of {} holds integers", self.schema.name),
-        }
+        debug_assert_eq!(self.schema.columns[column].1, Kind::Slice, "of {}", self.schema.name);
+        self.set(column, Cell::Slice(slice));
     }
 
     /// Sets integer column `column` of the current row. Each column is set exactly once per row.
+    #[inline]
     pub fn int(&mut self, column: usize, value: Option<i64>) {
-        match &mut self.columns[column] {
-            Column::Int(values) => values.push(value),
-            Column::Slice(_) => panic!("column {column} of {} holds bytes", self.schema.name),
-        }
+        debug_assert_eq!(self.schema.columns[column].1, Kind::Int, "of {}", self.schema.name);
+        self.set(column, Cell::Int(value));
+    }
+
+    #[inline]
+    fn set(&mut self, column: usize, cell: Cell) {
+        let start = self.cells.len() - self.width();
+        let place = &mut self.cells[start..][column];
+        self.unset -= usize::from(*place == Cell::Unset);
+        *place = cell;
     }
 
     /// Ends the row.
@@ -199,9 +208,8 @@ impl BatchBuilder {
             self.row.body.1 = narrow(self.body.len()) - self.row.body.0;
         }
         self.row.extra.1 = narrow(self.extra.len()) - self.row.extra.0;
-        self.regions.push(self.row);
-        self.orders.push(stamp.order);
-        self.times.push(stamp.time);
+        assert_eq!(self.unset, 0, "columns of a row of {} were not set", self.schema.name);
+        self.heads.push(Head { region: self.row, order: stamp.order, time: stamp.time });
         self.push_behind(stamp.behind);
     }
 
@@ -210,7 +218,7 @@ impl BatchBuilder {
             (None, None) => {}
             (Some(all), behind) => all.push(behind.unwrap_or(i64::MIN)),
             (None, Some(behind)) => {
-                let mut all = vec![i64::MIN; self.regions.len() - 1];
+                let mut all = vec![i64::MIN; self.heads.len() - 1];
                 all.push(behind);
                 self.behind = Some(all);
             }
@@ -219,45 +227,34 @@ impl BatchBuilder {
 
     /// Copies a row of a batch with the same schema: one copy of its region.
     pub fn copy(&mut self, row: Row<'_>) {
-        let (batch, index) = (row.batch(), row.index());
-        self.begin();
+        let schema = row.batch().schema();
+        let same = Arc::ptr_eq(&self.schema, schema) || self.schema.columns == schema.columns;
+        assert!(same, "schemas {} and {} differ", self.schema.name, schema.name);
+        self.begin_bytes();
         self.body.extend_from_slice(row.body());
         self.body.extend_from_slice(row.extra());
-        for (target, source) in self.columns.iter_mut().zip(&batch.columns) {
-            match (target, source) {
-                (Column::Slice(target), Column::Slice(source)) => target.push(source[index]),
-                (Column::Int(target), Column::Int(source)) => target.push(source[index]),
-                (Column::Slice(_), Column::Int(_)) | (Column::Int(_), Column::Slice(_)) => {
-                    panic!("schemas {} and {} differ", self.schema.name, batch.schema.name)
-                }
-            }
-        }
+        self.cells.extend_from_slice(row.cells());
         self.end(Stamp::of(row));
     }
 
     /// The batch, counted against `budget`; `None` if no row was added.
     pub fn finish(self, budget: Option<&Arc<Budget>>) -> Option<Batch> {
-        if self.regions.is_empty() {
+        if self.heads.is_empty() {
             return None;
         }
-        for column in &self.columns {
-            let length = match column {
-                Column::Slice(slices) => slices.len(),
-                Column::Int(values) => values.len(),
-            };
-            assert_eq!(length, self.regions.len(), "a column of {} was not set", self.schema.name);
-        }
+        Some(self.into_batch(budget))
+    }
+
+    fn into_batch(self, budget: Option<&Arc<Budget>>) -> Batch {
         let body = self.shared.unwrap_or_else(|| Arc::new(Buffer::new(self.body, budget.cloned())));
-        Some(Batch {
+        Batch {
             schema: self.schema,
             body,
             extra: Arc::new(Buffer::new(self.extra, budget.cloned())),
-            regions: self.regions,
-            columns: self.columns,
-            orders: self.orders,
-            times: self.times,
+            heads: self.heads,
+            cells: self.cells,
             behind: self.behind,
-        })
+        }
     }
 
     /// Finishes the batch if it has reached its target size and starts the next one.
@@ -334,6 +331,26 @@ impl RawBuilder {
 }
 
 impl Batch {
+    /// Some of its rows, by index, over the same bytes: only what points to these is copied.
+    pub(crate) fn pick(&self, rows: &[u32]) -> Self {
+        let width = self.schema.columns.len();
+        let (mut heads, mut cells) =
+            (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len() * width));
+        for row in rows.iter().map(|row| self.row(*row as usize)) {
+            heads.push(self.heads[row.index()]);
+            cells.extend_from_slice(row.cells());
+        }
+        let behind = self.behind.as_ref();
+        let behind = behind.map(|all| rows.iter().map(|row| all[*row as usize]).collect());
+        let (schema, body, extra) = (self.schema.clone(), self.body.clone(), self.extra.clone());
+        Self { schema, body, extra, heads, cells, behind }
+    }
+
+    /// A batch without rows: says nothing but that there are some elsewhere.
+    pub(crate) fn empty(schema: &Arc<Schema>) -> Self {
+        BatchBuilder::new(schema).into_batch(None)
+    }
+
     /// Counts this batch's bytes against `budget`; the buffers must not be shared yet.
     pub fn counted(mut self, budget: &Arc<Budget>) -> Self {
         for buffer in [&mut self.body, &mut self.extra] {
@@ -383,6 +400,30 @@ mod tests {
         let copy = copier.finish(None).expect("one row");
         assert_eq!(copy.row(0).bytes(1), Some(&b"+x"[..]));
         assert_eq!(copy.row(0).bytes(0), Some(&b"wo"[..]));
+    }
+
+    #[test]
+    fn picked_rows_are_the_rows_over_the_same_bytes() {
+        let schema = Schema::new("t", &[("text", Kind::Slice), ("number", Kind::Int)]);
+        let mut builder = BatchBuilder::new(&schema);
+        for (position, text) in (0..).zip(["a", "bcd", "", "ef"]) {
+            builder.begin();
+            let text = builder.append(text.as_bytes());
+            builder.slice(0, text);
+            builder.int(1, Some(i64::try_from(position).expect("small") * 7));
+            builder.end(Stamp { behind: (position == 3).then_some(9), ..stamp(position) });
+        }
+        let batch = builder.finish(None).expect("four rows");
+        let all = |row: Row<'_>| {
+            let text = row.bytes(0).map(<[u8]>::to_vec);
+            (text, row.int(1), row.time(), row.order(), row.behind())
+        };
+        for rows in [&[0, 1, 2, 3][..], &[1, 3], &[2], &[]] {
+            let picked = batch.pick(rows);
+            assert!(Arc::ptr_eq(&picked.body, &batch.body));
+            let expected = rows.iter().map(|row| all(batch.row(*row as usize)));
+            assert!(picked.rows().map(all).eq(expected), "{rows:?}");
+        }
     }
 
     #[test]

@@ -19,13 +19,23 @@ pub fn push_bytes(out: &mut Vec<u8>, value: Option<&[u8]>) {
         return;
     };
     out.push(1);
+    // Hardly any key holds a zero.
+    if bytes.contains(&0) {
+        push_escaped(out, bytes)
+    } else {
+        out.extend_from_slice(bytes)
+    }
+    out.extend_from_slice(&[0, 0]);
+}
+
+#[cold]
+fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     for &byte in bytes {
         out.push(byte);
         if byte == 0 {
             out.push(0xff);
         }
     }
-    out.extend_from_slice(&[0, 0]);
 }
 
 /// Appends an integer column.

@@ -1,7 +1,7 @@
 //! One row of a batch, borrowed.
 
 use super::order::Order;
-use super::{Batch, Column};
+use super::{Batch, Cell, Head};
 
 /// A view of one row.
 #[derive(Debug, Clone, Copy)]
@@ -26,29 +26,28 @@ impl<'a> Row<'a> {
 
     /// Bytes of slice column `column`; `None` where null. Panics if the column holds no slices.
     pub fn bytes(&self, column: usize) -> Option<&'a [u8]> {
-        let Column::Slice(slices) = &self.batch.columns[column] else {
+        let Cell::Slice(slice) = self.cells()[column] else {
             panic!("column {column} of {} holds no bytes", self.batch.schema.name)
         };
-        let slice = slices[self.index];
         if slice.is_null() { None } else { Some(self.range(slice.start, slice.length)) }
     }
 
     /// Integer of column `column`; `None` where null. Panics if the column holds no integers.
     pub fn int(&self, column: usize) -> Option<i64> {
-        let Column::Int(values) = &self.batch.columns[column] else {
+        let Cell::Int(value) = self.cells()[column] else {
             panic!("column {column} of {} holds no integers", self.batch.schema.name)
         };
-        values[self.index]
+        value
     }
 
     /// Event time in milliseconds, [`NO_TIME`](super::NO_TIME) if it has none.
     pub fn time(&self) -> i64 {
-        self.batch.times[self.index]
+        self.head().time
     }
 
     /// The order value.
     pub fn order(&self) -> Order {
-        self.batch.orders[self.index]
+        self.head().order
     }
 
     /// The watermark of its own partition that this row came after; `None` for a row on time.
@@ -57,20 +56,32 @@ impl<'a> Row<'a> {
         (behind != i64::MIN).then_some(behind)
     }
 
+    fn head(&self) -> &'a Head {
+        &self.batch.heads[self.index]
+    }
+
+    /// Its cells, by column.
+    #[inline]
+    pub(crate) fn cells(&self) -> &'a [Cell] {
+        let width = self.batch.schema.columns.len();
+        let start = self.index * width;
+        &self.batch.cells[start..start + width]
+    }
+
     /// The row's own bytes in the body, without what the decoder added.
     pub fn body(&self) -> &'a [u8] {
-        let (start, length) = self.batch.regions[self.index].body;
+        let (start, length) = self.head().region.body;
         piece(self.batch.body.bytes(), start, length)
     }
 
     pub(crate) fn extra(&self) -> &'a [u8] {
-        let (start, length) = self.batch.regions[self.index].extra;
+        let (start, length) = self.head().region.extra;
         piece(self.batch.extra.bytes(), start, length)
     }
 
     /// A range of the row: body first, continued by extra. A slice never straddles the two.
     fn range(&self, start: u32, length: u32) -> &'a [u8] {
-        let body = self.batch.regions[self.index].body.1;
+        let body = self.head().region.body.1;
         match start.checked_sub(body) {
             Some(beyond) if length > 0 || beyond > 0 => piece(self.extra(), beyond, length),
             _ => piece(self.body(), start, length),

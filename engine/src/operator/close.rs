@@ -133,9 +133,9 @@ impl PendingRows {
         self.order.reserve(self.len());
         for (batch_index, (_, batch)) in self.batches.iter().enumerate() {
             let batch_index = u32::try_from(batch_index).expect("fewer than 2^32 batches");
-            for (row, order) in batch.orders.iter().enumerate() {
+            for (row, head) in batch.heads.iter().enumerate() {
                 let row = u32::try_from(row).expect("a batch has fewer than 2^32 rows");
-                self.order.push((*order, batch_index, row));
+                self.order.push((head.order, batch_index, row));
             }
         }
         self.order.sort_by_key(|(order, _, _)| *order);

@@ -6,8 +6,10 @@
 //! memory. When the frontier has passed the epoch its open blocks go too, and then the hold.
 
 mod place;
+pub(crate) mod shortcut;
 mod too_large;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,20 +27,19 @@ use crate::batch::Batch;
 use crate::batch::buffer::Buffer;
 use crate::batch::row::Row;
 use crate::checkpoint::piece::Piece;
-use crate::checkpoint::writer::{OpenBlock, WriterItem};
-use crate::codec::Encoder;
+use crate::checkpoint::writer::{Destination, OpenBlock, WriterItem};
+use crate::codec::{Encoder, Verbatim};
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
 use crate::graph::plan::{CollectSpec, Feed, FeedTarget};
 use crate::outbox::block::BLOCK_BYTES_MAX;
-use crate::outbox::rows::{Op, OutRow, RowWriter};
+use crate::outbox::rows::{Op, OutRow, RowWriter, bytes_at_most};
 use crate::runtime::current;
 
-/// Builds the operator.
+/// Builds the operator around its stage, which operators before it may know as well ([`shortcut`]).
 pub(crate) fn collect<'s>(
-    context: &Rc<JobContext>,
     uid: &Arc<str>,
-    spec: &CollectSpec,
+    stage: Rc<RefCell<CollectStage>>,
     inputs: Vec<RowStream<'s>>,
 ) -> PieceStream<'s> {
     let mut builder = OperatorBuilder::new(uid.to_string(), inputs[0].scope());
@@ -46,10 +47,10 @@ pub(crate) fn collect<'s>(
         inputs.into_iter().map(|stream| builder.new_input(stream, Pipeline)).collect();
     let (pieces_out, pieces) = builder.new_output::<Vec<Piece>>();
     let mut pieces_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Piece>>>::from(pieces_out);
-    let mut stage = CollectStage::new(context, uid, spec);
     builder.build(move |capabilities| {
         drop(capabilities);
         move |frontiers| {
+            let mut stage = stage.borrow_mut();
             for (index, input) in inputs.iter_mut().enumerate() {
                 input.for_each(|capability, batches| {
                     let epoch = *capability.time();
@@ -71,7 +72,8 @@ pub(crate) fn collect<'s>(
 }
 
 struct OpenEpoch {
-    hold: Hold,
+    /// There with the first batch.
+    hold: Option<Hold>,
     /// By number of the place; those of topics that came later are added when they are needed.
     blocks: Vec<RowWriter>,
     /// Whether a place has filled a block.
@@ -82,9 +84,16 @@ struct OpenEpoch {
     dead: u64,
 }
 
-struct CollectStage {
-    context: Rc<JobContext>,
-    name: OperatorName,
+impl OpenEpoch {
+    fn new(places: usize) -> Self {
+        let (blocks, full) = (vec![RowWriter::new(); places], vec![false; places]);
+        Self { hold: None, blocks, full, results: 0, dead: 0 }
+    }
+}
+
+/// The blocks of a sink on this worker.
+pub(crate) struct CollectStage {
+    outlet: Outlet,
     places: Places,
     feeds: Vec<Feed>,
     gauge: Option<Gauge>,
@@ -98,10 +107,9 @@ struct CollectStage {
 }
 
 impl CollectStage {
-    fn new(context: &Rc<JobContext>, uid: &Arc<str>, spec: &CollectSpec) -> Self {
+    pub(crate) fn new(context: &Rc<JobContext>, uid: &Arc<str>, spec: &CollectSpec) -> Self {
         Self {
-            context: context.clone(),
-            name: context.name(uid),
+            outlet: Outlet { context: context.clone(), name: context.name(uid) },
             places: Places::of(&spec.target),
             feeds: spec.feeds.clone(),
             gauge: Gauge::of(spec),
@@ -118,21 +126,21 @@ impl CollectStage {
         epoch: u64,
         retain: impl FnOnce() -> Vec<timely::dataflow::operators::Capability<u64>>,
     ) {
-        let Self { epochs, context, name, places, .. } = self;
-        epochs.entry(epoch).or_insert_with(|| {
-            let hold = context.worker.hold(name, HoldReason::Pending, retain());
-            let (blocks, full) =
-                (vec![RowWriter::new(); places.count()], vec![false; places.count()]);
-            OpenEpoch { hold, blocks, full, results: 0, dead: 0 }
-        });
+        let Self { epochs, outlet, places, .. } = self;
+        let open = epochs.entry(epoch).or_insert_with(|| OpenEpoch::new(places.count()));
+        open.hold.get_or_insert_with(|| outlet.hold(retain()));
     }
 
     fn rows(&mut self, epoch: u64, input: usize, batch: &Batch) {
-        current::enter(&self.name.job, &self.name.uid, epoch);
+        current::enter(&self.outlet.name.job, &self.outlet.name.uid, epoch);
         let feed = self.feeds[input].clone();
+        let verbatim = feed.encoder.verbatim();
         let mut dead = 0;
         for row in batch.rows() {
-            dead += u64::from(self.row(epoch, feed.to, feed.encoder.as_ref(), row));
+            dead += u64::from(match verbatim {
+                Some(columns) => self.row_verbatim(epoch, feed.to, columns, row),
+                None => self.row(epoch, feed.to, feed.encoder.as_ref(), row),
+            });
         }
         let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
         open.dead += dead;
@@ -141,30 +149,36 @@ impl CollectStage {
         }
     }
 
+    /// Takes a row whose bytes stand in it; whether it became a dead letter.
+    fn row_verbatim(
+        &mut self,
+        epoch: u64,
+        to: FeedTarget,
+        Verbatim { key, value }: Verbatim,
+        row: Row<'_>,
+    ) -> bool {
+        let (target, topic) = target_of(to, row);
+        let (key, value) = (row.bytes(key), Some(row.bytes(value).unwrap_or_default()));
+        let (op, time_ms) = (Op::Insert, row.time());
+        self.measure(epoch, &OutRow { target, topic, op, time_ms, key, value, headers: &[] })
+    }
+
     /// Encodes a row; whether it became a dead letter.
     fn row(&mut self, epoch: u64, to: FeedTarget, encoder: &dyn Encoder, row: Row<'_>) -> bool {
-        let (target, topic) = match to {
-            FeedTarget::Number(number) => (number, None),
-            FeedTarget::Named(column) => (0, Some(name_in(row, column))),
-        };
+        let (target, topic) = target_of(to, row);
         let (mut key_bytes, mut value_bytes) =
             (std::mem::take(&mut self.key), std::mem::take(&mut self.value));
-        let (key, value) = match encoder.in_place(row) {
-            Some(parts) => parts,
-            None => {
-                key_bytes.clear();
-                value_bytes.clear();
-                let keyed = encoder.key(row, &mut key_bytes);
-                encoder.value(row, &mut value_bytes);
-                (keyed.then_some(key_bytes.as_slice()), value_bytes.as_slice())
-            }
-        };
+        key_bytes.clear();
+        value_bytes.clear();
+        let keyed = encoder.key(row, &mut key_bytes);
+        encoder.value(row, &mut value_bytes);
         let mut headers = Vec::new();
         encoder.headers(row, &mut headers);
         let headers: Vec<(&str, &[u8])> =
             headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
-        let (time_ms, value) = (row.time(), Some(value));
-        let row = OutRow { target, topic, op: Op::Insert, time_ms, key, value, headers: &headers };
+        let (key, value) = (keyed.then_some(key_bytes.as_slice()), Some(value_bytes.as_slice()));
+        let (op, time_ms) = (Op::Insert, row.time());
+        let row = OutRow { target, topic, op, time_ms, key, value, headers: &headers };
         let dead = self.measure(epoch, &row);
         (self.key, self.value) = (key_bytes, value_bytes);
         dead
@@ -185,6 +199,11 @@ impl CollectStage {
 
     fn write(&mut self, epoch: u64, row: &OutRow<'_>) {
         let place = self.places.of_row(row);
+        self.block(epoch, place, bytes_at_most(row)).push(row);
+    }
+
+    /// The open block of a place, with room for a row of so many bytes: a full one goes to the writer.
+    fn block(&mut self, epoch: u64, place: usize, row_bytes: usize) -> &mut RowWriter {
         let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
         if open.blocks.len() <= place {
             open.blocks.resize(self.places.count(), RowWriter::new());
@@ -196,24 +215,13 @@ impl CollectStage {
         {
             *writer = RowWriter::with_capacity(*bytes);
         }
-        // Where one block became full, the next one will: it gets its memory at once.
-        let full = (!writer.has_room_for(row))
-            .then(|| std::mem::replace(writer, RowWriter::with_capacity(BLOCK_BYTES_MAX)));
-        writer.push(row);
-        if let Some(full) = full {
+        if !writer.has_room(row_bytes) {
+            // Where one block became full, the next one will: it gets its memory at once.
+            let full = std::mem::replace(writer, RowWriter::with_capacity(BLOCK_BYTES_MAX));
             open.full[place] = true;
-            self.send(epoch, place, full);
+            self.outlet.send(epoch, self.places.destination(place), full);
         }
-    }
-
-    fn send(&self, epoch: u64, place: usize, writer: RowWriter) {
-        let destination = self.places.destination(place);
-        let (job, sink) = (self.name.job.clone(), self.name.uid.clone());
-        let shard = u16::try_from(self.context.worker.index).expect("at most 1024 workers");
-        let rows = writer.rows();
-        let bytes = Buffer::new(writer.into_bytes(), Some(self.context.worker.budget.clone()));
-        let block = OpenBlock { job, sink, shard, epoch, destination, rows, bytes };
-        self.context.worker.writer.push(WriterItem::Block(block));
+        writer
     }
 
     /// The next epoch is expected to be like this one, and an eighth more.
@@ -231,12 +239,42 @@ impl CollectStage {
         self.expect(&open);
         let filled = open.blocks.into_iter().enumerate().filter(|(_, writer)| !writer.is_empty());
         for (place, writer) in filled {
-            self.send(epoch, place, writer);
+            self.outlet.send(epoch, self.places.destination(place), writer);
         }
         self.counters.add("records_out", open.results);
         self.counters.add_labelled("dirty", ("reason", TOO_LARGE), open.dead);
         let counts = self.counters.take();
-        (open.hold, (!counts.is_empty()).then_some(Piece::Counters(counts)))
+        let hold = open.hold.expect("a batch comes before its epoch is passed");
+        (hold, (!counts.is_empty()).then_some(Piece::Counters(counts)))
+    }
+}
+
+/// The way from the stage to the writer.
+struct Outlet {
+    context: Rc<JobContext>,
+    name: OperatorName,
+}
+
+impl Outlet {
+    fn hold(&self, capabilities: Vec<timely::dataflow::operators::Capability<u64>>) -> Hold {
+        self.context.worker.hold(&self.name, HoldReason::Pending, capabilities)
+    }
+
+    fn send(&self, epoch: u64, destination: Destination, writer: RowWriter) {
+        let (job, sink) = (self.name.job.clone(), self.name.uid.clone());
+        let shard = u16::try_from(self.context.worker.index).expect("at most 1024 workers");
+        let rows = writer.rows();
+        let bytes = Buffer::new(writer.into_bytes(), Some(self.context.worker.budget.clone()));
+        let block = OpenBlock { job, sink, shard, epoch, destination, rows, bytes };
+        self.context.worker.writer.push(WriterItem::Block(block));
+    }
+}
+
+/// Where in the sink a row goes: a number, or the name of a topic.
+fn target_of(to: FeedTarget, row: Row<'_>) -> (u16, Option<&str>) {
+    match to {
+        FeedTarget::Number(number) => (number, None),
+        FeedTarget::Named(column) => (0, Some(name_in(row, column))),
     }
 }
 

@@ -271,9 +271,9 @@ impl DecodeStage {
         clock.active = true;
         let mut early = Vec::new();
         for index in 0..batch.len() {
-            let time = batch.times[index];
+            let time = batch.heads[index].time;
             if time <= clock.watermark && clock.watermark != MIN {
-                let behind = batch.behind.get_or_insert_with(|| vec![MIN; batch.times.len()]);
+                let behind = batch.behind.get_or_insert_with(|| vec![MIN; batch.heads.len()]);
                 behind[index] = clock.watermark;
             }
             let ahead = time.saturating_sub(stamp);
@@ -285,7 +285,7 @@ impl DecodeStage {
                 clock.peak = clock.peak.max(time);
                 clock.watermark = clock.watermark.max(time.saturating_sub(self.bound_ms + 1));
             }
-            batch.orders[index].peak = clock.peak;
+            batch.heads[index].order.peak = clock.peak;
         }
         early
     }

@@ -1,7 +1,9 @@
 //! Rows to the worker that owns their key: split into one batch per target, then pass the pointer.
 //!
-//! One copy gathers the rows of each target into a new contiguous batch; nothing becomes an owned
-//! value per row (specification 8.3). With one worker it is no operator at all.
+//! The batches of all targets share the bytes of the rows, which no worker changes; what is gathered is
+//! only what points to them, and nothing becomes an owned value per row (specification 8.3; there the
+//! bytes are gathered as well, which costs more than all else here when they come from memory). With
+//! one worker it is no operator at all.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +18,6 @@ use timely::progress::operate::FrontierInterest;
 use super::RowStream;
 use super::context::JobContext;
 use crate::batch::Batch;
-use crate::batch::build::BatchBuilder;
 use crate::graph::plan::Route;
 use crate::hash::{key_group, worker_of_group};
 
@@ -85,34 +86,27 @@ fn receive<'s>(uid: &str, stream: RoutedStream<'s>) -> RowStream<'s> {
     rows
 }
 
-/// Gathers the rows of `batch` per target worker, in order.
-fn split_batch(batch: &Arc<Batch>, route: &Route, peers: usize, mut give: impl FnMut(Routed)) {
-    let budget = batch.body.budget();
-    let mut targets: Vec<Option<BatchBuilder>> = (0..peers).map(|_| None).collect();
+/// Picks the rows of `batch` for each target worker, in order.
+fn split_batch(batch: &Arc<Batch>, route: &Route, peers: usize, give: impl FnMut(Routed)) {
     if *route == Route::All {
         let copy = |target: usize| Routed { target: target as u64, batch: batch.clone() };
         return (0..peers).map(copy).for_each(give);
     }
     // Keys spread evenly, and a quarter more than an even share.
-    let share = |all: usize| all / peers + all / peers / 4 + 1;
-    let begin = || {
-        let mut builder = BatchBuilder::new(batch.schema());
-        builder.reserve(share(batch.len()));
-        builder.body().reserve(share(batch.bytes()));
-        builder
-    };
+    let share = batch.len() / peers + batch.len() / peers / 4 + 1;
+    let mut targets: Vec<_> = (0..peers).map(|_| Vec::with_capacity(share)).collect();
     let mut key = Vec::new();
-    for row in batch.rows() {
+    for (row, index) in batch.rows().zip(0_u32..) {
         key.clear();
         route.write_key(row, &mut key);
-        let target = worker_of_group(key_group(&key), peers);
-        targets[target].get_or_insert_with(begin).copy(row);
+        targets[worker_of_group(key_group(&key), peers)].push(index);
     }
-    for (target, builder) in targets.into_iter().enumerate() {
-        if let Some(batch) = builder.and_then(|builder| builder.finish(budget.as_ref())) {
-            give(Routed { target: target as u64, batch: Arc::new(batch) });
-        }
-    }
+    let filled = targets.iter().enumerate().filter(|(_, rows)| !rows.is_empty());
+    let routed = |(target, rows): (usize, &Vec<u32>)| Routed {
+        target: target as u64,
+        batch: Arc::new(batch.pick(rows)),
+    };
+    filled.map(routed).for_each(give);
 }
 
 #[cfg(test)]

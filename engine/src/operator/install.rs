@@ -1,5 +1,6 @@
 //! A plan to one timely dataflow: the same on every worker, in the same order.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -8,9 +9,11 @@ use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::generic::operator::empty;
 use timely::worker::Worker;
 
+use super::collect::CollectStage;
+use super::collect::shortcut::Shortcut;
 use super::context::JobContext;
 use super::exchange::exchange;
-use super::stateful::StatefulInputs;
+use super::stateful::{StatefulInputs, StatefulPorts};
 use super::{PieceStream, RowStream, TimeStream};
 use super::{checkpoint, collect, decode, link, source, stateful};
 use crate::graph::plan::{Edge, JobPlan, Node, NodeKind, Route};
@@ -27,6 +30,8 @@ pub(crate) fn install(worker: &mut Worker, context: &Rc<JobContext>, plan: &JobP
             ports: BTreeMap::new(),
             times: BTreeMap::new(),
             pieces: Vec::new(),
+            plan,
+            stages: stages(context, plan),
         };
         for (index, node) in plan.nodes.iter().enumerate() {
             builder.node(index, node);
@@ -43,6 +48,17 @@ struct Installer<'a, 's> {
     ports: BTreeMap<(usize, usize), RowStream<'s>>,
     times: BTreeMap<usize, TimeStream<'s>>,
     pieces: Vec<PieceStream<'s>>,
+    plan: &'a JobPlan,
+    /// Of sinks, by node: operators before them may write into their blocks.
+    stages: BTreeMap<usize, Rc<RefCell<CollectStage>>>,
+}
+
+fn stages(context: &Rc<JobContext>, plan: &JobPlan) -> BTreeMap<usize, Rc<RefCell<CollectStage>>> {
+    let sinks = plan.nodes.iter().enumerate().filter_map(|(index, node)| match &node.kind {
+        NodeKind::Collect(spec) => Some((index, CollectStage::new(context, &node.uid, spec))),
+        _ => None,
+    });
+    sinks.map(|(index, stage)| (index, Rc::new(RefCell::new(stage)))).collect()
 }
 
 impl<'s> Installer<'_, 's> {
@@ -78,14 +94,18 @@ impl<'s> Installer<'_, 's> {
                     times: self.clocks(&node.inputs),
                     delay_ms: node.inputs.iter().map(|(edge, _)| edge.delay_ms).max().unwrap_or(0),
                 };
+                let count = spec.outputs;
+                let shortcuts = (0..count).map(|port| self.shortcut(index, port)).collect();
+                let ports = StatefulPorts { count, shortcuts };
                 let (ports, pieces) =
-                    stateful::stateful(context, uid, inputs, spec.outputs, (spec.make)());
+                    stateful::stateful(context, uid, inputs, ports, (spec.make)());
                 self.set_ports(index, ports);
                 self.pieces.push(pieces);
             }
-            NodeKind::Collect(spec) => {
+            NodeKind::Collect(_) => {
                 let inputs = node.inputs.iter().map(|(edge, _)| self.input(edge)).collect();
-                self.pieces.push(collect::collect(context, uid, spec, inputs));
+                let stage = self.stages.remove(&index).expect("made for every sink");
+                self.pieces.push(collect::collect(uid, stage, inputs));
             }
         }
     }
@@ -98,6 +118,18 @@ impl<'s> Installer<'_, 's> {
 
     fn input(&self, edge: &Edge) -> RowStream<'s> {
         self.ports.get(&(edge.node, edge.port)).expect("inputs come before outputs").clone()
+    }
+
+    /// The way of a port into the sink that reads it, if nobody else does.
+    fn shortcut(&self, node: usize, port: usize) -> Option<Shortcut> {
+        let readers = self.plan.nodes.iter().enumerate().flat_map(|(index, reader)| {
+            reader.inputs.iter().enumerate().map(move |(input, (edge, _))| (index, input, edge))
+        });
+        let mut readers = readers.filter(|(_, _, edge)| (edge.node, edge.port) == (node, port));
+        match (readers.next(), readers.next()) {
+            (Some((index, input, _)), None) => Shortcut::to(self.stages.get(&index)?, input),
+            _ => None,
+        }
     }
 
     /// Watermark streams of everything upstream, each once.

@@ -1,10 +1,14 @@
 //! What an operator emits: rows by port, collected into batches of the target size.
+//!
+//! Rows of a port that only a sink reads go into its blocks at once, see [`Output::write`].
 
 use std::sync::Arc;
 
+use super::collect::shortcut::{KEY_VALUE, Shortcut};
+
 use crate::batch::Batch;
 use crate::batch::buffer::Budget;
-use crate::batch::build::BatchBuilder;
+use crate::batch::build::{BatchBuilder, Stamp};
 use crate::batch::row::Row;
 use crate::batch::schema::Schema;
 
@@ -13,23 +17,76 @@ pub struct Output {
     ports: Vec<Port>,
     finished: Vec<(usize, Batch)>,
     budget: Arc<Budget>,
+    /// The epoch that is being closed.
+    epoch: u64,
+}
+
+/// A row of key and value that is about to be emitted.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyedRow<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// Time, order and the rest.
+    pub stamp: Stamp,
+    /// The value will have no more bytes.
+    pub value_bytes_max: usize,
 }
 
 impl Output {
     /// An empty output with `ports` ports.
     pub fn new(ports: usize, budget: Arc<Budget>) -> Self {
-        Self { ports: (0..ports).map(|_| Port::default()).collect(), finished: Vec::new(), budget }
+        let ports = (0..ports).map(|_| Port::default()).collect();
+        Self { ports, finished: Vec::new(), budget, epoch: 0 }
+    }
+
+    /// The same, of which some ports lead straight into sinks.
+    pub(crate) fn with_shortcuts(mut self, shortcuts: Vec<Option<Shortcut>>) -> Self {
+        for (port, shortcut) in self.ports.iter_mut().zip(shortcuts) {
+            port.shortcut = shortcut;
+        }
+        self
+    }
+
+    /// What is emitted from now on belongs to `epoch`.
+    pub(crate) fn enter(&mut self, epoch: u64) {
+        self.epoch = epoch;
     }
 
     /// The builder of `port`, for exactly one row of `schema`.
     pub fn row(&mut self, port: usize, schema: &Arc<Schema>) -> &mut BatchBuilder {
-        let Port { builder, expected } = &mut self.ports[port];
+        let Port { builder, expected, written, .. } = &mut self.ports[port];
+        assert!(written.is_none(), "the rows of port {port} go straight into the sink");
         let builder = builder.get_or_insert_with(|| expected.builder(schema));
         if let Some(batch) = builder.finish_if_full(Some(&self.budget)) {
             expected.full(&batch);
             self.finished.push((port, batch));
         }
         builder
+    }
+
+    /// Emits a row of `schema`, whose columns are key and value and nothing else; `write` appends the
+    /// value. Where nobody but a sink reads `port`, it becomes a row of a block at once. All rows of
+    /// the port MUST be emitted in this way, or they come in another order.
+    #[inline]
+    pub fn write(
+        &mut self,
+        port: usize,
+        schema: &Arc<Schema>,
+        row: KeyedRow<'_>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if let Port { shortcut: Some(shortcut), written, .. } = &mut self.ports[port] {
+            written.get_or_insert_with(|| schema.clone());
+            let head = (row.stamp.time, row.key);
+            return shortcut.write(self.epoch, head, row.value_bytes_max, write);
+        }
+        let builder = self.row(port, schema);
+        builder.begin();
+        let value = builder.append_with(write);
+        let key = builder.append(row.key);
+        builder.slice(KEY_VALUE.key, key);
+        builder.slice(KEY_VALUE.value, value);
+        builder.end(row.stamp);
     }
 
     /// Emits a copy of `row`.
@@ -45,12 +102,17 @@ impl Output {
 
     /// Takes the batches that are full, in the order of emission per port.
     pub(crate) fn take_full(&mut self) -> Vec<(usize, Batch)> {
+        let told = self.ports.iter_mut().enumerate().filter_map(|(number, port)| {
+            // Rows that are in the sink already: it has only to know of their epoch.
+            Some((number, Batch::empty(&port.written.take()?)))
+        });
+        self.finished.extend(told);
         std::mem::take(&mut self.finished)
     }
 
     /// Takes everything emitted, in the order of emission per port.
     pub fn take(&mut self) -> Vec<(usize, Batch)> {
-        let mut batches = std::mem::take(&mut self.finished);
+        let mut batches = self.take_full();
         for (number, port) in self.ports.iter_mut().enumerate() {
             let Some(builder) = port.builder.take() else { continue };
             port.expected.ended(&builder);
@@ -65,6 +127,9 @@ impl Output {
 struct Port {
     builder: Option<BatchBuilder>,
     expected: Expected,
+    shortcut: Option<Shortcut>,
+    /// Their schema, if rows went the short way since the last batches were taken.
+    written: Option<Arc<Schema>>,
 }
 
 /// How much the first batch of the next epoch is expected to hold: that of this one, or a full one if

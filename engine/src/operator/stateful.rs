@@ -20,8 +20,9 @@ use timely::progress::frontier::MutableAntichain;
 use super::ask::{Asked, TableAnswer, TableDesk};
 use super::close::Turn;
 pub use super::close::{Close, PendingRows};
+use super::collect::shortcut::Shortcut;
 use super::context::{JobContext, OperatorName};
-pub use super::output::Output;
+pub use super::output::{KeyedRow, Output};
 use super::{PieceStream, RowStream, TimeStream};
 use crate::batch::Batch;
 use crate::batch::order::{flip, unflip};
@@ -67,21 +68,29 @@ pub(crate) struct StatefulInputs<'s> {
     pub(crate) delay_ms: i64,
 }
 
+/// What comes out of it.
+pub(crate) struct StatefulPorts {
+    pub(crate) count: usize,
+    /// By port: the sink, where nobody else reads it.
+    pub(crate) shortcuts: Vec<Option<Shortcut>>,
+}
+
 /// Builds the operator: its row ports and its pieces.
 pub(crate) fn stateful<'s>(
     context: &Rc<JobContext>,
     uid: &Arc<str>,
     inputs: StatefulInputs<'s>,
-    outputs: usize,
+    ports: StatefulPorts,
     logic: Box<dyn Stateful>,
 ) -> (Vec<RowStream<'s>>, PieceStream<'s>) {
     let scope = inputs.rows[0].scope();
+    let outputs = ports.count;
     let mut builder = OperatorBuilder::new(uid.to_string(), scope);
     let mut row_inputs: Vec<_> =
         inputs.rows.into_iter().map(|stream| builder.new_input(stream, Pipeline)).collect();
     let times = scope.concatenate(inputs.times);
     let mut time_input = builder.new_input(times, Pipeline);
-    let (row_outputs, ports): (Vec<_>, Vec<_>) =
+    let (row_outputs, streams): (Vec<_>, Vec<_>) =
         (0..outputs).map(|_| builder.new_output::<Vec<Arc<Batch>>>()).unzip();
     type Out<C> = OutputBuilder<u64, CapacityContainerBuilder<C>>;
     let mut row_outputs: Vec<Out<Vec<Arc<Batch>>>> =
@@ -89,7 +98,7 @@ pub(crate) fn stateful<'s>(
     let (pieces_out, pieces) = builder.new_output::<Vec<Piece>>();
     let mut pieces_out = Out::<Vec<Piece>>::from(pieces_out);
 
-    let mut harness = Harness::new(context, uid, logic, outputs, inputs.delay_ms);
+    let mut harness = Harness::new(context, uid, logic, ports, inputs.delay_ms);
     let activator = scope.activator_for(builder.operator_info().address);
     if let Some(load) = harness.load.clone() {
         context.wake(activator, move || load.has_items());
@@ -131,7 +140,7 @@ pub(crate) fn stateful<'s>(
             }
         }
     });
-    (ports, pieces)
+    (streams, pieces)
 }
 
 /// What waits for the close of one epoch.
@@ -180,9 +189,10 @@ impl Harness {
         context: &Rc<JobContext>,
         uid: &Arc<str>,
         logic: Box<dyn Stateful>,
-        outputs: usize,
+        ports: StatefulPorts,
         delay_ms: i64,
     ) -> Self {
+        let output = Output::new(ports.count, context.worker.budget.clone());
         Self {
             context: context.clone(),
             name: context.name(uid),
@@ -190,7 +200,7 @@ impl Harness {
             pending: BTreeMap::new(),
             table: WatermarkTable::default(),
             delay_ms,
-            output: Output::new(outputs, context.worker.budget.clone()),
+            output: output.with_shortcuts(ports.shortcuts),
             counters: Counters::new(context.job.clone()),
             load: context.loads.get(uid),
             loading: None,
@@ -346,6 +356,7 @@ impl Harness {
 
     fn act(&mut self, closing: &mut Closing, act: impl FnOnce(&mut dyn Stateful, &mut Close<'_>)) {
         current::enter(&self.name.job, &self.name.uid, closing.epoch);
+        self.output.enter(closing.epoch);
         let mut asked = Asked::of(&self.name.uid, closing.epoch, &self.context.desks);
         let mut close = Close {
             epoch: closing.epoch,

@@ -13,6 +13,8 @@
 //! block's header has it.
 //! A block is checked by its checksum before it comes here; still, no bytes make the reader panic.
 
+pub mod draft;
+
 use super::block::BLOCK_BYTES_MAX;
 
 const FLAG_DELETE: u8 = 1;
@@ -92,9 +94,7 @@ impl RowWriter {
             | flag(FLAG_HEADERS, !row.headers.is_empty())
             | flag(FLAG_TOPIC, row.topic.is_some());
         self.bytes.reserve(bytes_at_most(row));
-        self.bytes.push(flags);
-        push_varint(&mut self.bytes, u32::from(row.target));
-        self.bytes.extend_from_slice(&row.time_ms.to_le_bytes());
+        self.push_front(flags, row.target, row.time_ms);
         for part in [row.topic.map(str::as_bytes), row.key, row.value].into_iter().flatten() {
             push_part(&mut self.bytes, part);
         }
@@ -108,9 +108,23 @@ impl RowWriter {
         self.rows += 1;
     }
 
+    /// What every row begins with.
+    #[inline]
+    fn push_front(&mut self, flags: u8, target: u16, time_ms: i64) {
+        self.bytes.push(flags);
+        push_varint(&mut self.bytes, u32::from(target));
+        self.bytes.extend_from_slice(&time_ms.to_le_bytes());
+    }
+
     /// Whether the row still fits into the block; always true for the first one.
     pub fn has_room_for(&self, row: &OutRow<'_>) -> bool {
-        self.rows == 0 || self.bytes.len() + bytes_at_most(row) <= BLOCK_BYTES_MAX
+        self.has_room(bytes_at_most(row))
+    }
+
+    /// Likewise, for a row of so many bytes at most.
+    #[inline]
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.rows == 0 || self.bytes.len() + bytes <= BLOCK_BYTES_MAX
     }
 
     /// Rows written.
@@ -141,10 +155,13 @@ impl RowWriter {
     }
 }
 
+/// Upper bound of the bytes of flags, target and time.
+const FRONT_BYTES_MAX: usize = 1 + VARINT_BYTES_MAX + 8;
+
 /// Upper bound of the row's encoded bytes.
-fn bytes_at_most(row: &OutRow<'_>) -> usize {
+pub(crate) fn bytes_at_most(row: &OutRow<'_>) -> usize {
     let part = |bytes: &[u8]| VARINT_BYTES_MAX + bytes.len();
-    let fixed = 1 + VARINT_BYTES_MAX + 8 + VARINT_BYTES_MAX;
+    let fixed = FRONT_BYTES_MAX + VARINT_BYTES_MAX;
     let headers: usize =
         row.headers.iter().map(|(name, value)| part(name.as_bytes()) + part(value)).sum();
     let topic = row.topic.map_or(0, |topic| part(topic.as_bytes()));

@@ -148,7 +148,9 @@ impl Taker<'_, '_> {
     /// A member that counts whatever its type is: text as it reads, anything else as JSON text.
     pub(super) fn part(&mut self, column: usize, part: Option<Part>) {
         match part {
-            Some(Part::Json(span)) => self.fixed(column, &json_text(span.of(self.log.value()))),
+            Some(Part::Json(span)) => {
+                self.fixed(column, &json_text(Span::from(span).of(self.log.value())))
+            }
             Some(Part::Text(text)) => self.text(column, Some(text)),
             None => self.text(column, None),
         }

@@ -13,7 +13,7 @@ use engine::batch::build::Stamp;
 use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
 use engine::counter::Counters;
-use engine::operator::stateful::Output;
+use engine::operator::stateful::{KeyedRow, Output};
 
 use super::decoder::{
     AR, CH, DURING_TIME, IS_NEW, IS_NEW_OTHER, KEY, LAST_PAGE_ID, LAYOUT, PAGE_ID, VALUE, VC,
@@ -75,21 +75,22 @@ impl Splitter {
         let layout = Layout::read(row.bytes(LAYOUT).expect("the decoder sets every layout"));
         let split = Split::new(value, layout, repaired, self.options);
         count(&layout, counters);
+        let mut each = Emit { key: mid(row), stamp: Stamp::of(row), schema: &self.log, output };
         if layout.has_err() {
-            self.log_row(row, self.ports.error, output, |out| split.write_error(out));
+            each.log_row(self.ports.error, split.bytes_max(), |out| split.write_error(out));
         }
         match layout.main() {
             Main::Start => {
-                self.log_row(row, self.ports.start, output, |out| split.write_main(out));
+                each.log_row(self.ports.start, split.bytes_max(), |out| split.write_main(out));
             }
             Main::Page => {
                 for element in layout.displays() {
                     let write = |out: &mut Vec<u8>| split.write_display(element, out);
-                    self.log_row(row, self.ports.display, output, write);
+                    each.log_row(self.ports.display, split.element_bytes_max(element), write);
                 }
                 for element in layout.actions() {
                     let write = |out: &mut Vec<u8>| split.write_action(element, out);
-                    self.log_row(row, self.ports.action, output, write);
+                    each.log_row(self.ports.action, split.element_bytes_max(element), write);
                 }
                 let builder = output.row(self.ports.page, &self.page);
                 let columns = page_columns(row, repaired);
@@ -98,21 +99,21 @@ impl Splitter {
             Main::None => {}
         }
     }
+}
 
-    fn log_row(
-        &self,
-        row: Row<'_>,
-        port: usize,
-        output: &mut Output,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let builder = output.row(port, &self.log);
-        builder.begin();
-        let value = builder.append_with(write);
-        let key = builder.append(mid(row));
-        builder.slice(LOG_KEY, key);
-        builder.slice(LOG_VALUE, value);
-        builder.end(Stamp::of(row));
+/// What the rows made from one record have in common, and where they go.
+struct Emit<'e> {
+    key: &'e [u8],
+    stamp: Stamp,
+    schema: &'e Arc<Schema>,
+    output: &'e mut Output,
+}
+
+impl Emit<'_> {
+    #[inline]
+    fn log_row(&mut self, port: usize, value_bytes_max: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let row = KeyedRow { key: self.key, stamp: self.stamp, value_bytes_max };
+        self.output.write(port, self.schema, row, write);
     }
 }
 

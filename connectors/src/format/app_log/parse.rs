@@ -12,6 +12,7 @@ use super::name::Name;
 use super::reading::{Common, List, Page, Reading};
 use super::record::{AppLog, IsNew, Main};
 use super::{Dirty, Element};
+use crate::format::json_scan::guess::{Behind, Guesses};
 use crate::format::json_scan::text::{Part, Text};
 use crate::format::json_scan::{Malformed, Scanner, Span};
 
@@ -20,7 +21,18 @@ use crate::format::json_scan::{Malformed, Scanner, Span};
 pub struct AppLogParser {
     reading: Reading,
     arena: String,
+    names: Names,
 }
+
+/// The names of members, in the order in which they came last.
+type Names = Guesses<Name, 5>;
+
+/// The kinds of objects whose members come in an order of their own.
+const RECORD: usize = 0;
+const COMMON: usize = 1;
+const PAGE: usize = 2;
+const DISPLAY: usize = 3;
+const ACTION: usize = 4;
 
 impl AppLogParser {
     /// Reads one value.
@@ -32,7 +44,8 @@ impl AppLogParser {
         let Ok(value) = str::from_utf8(value) else { return Err(Dirty::NotObject) };
         self.reading.clear();
         self.arena.clear();
-        let mut walk = Walk { scanner: Scanner::new(value), arena: &mut self.arena };
+        let (scanner, arena) = (Scanner::new(value), &mut self.arena);
+        let mut walk = Walk { scanner, arena, names: &mut self.names };
         if walk.record(&mut self.reading).is_err() {
             return Err(Dirty::NotObject);
         }
@@ -65,9 +78,15 @@ fn judge<'a>(
 struct Walk<'w> {
     scanner: Scanner<'w>,
     arena: &'w mut String,
+    names: &'w mut Names,
 }
 
 impl Walk<'_> {
+    #[inline(always)]
+    fn next_name(&mut self, behind: &mut Behind) -> Result<Option<Name>, Malformed> {
+        self.scanner.next_named(behind, self.names, Name::of)
+    }
+
     fn record(&mut self, reading: &mut Reading) -> Result<(), Malformed> {
         self.scanner.skip_space();
         if !self.scanner.at_object()? {
@@ -75,14 +94,12 @@ impl Walk<'_> {
         }
         self.scanner.enter()?;
         let mut places = Places::default();
-        let mut first = true;
-        while let Some(quoted) = self.scanner.next_name(first)? {
-            first = false;
-            let start = quoted.token().start;
+        let mut behind = Behind::beginning(RECORD);
+        while let Some(name) = self.next_name(&mut behind)? {
+            let start = behind.start;
             if let Some((_name, place)) = reading.removable.last_mut() {
                 place.followed_by(start);
             }
-            let name = Name::of(quoted, self.scanner.value());
             self.member(name, reading)?;
             let place = places.pass(start, self.scanner.at());
             if let Name::Err | Name::Displays | Name::Actions = name {
@@ -95,55 +112,55 @@ impl Walk<'_> {
     /// The value of a member of the record.
     fn member(&mut self, name: Name, reading: &mut Reading) -> Result<(), Malformed> {
         match name {
-            Name::Common => reading.common = self.common()?,
-            Name::Page => reading.page = self.page()?,
+            Name::Common => self.common(&mut reading.common)?,
+            Name::Page => self.page(&mut reading.page)?,
             Name::Start => reading.start = self.object()?,
             Name::Err => reading.err = self.scanner.not_null()?,
             Name::Ts => reading.ts = self.scanner.integer()?,
-            Name::Displays => self.list(&mut reading.displays)?,
-            Name::Actions => self.list(&mut reading.actions)?,
+            Name::Displays => self.list(DISPLAY, &mut reading.displays)?,
+            Name::Actions => self.list(ACTION, &mut reading.actions)?,
             _ => self.scanner.skip()?,
         }
         Ok(())
     }
 
-    fn common(&mut self) -> Result<Option<Common>, Malformed> {
+    fn common(&mut self, found: &mut Option<Common>) -> Result<(), Malformed> {
+        *found = None;
         if !self.scanner.at_object()? {
-            self.scanner.skip()?;
-            return Ok(None);
+            return self.scanner.skip();
         }
-        let mut common = Common::default();
+        // Filled where it stays: it is large.
+        let common = found.insert(Common::default());
         common.span.start = self.scanner.at();
         self.scanner.enter()?;
-        let mut first = true;
-        while let Some(name) = self.scanner.next_name(first)? {
-            first = false;
-            match Name::of(name, self.scanner.value()) {
+        let mut behind = Behind::beginning(COMMON);
+        while let Some(name) = self.next_name(&mut behind)? {
+            match name {
                 Name::Mid => common.mid = self.text_or_number()?,
                 Name::Vc => common.vc = self.part()?,
                 Name::Ch => common.ch = self.part()?,
                 Name::Ar => common.ar = self.part()?,
                 Name::Uid => common.uid = self.text_or_number()?,
-                Name::IsNew => self.is_new(&mut common)?,
+                Name::IsNew => self.is_new(common)?,
                 _ => self.scanner.skip()?,
             }
         }
         common.span.end = self.scanner.at();
-        Ok(Some(common))
+        Ok(())
     }
 
-    fn page(&mut self) -> Result<Option<Page>, Malformed> {
+    fn page(&mut self, found: &mut Option<Page>) -> Result<(), Malformed> {
+        *found = None;
         if !self.scanner.at_object()? {
-            self.scanner.skip()?;
-            return Ok(None);
+            return self.scanner.skip();
         }
-        let mut page = Page::default();
+        // Filled where it stays: it is large.
+        let page = found.insert(Page::default());
         page.span.start = self.scanner.at();
         self.scanner.enter()?;
-        let mut first = true;
-        while let Some(name) = self.scanner.next_name(first)? {
-            first = false;
-            match Name::of(name, self.scanner.value()) {
+        let mut behind = Behind::beginning(PAGE);
+        while let Some(name) = self.next_name(&mut behind)? {
+            match name {
                 Name::PageId => page.page_id = self.scanner.text(self.arena)?,
                 Name::LastPageId => page.last_page_id = self.part_or_number()?,
                 Name::Item => page.item = self.scanner.text(self.arena)?,
@@ -156,10 +173,10 @@ impl Walk<'_> {
             }
         }
         page.span.end = self.scanner.at();
-        Ok(Some(page))
+        Ok(())
     }
 
-    fn list(&mut self, list: &mut List) -> Result<(), Malformed> {
+    fn list(&mut self, kind: usize, list: &mut List) -> Result<(), Malformed> {
         list.clear();
         if self.scanner.peek()? != b'[' {
             list.not_array = true;
@@ -176,7 +193,7 @@ impl Walk<'_> {
             }
             let good = self.scanner.at_object()?;
             if good {
-                list.elements.push(self.element()?);
+                list.elements.push(self.element(kind)?);
             } else {
                 self.scanner.skip()?;
             }
@@ -189,14 +206,13 @@ impl Walk<'_> {
     }
 
     /// An object in `displays` or `actions`; looks out for names that its output adds.
-    fn element(&mut self) -> Result<Element, Malformed> {
+    fn element(&mut self, kind: usize) -> Result<Element, Malformed> {
         let mut element = Element::default();
         element.span.start = self.scanner.at();
         self.scanner.enter()?;
-        let mut first = true;
-        while let Some(name) = self.scanner.next_name(first)? {
-            first = false;
-            match Name::of(name, self.scanner.value()) {
+        let mut behind = Behind::beginning(kind);
+        while let Some(name) = self.next_name(&mut behind)? {
+            match name {
                 Name::Ts => element.has_ts = true,
                 Name::Common | Name::Page => element.has_parts = true,
                 _ => {}
@@ -223,11 +239,11 @@ impl Walk<'_> {
     #[inline]
     fn part(&mut self) -> Result<Option<Part>, Malformed> {
         if self.scanner.peek()? != b'"' {
-            return Ok(self.scanner.not_null()?.map(Part::Json));
+            return Ok(self.scanner.not_null()?.map(|span| Part::Json(span.into())));
         }
         let quoted = self.scanner.string()?;
         let text = Text::of(quoted, self.scanner.value(), self.arena);
-        Ok(Some(text.map_or(Part::Json(quoted.token()), Part::Text)))
+        Ok(Some(text.map_or(Part::Json(quoted.token().into()), Part::Text)))
     }
 
     #[inline]

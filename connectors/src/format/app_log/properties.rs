@@ -10,7 +10,10 @@ use super::*;
 /// What the product says of a record, its layout having travelled.
 fn found(value: &[u8], repair: bool, options: SplitOptions) -> Result<Verdict, Dirty> {
     let mut parser = AppLogParser::default();
+    // Once before, so that names are guessed.
+    let first = parser.parse(value).map(|log| log.ts());
     let log = parser.parse(value)?;
+    assert_eq!(first, Ok(log.ts()));
     let mut layout = Vec::new();
     log.write_layout(&mut layout);
     let repair = repair && log.is_new() == IsNew::One;
@@ -51,6 +54,9 @@ fn outputs(value: &[u8], log: &AppLog<'_>, layout: &[u8], split: &Split<'_>) -> 
     assert_eq!((layout.main(), layout.has_err()), (log.main(), log.has_err()));
     let error = layout.has_err().then(|| written(|out| split.write_error(out)));
     let main = (layout.main() != Main::None).then(|| written(|out| split.write_main(out)));
+    for whole in [&error, &main].into_iter().flatten() {
+        assert!(whole.len() <= split.bytes_max());
+    }
     // Plain means the same bytes, and the same bytes are found to be plain.
     if let Some(main) = &main {
         assert_eq!(split.is_main_plain(), main == value);
@@ -60,6 +66,7 @@ fn outputs(value: &[u8], log: &AppLog<'_>, layout: &[u8], split: &Split<'_>) -> 
     }
     let element_output = |element: Element, write: &dyn Fn(&mut Vec<u8>)| {
         let out = written(write);
+        assert!(out.len() <= split.element_bytes_max(element));
         let sources = [Some(element.span), Some(log.common_span()), log.page_span()];
         let before: usize = sources.into_iter().flatten().map(|span| doubles(span.of(value))).sum();
         assert!(doubles(&out) <= before, "the split doubles a name in {out:?}");

@@ -92,6 +92,9 @@ pub(super) enum Kind {
     Action,
 }
 
+/// More than an output has beside what it copies: braces, commas, and the names of its parts.
+const ADDED_BYTES_MAX: usize = 64;
+
 /// One record about to be split.
 #[derive(Clone, Copy, Debug)]
 pub struct Split<'a> {
@@ -126,6 +129,19 @@ impl<'a> Split<'a> {
             && self.layout.error_cuts.is_empty()
     }
 
+    /// Upper bound of the bytes of an error record, and of a main record.
+    #[must_use]
+    pub const fn bytes_max(&self) -> usize {
+        self.value.len() + ADDED_BYTES_MAX
+    }
+
+    /// Upper bound of the bytes of the display or action record of an element.
+    #[must_use]
+    pub const fn element_bytes_max(&self, element: Element) -> usize {
+        let Layout { common, page, ts, .. } = &self.layout;
+        element.span.len() + common.len() + page.len() + ts.len() + ADDED_BYTES_MAX
+    }
+
     /// Appends the error record; nothing when there is none.
     pub fn write_error(&self, out: &mut Vec<u8>) {
         let Some(err) = self.layout.err else { return };
@@ -156,8 +172,7 @@ impl<'a> Split<'a> {
     }
 
     fn write_element(&self, kind: Kind, element: Element, out: &mut Vec<u8>) {
-        let (common, page) = (self.layout.common, self.layout.page);
-        out.reserve(element.span.len() + common.len() + page.len() + 64);
+        out.reserve(self.element_bytes_max(element));
         match self.options.shape {
             Shape::Nested => self.write_nested(kind, element, out),
             Shape::Wrapped => self.write_wrapped(kind, element, out),

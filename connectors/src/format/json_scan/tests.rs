@@ -35,10 +35,10 @@ fn depth_ends_at_the_limit() {
 #[test]
 fn a_special_byte_is_found_at_every_place() {
     for special in [b'"', b'\\', 0, 0x1f] {
-        for index in 0..8 {
+        for index in 0..16 {
             for filler in [b' ', b'!', b'#', 0x5b, 0x5d, 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
-                let mut chunk = [filler; 8];
-                assert_eq!(first_special(chunk), 8, "{filler}");
+                let mut chunk = [filler; 16];
+                assert_eq!(first_special(chunk), 16, "{filler}");
                 chunk[index] = special;
                 assert_eq!(first_special(chunk), index, "{special} in {filler}");
                 chunk[index..].fill(special);

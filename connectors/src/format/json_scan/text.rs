@@ -5,47 +5,54 @@
 
 use engine::batch::build::BatchBuilder;
 
-use super::{Quoted, Span};
+use super::{Quoted, ShortSpan, Span};
 
 /// A text of the record, in the value or in the arena.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text {
-    span: Span,
+    span: ShortSpan,
     decoded: bool,
 }
 
 impl Text {
     /// A text that reads as it is written.
-    pub(crate) const fn verbatim(span: Span) -> Self {
-        Self { span, decoded: false }
+    #[inline]
+    pub(crate) fn verbatim(span: Span) -> Self {
+        Self { span: span.into(), decoded: false }
     }
 
     /// The text of a JSON string; `None` when it has no text (a lone surrogate).
     #[inline]
     pub(crate) fn of(quoted: Quoted, value: &str, arena: &mut String) -> Option<Self> {
-        if !quoted.escaped {
-            return Some(Self::verbatim(quoted.inner));
+        if quoted.escaped {
+            Self::decoded(quoted, value, arena)
+        } else {
+            Some(Self::verbatim(quoted.inner))
         }
+    }
+
+    #[cold]
+    fn decoded(quoted: Quoted, value: &str, arena: &mut String) -> Option<Self> {
         let start = arena.len();
         if !unescape(str_of(value, quoted.inner), arena) {
             arena.truncate(start);
             return None;
         }
-        Some(Self { span: Span { start, end: arena.len() }, decoded: true })
+        Some(Self { span: Span { start, end: arena.len() }.into(), decoded: true })
     }
 
-    pub(crate) const fn is_empty(self) -> bool {
-        self.span.is_empty()
+    pub(crate) fn is_empty(self) -> bool {
+        Span::from(self.span).is_empty()
     }
 
     /// Where the text stands in the value, unless its escapes had to be decoded.
     pub(crate) fn in_value(self) -> Option<Span> {
-        (!self.decoded).then_some(self.span)
+        (!self.decoded).then_some(self.span.into())
     }
 
     #[inline]
     pub(crate) fn read<'a>(self, value: &'a str, arena: &'a str) -> &'a str {
-        str_of(if self.decoded { arena } else { value }, self.span)
+        str_of(if self.decoded { arena } else { value }, self.span.into())
     }
 }
 
@@ -55,7 +62,7 @@ impl Text {
     pub(crate) fn set(self, column: usize, rows: &mut BatchBuilder, arena: &str) {
         let slice = match self.in_value() {
             Some(span) => span.in_row(),
-            None => rows.append(str_of(arena, self.span).as_bytes()),
+            None => rows.append(str_of(arena, self.span.into()).as_bytes()),
         };
         rows.slice(column, slice);
     }
@@ -67,7 +74,7 @@ pub(crate) enum Part {
     /// A text (or, where a number is as good, its digits).
     Text(Text),
     /// The JSON of anything else.
-    Json(Span),
+    Json(ShortSpan),
 }
 
 impl Part {

@@ -29,6 +29,9 @@ pub(super) struct TopicPlaces {
     /// Partitions of a topic that a row names first.
     partitions: u32,
     all: Vec<Destination>,
+    /// The key asked for last, and its partition among so many: rows made from one come together.
+    last_key: Vec<u8>,
+    last: (u32, u32),
 }
 
 impl Places {
@@ -41,6 +44,9 @@ impl Places {
             named: Map::default(),
             partitions: specs.first().map_or(1, |spec| spec.partitions),
             all: Vec::new(),
+            last_key: Vec::new(),
+            // Of no topic: it is never asked for.
+            last: (0, 0),
         };
         for spec in specs {
             let places = topics.add(&spec.name, spec.partitions);
@@ -60,10 +66,19 @@ impl Places {
     /// The place of a row.
     pub(super) fn of_row(&mut self, row: &OutRow<'_>) -> usize {
         let Self::Topics(topics) = self else { return 0 };
-        let bytes = row.key.or(row.value).unwrap_or_default();
         let (first, partitions) = topics.of_topic(row);
-        let partition = (topics.partitioner)(bytes, partitions);
+        if let Some(key) = row.key {
+            return topics.of_key((first, partitions), key);
+        }
+        let partition = (topics.partitioner)(row.value.unwrap_or_default(), partitions);
         first + usize::try_from(partition).expect("32 bits fit")
+    }
+
+    /// The place of a row with this key that numbers its topic.
+    #[inline]
+    pub(super) fn of_key(&mut self, target: u16, key: &[u8]) -> usize {
+        let Self::Topics(topics) = self else { return 0 };
+        topics.of_key(topics.numbered[usize::from(target)], key)
     }
 
     /// Where the rows of a place go.
@@ -82,6 +97,17 @@ impl TopicPlaces {
             Some(places) => *places,
             None => self.add(name, self.partitions),
         }
+    }
+
+    /// The place of a key among those of a topic.
+    #[inline]
+    fn of_key(&mut self, (first, partitions): (usize, u32), key: &[u8]) -> usize {
+        if self.last.0 != partitions || self.last_key != key {
+            self.last = (partitions, (self.partitioner)(key, partitions));
+            self.last_key.clear();
+            self.last_key.extend_from_slice(key);
+        }
+        first + usize::try_from(self.last.1).expect("32 bits fit")
     }
 
     fn add(&mut self, name: &str, partitions: u32) -> (usize, u32) {

@@ -43,6 +43,12 @@ impl Gauge {
         (row.bytes() > bytes_max).then_some(bytes_max)
     }
 
+    /// Whether the target of this number takes a row of so many bytes.
+    #[inline]
+    pub(super) fn takes(&self, target: u16, bytes: usize) -> bool {
+        bytes as u64 <= self.limits.bytes_max(target)
+    }
+
     /// Hands out what is written instead of a row above its `limit`; whether that is a dead letter
     /// more.
     pub(super) fn instead(

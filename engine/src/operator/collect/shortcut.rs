@@ -1,0 +1,98 @@
+//! The short way from an operator into the blocks of a sink, for rows that nobody else reads.
+//!
+//! A row of key and value that only a sink of the same worker reads need not become a row of a batch
+//! first: the operator writes its value into the open block at once. That saves the columns and one
+//! copy of the bytes. What comes out is the same, but for where one block ends and the next begins.
+//!
+//! ```text
+//!   operator ──batches──> collect ──rows──> block      a port that others read as well
+//!   operator ────────────────rows─────────> block      a port with a shortcut
+//!            ──empty batch──> collect                  tells which epoch has rows: its hold
+//! ```
+//!
+//! The empty batch goes while the operator still holds the epoch, so the sink cannot close the epoch
+//! before it has come.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::{CollectStage, OpenEpoch};
+use crate::codec::Verbatim;
+use crate::graph::plan::FeedTarget;
+use crate::outbox::rows::draft::Draft;
+use crate::outbox::rows::{Op, OutRow};
+
+/// The columns of rows that can go the short way: those of [`Output::write`](super::super::output::Output::write).
+pub(crate) const KEY_VALUE: Verbatim = Verbatim { key: 0, value: 1 };
+
+/// The sink of a port.
+#[derive(Clone)]
+pub(crate) struct Shortcut {
+    stage: Rc<RefCell<CollectStage>>,
+    /// Which of its inputs the port is.
+    input: usize,
+}
+
+impl Shortcut {
+    /// The way to input `input` of a sink; `None` where that makes other bytes of its rows.
+    pub(crate) fn to(stage: &Rc<RefCell<CollectStage>>, input: usize) -> Option<Self> {
+        let feed = &stage.borrow().feeds[input];
+        let is_number = matches!(feed.to, FeedTarget::Number(_));
+        let is_plain = is_number && feed.encoder.verbatim() == Some(KEY_VALUE);
+        is_plain.then(|| Self { stage: stage.clone(), input })
+    }
+
+    /// Writes a row whose value `write` appends: no more than `value_bytes_max`.
+    #[inline]
+    pub(crate) fn write(
+        &self,
+        epoch: u64,
+        (time_ms, key): (i64, &[u8]),
+        value_bytes_max: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mut stage = self.stage.borrow_mut();
+        let feed = &stage.feeds[self.input];
+        let FeedTarget::Number(target) = feed.to else {
+            unreachable!("rows that name their topic have no shortcut")
+        };
+        let (draft, counted) = (Draft { target, time_ms, key, value_bytes_max }, feed.counted);
+        let dead = stage.write_draft(epoch, &draft, write);
+        let open = stage.epochs.get_mut(&epoch).expect("opened by the row");
+        open.dead += u64::from(dead);
+        open.results += u64::from(counted && !dead);
+    }
+}
+
+impl CollectStage {
+    /// Writes a row, or what goes instead if it is too large; whether that is a dead letter more.
+    #[inline]
+    fn write_draft(
+        &mut self,
+        epoch: u64,
+        draft: &Draft<'_>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let Draft { target, key, .. } = *draft;
+        let places = self.places.count();
+        self.epochs.entry(epoch).or_insert_with(|| OpenEpoch::new(places));
+        let place = self.places.of_key(target, key);
+        let writer = self.block(epoch, place, draft.bytes_at_most());
+        let start = writer.bytes().len();
+        let length = writer.push_draft(draft, write);
+        let bytes = key.len() + length;
+        if self.gauge.as_ref().is_none_or(|gauge| gauge.takes(target, bytes)) {
+            return false;
+        }
+        let open = self.epochs.get_mut(&epoch).expect("opened above");
+        let value = open.blocks[place].take_back(start, length);
+        self.measure(epoch, &out_row(draft, &value))
+    }
+}
+
+/// The row as any other that is measured and written.
+fn out_row<'a>(draft: &Draft<'a>, value: &'a [u8]) -> OutRow<'a> {
+    let Draft { target, time_ms, key, .. } = *draft;
+    let (key, value) = (Some(key), Some(value));
+    OutRow { target, topic: None, op: Op::Insert, time_ms, key, value, headers: &[] }
+}
