@@ -13,6 +13,7 @@
 //! What librdkafka can only do by waiting runs on threads of ours. Not here: decoding, which is the
 //! formats' work, and consumer groups, which we never join.
 
+mod choice;
 mod client;
 pub mod config;
 pub mod murmur2;

@@ -136,8 +136,10 @@ const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     ("queue.buffering.max.messages", "1000000"),
 ];
 
+/// What brokers are told who asks, unless another name is given.
+const CLIENT_ID: &str = "watershed";
 const COMMON_DEFAULTS: &[(&str, &str)] =
-    &[("client.id", "watershed"), ("reconnect.backoff.max.ms", "1000")];
+    &[("client.id", CLIENT_ID), ("reconnect.backoff.max.ms", "1000")];
 
 impl KafkaConfig {
     /// A cluster and client settings under librdkafka's names; the rest has its defaults and is
@@ -187,6 +189,11 @@ impl KafkaConfig {
     /// One setting, if it was given.
     pub(super) fn setting(&self, key: &str) -> Option<&str> {
         self.properties.get(key).map(String::as_str)
+    }
+
+    /// What brokers are told who asks.
+    pub(super) fn client_id(&self) -> &str {
+        self.setting("client.id").unwrap_or(CLIENT_ID)
     }
 
     /// The longest a transaction may stay open, milliseconds (librdkafka's default is 60 000).

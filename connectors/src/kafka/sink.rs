@@ -36,7 +36,7 @@ use engine::sink::row_limits::RowLimits;
 use engine::sink::{Delivery, Sink, SinkFactory, SinkPoll, SinkRequest, UnitPolicy};
 
 use super::config::KafkaConfig;
-use choice::Choice;
+use choice::{Choice, writer};
 use shard::Shard;
 
 /// Makes [`KafkaSink`]s, one per shard.
@@ -72,7 +72,7 @@ impl KafkaSinkFactory {
 impl SinkFactory for KafkaSinkFactory {
     fn describe(&self) -> String {
         let (topics, place) = (self.topics.join("\", \""), &self.config.bootstrap);
-        match Choice::of(&self.config) {
+        match writer(&self.config) {
             Choice::Own(_) => format!("kafka topic \"{topics}\" at {place}"),
             Choice::Librdkafka(setting) => format!(
                 "kafka topic \"{topics}\" at {place}, written by librdkafka because of \"{setting}\""

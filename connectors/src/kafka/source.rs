@@ -48,7 +48,7 @@ use super::config::{KafkaConfig, OnLostPosition};
 use super::position::{KafkaPosition, TopicId};
 use super::watch::{Listener, Watch, fault_of_error};
 use crate::reread::Rereads;
-use choice::Choice;
+use choice::{Choice, reader};
 use client::Client;
 use discovery::Discovery;
 use fetcher::Fetcher;
@@ -83,7 +83,7 @@ impl SourceFactory for KafkaSourceFactory {
     fn describe(&self) -> String {
         let (topics, bootstrap) = (self.config.topics.join("\", \""), &self.config.bootstrap);
         let place = format!("kafka topic \"{topics}\" at {bootstrap}");
-        match Choice::of(&self.config) {
+        match reader(&self.config) {
             Choice::Own(_) => place,
             Choice::Librdkafka(setting) => {
                 format!("{place}, read by librdkafka because of \"{setting}\"")
@@ -151,7 +151,7 @@ impl KafkaSource {
         if self.client.is_none() {
             let identities = Identities::of(&self.config);
             let client = Client::start(&self.config.consumer(), identities, &self.watch)?;
-            if let Choice::Own(settings) = Choice::of(&self.config) {
+            if let Choice::Own(settings) = reader(&self.config) {
                 self.fetcher = Some(Fetcher::start(self.config.topics.clone(), settings)?);
             }
             self.client = Some(client);

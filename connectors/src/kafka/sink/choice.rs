@@ -1,22 +1,18 @@
-//! Which producer writes: our own one, or librdkafka's.
+//! Which producer writes: our own one, or librdkafka's ([`choice`]).
 //!
-//! Ours speaks plain text and does not compress. It is chosen unless a setting asks for something
-//! it has no part in (TLS, SASL, compression, anything librdkafka alone knows); then librdkafka
-//! writes, more slowly and with the same guarantees. Settings that only tell the reader something
-//! decide nothing.
+//! Ours does not compress. Settings that only tell the reader something decide nothing.
 
 use std::time::Duration;
 
+use crate::kafka::choice::{self, Taken};
 use crate::kafka::config::{KafkaConfig, RECORD_BYTES_MAX};
 use crate::kafka::producer::Settings;
-use crate::kafka::wire::address::Address;
 
 /// Settings our producer follows, or that it need not be told: the writing side of what is fixed
 /// anyway, and `linger.ms`, since it never waits for more records than a unit has.
 const OURS: &[&str] = &[
     "acks",
     "batch.size",
-    "client.id",
     "enable.idempotence",
     "linger.ms",
     "message.max.bytes",
@@ -39,59 +35,32 @@ const READERS: &[&str] = &[
 /// How settings of readers begin otherwise.
 const READERS_BEGIN: &[&str] = &["fetch.", "queued."];
 /// Settings that leave everything as our producer does it, with this value.
-const HARMLESS: &[(&str, &str)] = &[
-    ("compression.type", "none"),
-    ("compression.codec", "none"),
-    ("security.protocol", "plaintext"),
-];
+const HARMLESS: &[(&str, &str)] = &[("compression.type", "none"), ("compression.codec", "none")];
 
 /// Bytes of a batch unless told otherwise, as with librdkafka: just below the limit of brokers.
 const BATCH_BYTES: u32 = 1_000_000;
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
+/// What our producer takes.
+const TAKEN: Taken = Taken { names: &[OURS, READERS], beginnings: READERS_BEGIN, values: HARMLESS };
+
 /// Who writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// Our own producer.
-    Own(Settings),
-    /// librdkafka's, because of this setting.
-    Librdkafka(String),
-}
+pub(super) type Choice = choice::Choice<Settings>;
 
-impl Choice {
-    /// Who can do what the settings ask for.
-    pub(super) fn of(config: &KafkaConfig) -> Self {
-        let foreign = config.settings().find(|(key, value)| !is_ours(key, value));
-        match (foreign, settings(config)) {
-            (Some((key, _)), _) => Self::Librdkafka(key.to_owned()),
-            (None, Err(key)) => Self::Librdkafka(key.to_owned()),
-            (None, Ok(settings)) => Self::Own(settings),
-        }
-    }
-}
-
-fn is_ours(key: &str, value: &str) -> bool {
-    OURS.contains(&key)
-        || READERS.contains(&key)
-        || READERS_BEGIN.iter().any(|begin| key.starts_with(begin))
-        || HARMLESS.iter().any(|(name, none)| *name == key && value.eq_ignore_ascii_case(none))
-}
-
-/// The name of a setting if its value is not one: librdkafka says what is wrong with it.
-fn settings(config: &KafkaConfig) -> Result<Settings, &'static str> {
-    let number = |key: &'static str, usual: u32| match config.setting(key) {
-        None => Ok(i32::try_from(usual).expect("a usual value is small")),
-        Some(text) => text.parse().ok().filter(|number| *number > 0).ok_or(key),
-    };
-    let answer = u32::try_from(ANSWER_LIMIT.as_millis()).expect("half a minute");
-    let transaction = u32::try_from(config.transaction_timeout_ms()).unwrap_or(0);
-    number("message.max.bytes", RECORD_BYTES_MAX)?;
-    Ok(Settings {
-        bootstrap: Address::list(&config.bootstrap).ok_or("bootstrap.servers")?,
-        client: config.setting("client.id").unwrap_or("watershed").to_owned(),
-        transaction_timeout_ms: number("transaction.timeout.ms", transaction)?,
-        answer_limit_ms: number("request.timeout.ms", answer)?,
-        batch_bytes: usize::try_from(number("batch.size", BATCH_BYTES)?).expect("checked"),
+/// Who can do what the settings ask for.
+pub(super) fn writer(config: &KafkaConfig) -> Choice {
+    Choice::of(config, &TAKEN, |bootstrap| {
+        let number = |key, usual| choice::number(config, key, usual, 1);
+        let answer = u32::try_from(ANSWER_LIMIT.as_millis()).expect("half a minute");
+        let transaction = u32::try_from(config.transaction_timeout_ms()).unwrap_or(0);
+        number("message.max.bytes", RECORD_BYTES_MAX)?;
+        Ok(Settings {
+            bootstrap,
+            client: config.client_id().to_owned(),
+            transaction_timeout_ms: number("transaction.timeout.ms", transaction)?,
+            answer_limit_ms: number("request.timeout.ms", answer)?,
+            batch_bytes: usize::try_from(number("batch.size", BATCH_BYTES)?).expect("checked"),
+        })
     })
 }
 
@@ -101,7 +70,7 @@ mod tests {
 
     fn of(bootstrap: &str, settings: &[(&str, &str)]) -> Choice {
         let settings = settings.iter().map(|(key, value)| ((*key).into(), (*value).into()));
-        Choice::of(&KafkaConfig::new(bootstrap, settings.collect()).unwrap())
+        writer(&KafkaConfig::new(bootstrap, settings.collect()).unwrap())
     }
 
     #[test]

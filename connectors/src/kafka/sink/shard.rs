@@ -16,7 +16,7 @@ use engine::sink::row_limits::RowLimits;
 use engine::sink::{SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::choice::Choice;
+use super::choice::{Choice, writer};
 use super::limits::Limits;
 use super::own::Own;
 use super::targets::Targets;
@@ -346,7 +346,7 @@ impl Shard {
 
     fn open(&self) -> Result<Producer, Fault> {
         let (config, id, stop) = (&self.config, self.transactional_id(), &self.stop);
-        match Choice::of(config) {
+        match writer(config) {
             Choice::Own(settings) => {
                 let topics = self.topics.names();
                 let own = Own::open(config, (&settings, &self.limits), topics, &id, stop)?;

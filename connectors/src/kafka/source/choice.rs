@@ -1,9 +1,9 @@
-//! Which consumer reads the live records: our own one, or librdkafka's.
+//! Which consumer reads the live records: our own one, or librdkafka's ([`choice`]).
 //!
-//! Ours speaks plain text, to brokers since 3.1. It is chosen unless a setting asks for something it
-//! has no part in (TLS, SASL, a rack, anything librdkafka alone knows); then librdkafka reads, more
-//! slowly and with the same guarantees. Settings that only tell the writer something decide nothing.
+//! Ours speaks to brokers since 3.1, and knows of no rack. Settings that only tell the writer something
+//! decide nothing.
 
+use crate::kafka::choice::{self, Taken};
 use crate::kafka::config::KafkaConfig;
 use crate::kafka::wire::address::Address;
 use crate::kafka::wire::message::fetch::Limits;
@@ -14,7 +14,6 @@ const OURS: &[&str] = &[
     "allow.auto.create.topics",
     "auto.offset.reset",
     "check.crcs",
-    "client.id",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.partition.eof",
@@ -44,11 +43,6 @@ const WRITERS: &[&str] = &[
     "request.timeout.ms",
     "transaction.timeout.ms",
 ];
-/// How settings of writers begin otherwise.
-const WRITERS_BEGIN: &str = "queue.buffering.";
-/// The only value that leaves everything as it is.
-const PLAIN: (&str, &str) = ("security.protocol", "plaintext");
-
 /// Bytes of an answer, unless told otherwise: enough that asking costs nothing beside reading, and no
 /// more, since so much is held for each leader.
 const ANSWER_BYTES: u32 = 4 << 20;
@@ -67,49 +61,24 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
 }
 
+/// What our consumer takes.
+const TAKEN: Taken =
+    Taken { names: &[OURS, WRITERS], beginnings: &["queue.buffering."], values: &[] };
+
 /// Who reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// Our own consumer.
-    Own(Settings),
-    /// librdkafka's, because of this setting.
-    Librdkafka(String),
-}
+pub(super) type Choice = choice::Choice<Settings>;
 
-impl Choice {
-    /// Who can do what the settings ask for.
-    pub(super) fn of(config: &KafkaConfig) -> Self {
-        let foreign = config.settings().find(|(key, value)| !is_ours(key, value));
-        match (foreign, settings(config)) {
-            (Some((key, _)), _) => Self::Librdkafka(key.to_owned()),
-            (None, Err(key)) => Self::Librdkafka(key.to_owned()),
-            (None, Ok(settings)) => Self::Own(settings),
-        }
-    }
-}
-
-fn is_ours(key: &str, value: &str) -> bool {
-    OURS.contains(&key)
-        || WRITERS.contains(&key)
-        || key.starts_with(WRITERS_BEGIN)
-        || (key == PLAIN.0 && value.eq_ignore_ascii_case(PLAIN.1))
-}
-
-/// The name of a setting if its value is not one: librdkafka says what is wrong with it.
-fn settings(config: &KafkaConfig) -> Result<Settings, &'static str> {
-    let number = |key: &'static str, usual: u32| match config.setting(key) {
-        None => Ok(i32::try_from(usual).expect("a usual value is small")),
-        Some(text) => text.parse().ok().filter(|number| *number >= 0).ok_or(key),
-    };
-    Ok(Settings {
-        bootstrap: Address::list(&config.bootstrap).ok_or("bootstrap.servers")?,
-        client: config.setting("client.id").unwrap_or("watershed").to_owned(),
-        limits: Limits {
+/// Who can do what the settings ask for.
+pub(super) fn reader(config: &KafkaConfig) -> Choice {
+    Choice::of(config, &TAKEN, |bootstrap| {
+        let number = |key, usual| choice::number(config, key, usual, 0);
+        let limits = Limits {
             wait_ms: number("fetch.wait.max.ms", WAIT_MS)?,
             least_bytes: number("fetch.min.bytes", 1)?,
             bytes: number("fetch.max.bytes", ANSWER_BYTES)?.min(ANSWER_BYTES_MAX),
             partition_bytes: number("max.partition.fetch.bytes", PARTITION_BYTES)?,
-        },
+        };
+        Ok(Settings { bootstrap, client: config.client_id().to_owned(), limits })
     })
 }
 
@@ -119,7 +88,7 @@ mod tests {
 
     fn of(bootstrap: &str, settings: &[(&str, &str)]) -> Choice {
         let settings = settings.iter().map(|(key, value)| ((*key).into(), (*value).into()));
-        Choice::of(&KafkaConfig::new(bootstrap, settings.collect()).unwrap())
+        reader(&KafkaConfig::new(bootstrap, settings.collect()).unwrap())
     }
 
     #[test]

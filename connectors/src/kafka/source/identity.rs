@@ -44,7 +44,7 @@ impl Identities {
         };
         let plain = config.settings().all(|(key, value)| is_plain(key, value));
         let brokers = Address::list(&config.bootstrap).filter(|_| plain).unwrap_or_default();
-        let client = config.setting("client.id").unwrap_or("watershed").to_owned();
+        let client = config.client_id().to_owned();
         Self { brokers, client, heard: Cell::new(false) }
     }
 
