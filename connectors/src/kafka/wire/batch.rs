@@ -22,8 +22,9 @@
 use super::bytes::low_bits;
 
 /// Bytes before the first record.
-const HEADER_BYTES: usize = 61;
-const MAGIC: u8 = 2;
+pub(super) const HEADER_BYTES: usize = 61;
+/// Version of the format.
+pub(super) const MAGIC: u8 = 2;
 const TRANSACTIONAL: i16 = 1 << 4;
 /// Most bytes of a varint of 32 bits.
 const VARINT_BYTES_MAX: usize = 5;
@@ -196,9 +197,10 @@ impl Batch {
 }
 
 /// The length field does not count itself and what is before it.
-const LENGTH_COUNTS_FROM: usize = 12;
-const CRC: std::ops::Range<usize> = 17..CRC_COVERS_FROM;
-const CRC_COVERS_FROM: usize = 21;
+pub(super) const LENGTH_COUNTS_FROM: usize = 12;
+/// Where the checksum lies; it covers all behind it.
+pub(super) const CRC: std::ops::Range<usize> = 17..CRC_COVERS_FROM;
+pub(super) const CRC_COVERS_FROM: usize = 21;
 
 /// The bytes of a record before its key or value, gathered so that they are appended at once.
 #[derive(Default)]

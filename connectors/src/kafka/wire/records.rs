@@ -4,16 +4,11 @@
 //! An answer may end within a batch, which is then asked for again. Everything before the magic byte
 //! lies there in all versions of the format; older ones than 2 (before Kafka 0.11) are only told.
 
+use super::batch::{CRC, CRC_COVERS_FROM, HEADER_BYTES, LENGTH_COUNTS_FROM, MAGIC};
 use super::bytes::{Garbled, Reader};
 
-/// Bytes that all versions have in common: up to the magic byte.
-const COMMON_BYTES: usize = 17;
-/// Bytes before the first record.
-const HEADER_BYTES: usize = 61;
-/// The length field does not count itself and what is before it.
-const LENGTH_COUNTS_FROM: usize = 12;
-const CRC_COVERS_FROM: usize = 21;
-const MAGIC: i8 = 2;
+/// Bytes that all versions have in common: up to the magic byte, behind which version 2 has its checksum.
+const COMMON_BYTES: usize = CRC.start;
 
 /// Why a batch cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +60,7 @@ impl Header {
         let first = offset(reader.i64()?)?;
         let length = usize::try_from(reader.i32()?).map_err(|_negative| NEGATIVE)?;
         let (epoch, magic) = (reader.i32()?, reader.i8()?);
-        if magic != MAGIC {
+        if magic.cast_unsigned() != MAGIC {
             return Err(Unreadable::OldFormat(magic));
         }
         let all = LENGTH_COUNTS_FROM + length;
