@@ -6,7 +6,6 @@
 
 use engine::error::Retry;
 use engine::outbox::rows::OutRow;
-use xtask::services::kafka::{Broker, Options};
 use xtask::services::offline;
 
 use crate::broker::{read_committed, topic, values};
@@ -38,11 +37,7 @@ fn markers_that_a_broker_lost_are_made_up_for() {
     if offline() {
         return;
     }
-    let proxy = Proxy::new();
-    let advertised = format!("PLAINTEXT://{}", proxy.address());
-    let options = Options::default().with("advertised.listeners", &advertised);
-    let broker = Broker::start(&options).expect("a broker of our own");
-    proxy.leads_to(broker.bootstrap());
+    let (proxy, broker) = Proxy::before_a_broker();
     topic(&broker, "unmarked", 3);
     // Batches so small that rows are sent before the last one is looked at.
     let settings = [("batch.size", "500"), ("message.max.bytes", "5000")];

@@ -15,6 +15,8 @@ use std::io::{self, Read as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use xtask::services::kafka::{Broker, Options};
+
 const API_VERSIONS: i16 = 18;
 const END_TXN: i16 = 26;
 const WRITE_TXN_MARKERS: i16 = 27;
@@ -54,7 +56,7 @@ struct Shared {
 
 impl Proxy {
     /// Listens. Who connects before there is a broker is sent away.
-    pub(crate) fn new() -> Proxy {
+    fn new() -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let shared = Arc::new(Shared::default());
@@ -68,13 +70,23 @@ impl Proxy {
         Proxy { port, shared }
     }
 
+    /// A proxy with a broker of its own behind it, which clients reach by it only.
+    pub(crate) fn before_a_broker() -> (Proxy, Broker) {
+        let proxy = Proxy::new();
+        let advertised = format!("PLAINTEXT://{}", proxy.address());
+        let options = Options::default().with("advertised.listeners", &advertised);
+        let broker = Broker::start(&options).expect("a broker of our own");
+        proxy.leads_to(broker.bootstrap());
+        (proxy, broker)
+    }
+
     /// Where clients connect.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// The broker behind it.
-    pub(crate) fn leads_to(&self, broker: String) {
+    fn leads_to(&self, broker: String) {
         self.shared.broker.set(broker).expect("there is one broker");
     }
 

@@ -7,7 +7,6 @@ use engine::source::Start;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord};
 use xtask::services::cluster::{BROKERS, Cluster};
-use xtask::services::kafka::{Broker, Options};
 use xtask::services::offline;
 
 use crate::broker::{
@@ -167,11 +166,7 @@ fn what_we_cannot_ask_for_is_left_to_librdkafka() {
     if offline() {
         return;
     }
-    let proxy = Proxy::new();
-    let advertised = format!("PLAINTEXT://{}", proxy.address());
-    let options = Options::default().with("advertised.listeners", &advertised);
-    let broker = Broker::start(&options).expect("a broker of our own");
-    proxy.leads_to(broker.bootstrap());
+    let (proxy, broker) = Proxy::before_a_broker();
     topic(&broker, "unserved", 2);
     let numbers = |count: usize| (0..count).map(|n| (None, n.to_string().into_bytes()));
     broker::produce(&proxy.address(), "unserved", numbers(100));
