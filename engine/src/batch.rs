@@ -2,8 +2,8 @@
 //!
 //! A [`Batch`] is a byte buffer plus typed cells. A row owns a *region* of the buffer (and
 //! perhaps of a second one, `extra`, where a decoder put text that does not stand in the source's
-//! bytes as such); a slice cell points into the region of its row. So a decoder copies nothing,
-//! a split per target worker is one copy of the region, and an output row is a piece of the input.
+//! bytes as such); a slice cell points into the region of its row. So a decoder copies nothing, nor
+//! does a split per target worker, and an output row is a piece of the input.
 //!
 //! ```text
 //!   body   [ row 0 .................. ][ row 1 ............ ]     shared, as the source read it

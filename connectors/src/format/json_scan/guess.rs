@@ -3,8 +3,8 @@
 //! Records of a stream are written by one program, and their members stand in the same order, though
 //! some may be missing. So the two spellings that came behind the last name are compared with what is
 //! next, quotes and colon included, all at once; only where it is another is the name read byte by
-//! byte and looked up. That is worth it
-//! because short names are what such records consist of: reading one costs as much as its value.
+//! byte and looked up. That is worth it because short names are what such records consist of: reading
+//! one costs as much as its value.
 //!
 //! A guess never changes a result: it holds where the bytes are those of a name that was read before,
 //! and no byte of such a name could mean anything else here. What is remembered is bounded; when that

@@ -1,4 +1,4 @@
-//! The live partitions: what the first consumer holds, as batches.
+//! The live partitions: what the consumer of them holds, our own or librdkafka's, as batches.
 
 use std::time::Duration;
 

@@ -152,7 +152,7 @@ impl Slot {
 
     /// Whether the consumer reads it.
     pub(super) fn is_running(&self) -> bool {
-        self.stage == Stage::Running
+        matches!(self.stage, Stage::Running)
     }
 
     /// What comes once the first offset is known.

@@ -42,5 +42,5 @@ pub(in crate::kafka) const END_TXN: Api = api("EndTxn", 26, 1);
 /// Everything a broker has to serve to who reads.
 pub(in crate::kafka) const NEEDED_TO_READ: [&Api; 2] = [&FETCH, &TOPIC_IDS];
 /// Everything a broker has to serve to a producer.
-pub(super) const NEEDED: [&Api; 6] =
+pub(super) const NEEDED_TO_WRITE: [&Api; 6] =
     [&PRODUCE, &METADATA, &FIND_COORDINATOR, &INIT_PRODUCER_ID, &ADD_PARTITIONS, &END_TXN];

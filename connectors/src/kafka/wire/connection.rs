@@ -12,7 +12,7 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use super::address::Address;
-use super::api::{API_VERSIONS, Api, NEEDED};
+use super::api::{API_VERSIONS, Api, NEEDED_TO_WRITE};
 use super::bytes::{Garbled, Reader};
 use super::failure::{Failure, Patience};
 use super::message::versions;
@@ -46,7 +46,7 @@ impl Connection {
         client: &str,
         patience: &Patience,
     ) -> Result<Self, Failure> {
-        Self::open_for(&NEEDED, address, client, patience)
+        Self::open_for(&NEEDED_TO_WRITE, address, client, patience)
     }
 
     /// Connects, and makes sure that the broker serves these requests.

@@ -27,7 +27,7 @@ pub(in crate::kafka) enum Failure {
     #[error("{0}")]
     Refused(ErrorCode),
     /// Whoever waits does not want to any more.
-    #[error("the sink is closed")]
+    #[error("it is closed")]
     Stopped,
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use super::*;
-use crate::kafka::wire::api::{END_TXN, INIT_PRODUCER_ID, NEEDED};
+use crate::kafka::wire::api::{END_TXN, INIT_PRODUCER_ID, NEEDED_TO_WRITE};
 use crate::kafka::wire::bytes::Put as _;
 use crate::kafka::wire::code::ErrorCode;
 use crate::kafka::wire::failure::Stopped;
@@ -65,8 +65,8 @@ fn patience() -> Patience {
 fn serving(last: i16) -> Vec<u8> {
     let mut answer = Vec::new();
     answer.i16(0);
-    answer.count(NEEDED.len());
-    for api in NEEDED {
+    answer.count(NEEDED_TO_WRITE.len());
+    for api in NEEDED_TO_WRITE {
         answer.i16(api.key);
         answer.i16(0);
         answer.i16(last);

@@ -29,22 +29,22 @@ pub(in crate::kafka) fn missing(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::wire::api::NEEDED;
+    use crate::kafka::wire::api::NEEDED_TO_WRITE;
 
     #[test]
     fn what_is_missing_is_named() {
         let bytes = b"\0\0\0\0\0\x02\0\x00\0\x03\0\x0d\0\x16\0\x00\0\x02";
         let (code, served) = read(&mut Reader::new(bytes)).unwrap();
         assert_eq!((code, &served[..]), (ErrorCode::NONE, &[(0, 3, 13), (22, 0, 2)][..]));
-        let all: Vec<Served> = NEEDED.map(|api| (api.key, 0, api.version)).to_vec();
-        assert_eq!(missing(&NEEDED, &all), None);
+        let all: Vec<Served> = NEEDED_TO_WRITE.map(|api| (api.key, 0, api.version)).to_vec();
+        assert_eq!(missing(&NEEDED_TO_WRITE, &all), None);
         let mut old = all.clone();
         old[3].2 = 2;
-        let (api, text) = missing(&NEEDED, &old).unwrap();
+        let (api, text) = missing(&NEEDED_TO_WRITE, &old).unwrap();
         assert_eq!((api.name, text.as_str()), ("InitProducerId", "versions 0 to 2"));
         let mut young = all;
         young[0] = (0, 9, 30);
-        assert_eq!(missing(&NEEDED, &young).unwrap().0.name, "Produce");
-        assert_eq!(missing(&NEEDED, &[]).unwrap().1, "no version");
+        assert_eq!(missing(&NEEDED_TO_WRITE, &young).unwrap().0.name, "Produce");
+        assert_eq!(missing(&NEEDED_TO_WRITE, &[]).unwrap().1, "no version");
     }
 }
