@@ -23,6 +23,7 @@ pub mod key;
 pub mod order;
 pub mod row;
 pub mod schema;
+mod spare;
 pub mod stored;
 
 use std::sync::Arc;

@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::spare::Spare;
+
 /// Live bytes of a process: the third brake (specification 17.3). Every [`Buffer`] adds its size
 /// when made and subtracts it when dropped, so the sum is exact, stashed rows included. What counts
 /// is the memory taken, not how much of it is filled.
@@ -14,6 +16,7 @@ pub struct Budget {
     live: AtomicU64,
     limit: u64,
     listener: OnceLock<Listener>,
+    spare: Spare,
 }
 
 /// Who is told of a budget's news; called by whichever thread makes or drops a buffer.
@@ -38,6 +41,11 @@ impl Budget {
     ) {
         let listener = Listener { filling: Box::new(filling), open: Box::new(open) };
         drop(self.listener.set(listener));
+    }
+
+    /// Memory for `bytes`, perhaps that of a buffer which is no more. It counts from when it is one.
+    pub(crate) fn memory(&self, bytes: usize) -> Vec<u8> {
+        self.spare.take(bytes)
     }
 
     /// Bytes alive now.
@@ -67,6 +75,12 @@ impl Budget {
         self.limit / 4
     }
 
+    /// Bytes of spare memory at most: about the blocks of an epoch under full load. They do not count
+    /// as alive.
+    fn spare_most(&self) -> u64 {
+        self.limit / 2
+    }
+
     fn closed_above(&self) -> u64 {
         self.limit / 2
     }
@@ -79,11 +93,16 @@ impl Budget {
         }
     }
 
-    fn give_back(&self, bytes: usize) {
-        let before = self.live.fetch_sub(bytes as u64, Ordering::Relaxed);
+    fn give_back(&self, memory: Vec<u8>) {
+        let bytes = memory.capacity() as u64;
+        self.spare.keep(memory, self.spare_most());
+        let before = self.live.fetch_sub(bytes, Ordering::Relaxed);
         let closed = self.closed_above();
-        if before > closed && before - bytes as u64 <= closed {
+        if before > closed && before - bytes <= closed {
             self.listener.get().iter().for_each(|listener| (listener.open)());
+        }
+        if before == bytes {
+            self.spare.clear();
         }
     }
 }
@@ -132,7 +151,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(budget) = &self.budget {
-            budget.give_back(self.bytes.capacity());
+            budget.give_back(std::mem::take(&mut self.bytes));
         }
     }
 }

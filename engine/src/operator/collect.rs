@@ -213,11 +213,12 @@ impl CollectStage {
         if writer.is_empty()
             && let Some(bytes) = self.expected.get(place)
         {
-            *writer = RowWriter::with_capacity(*bytes);
+            *writer = RowWriter::within(self.outlet.memory(*bytes));
         }
         if !writer.has_room(row_bytes) {
             // Where one block became full, the next one will: it gets its memory at once.
-            let full = std::mem::replace(writer, RowWriter::with_capacity(BLOCK_BYTES_MAX));
+            let next = RowWriter::within(self.outlet.memory(BLOCK_BYTES_MAX));
+            let full = std::mem::replace(writer, next);
             open.full[place] = true;
             self.outlet.send(epoch, self.places.destination(place), full);
         }
@@ -228,7 +229,7 @@ impl CollectStage {
     fn expect(&mut self, open: &OpenEpoch) {
         let bytes = open.blocks.iter().zip(&open.full).map(|(writer, full)| match full {
             true => BLOCK_BYTES_MAX,
-            false => writer.bytes().len() + writer.bytes().len() / 8,
+            false => (writer.bytes().len() * 9 / 8).min(BLOCK_BYTES_MAX),
         });
         self.expected.clear();
         self.expected.extend(bytes);
@@ -258,6 +259,11 @@ struct Outlet {
 impl Outlet {
     fn hold(&self, capabilities: Vec<timely::dataflow::operators::Capability<u64>>) -> Hold {
         self.context.worker.hold(&self.name, HoldReason::Pending, capabilities)
+    }
+
+    /// Memory for a block of so many bytes.
+    fn memory(&self, bytes: usize) -> Vec<u8> {
+        self.context.worker.budget.memory(bytes)
     }
 
     fn send(&self, epoch: u64, destination: Destination, writer: RowWriter) {

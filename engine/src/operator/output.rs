@@ -52,6 +52,12 @@ impl Output {
         self.epoch = epoch;
     }
 
+    /// Whether nobody but a sink reads `port`, and of its rows only key and value: then these may be all
+    /// there is of them ([`Output::write`]).
+    pub fn is_sink_only(&self, port: usize) -> bool {
+        self.ports[port].shortcut.is_some()
+    }
+
     /// The builder of `port`, for exactly one row of `schema`.
     pub fn row(&mut self, port: usize, schema: &Arc<Schema>) -> &mut BatchBuilder {
         let Port { builder, expected, written, .. } = &mut self.ports[port];

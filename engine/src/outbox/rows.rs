@@ -80,9 +80,9 @@ impl RowWriter {
         RowWriter::default()
     }
 
-    /// A writer with the memory of `bytes`, or of a full block if that is less.
-    pub fn with_capacity(bytes: usize) -> RowWriter {
-        RowWriter { bytes: Vec::with_capacity(bytes.min(BLOCK_BYTES_MAX)), rows: 0 }
+    /// A writer without rows in this memory.
+    pub(crate) fn within(memory: Vec<u8>) -> RowWriter {
+        RowWriter { bytes: memory, rows: 0 }
     }
 
     /// Appends a row. The caller asks [`RowWriter::has_room_for`] first and passes a full block on.
