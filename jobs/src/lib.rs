@@ -92,6 +92,11 @@ impl Job {
         matches!(self, Self::Dimensions | Self::DwdRoute)
     }
 
+    /// Whether it reads page records, in process where log split runs beside it.
+    pub fn reads_pages(self) -> bool {
+        matches!(self, Self::UniqueVisitor | Self::UserJump | Self::Traffic | Self::PageView)
+    }
+
     /// The job called `name`.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|job| job.name() == name)
@@ -115,7 +120,7 @@ pub fn plans(
             Job::OdsDb => ods::ods_db::plan(settings, outside),
             Job::Dimensions => dim::dimensions::plan(settings, outside),
             Job::DwdRoute => dwd::route::plan(settings, outside),
-            Job::LogSplit => dwd::log_split::plan(settings, outside),
+            Job::LogSplit => dwd::log_split::plan(settings, outside, jobs),
             Job::UniqueVisitor => dwd::unique_visitor::plan(settings, outside, jobs),
             Job::UserJump => dwd::user_jump::plan(settings, outside, jobs),
             Job::Traffic => dws::traffic::plan(settings, outside, jobs),

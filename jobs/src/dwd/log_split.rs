@@ -43,8 +43,13 @@ pub const TOPICS: [&str; 5] = [
 /// Which port of the split feeds which of the [`TOPICS`].
 const PORTS: Ports = Ports { page: 0, start: 1, display: 2, action: 3, error: 4 };
 
-/// The plan.
-pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobError> {
+/// The plan. Page rows are handed on in process where one of the jobs `together` reads them; otherwise
+/// they are no more than what goes to their topic.
+pub fn plan(
+    settings: &Settings,
+    outside: &Outside<'_>,
+    together: &[Job],
+) -> Result<JobPlan, JobError> {
     let mut job = JobBuilder::new(NAME);
     let decoder = Arc::new(|| Box::new(AppLogDecoder::new()) as _);
     let logs = job.source("ods_log", source_spec(settings, outside, ODS_LOG, decoder));
@@ -75,7 +80,9 @@ pub fn plan(settings: &Settings, outside: &Outside<'_>) -> Result<JobPlan, JobEr
     topics.side(&dead, &logs.dead, Arc::new(DeadLetter));
     topics.side(&future, &logs.future, Arc::new(DeadLetter));
     topics.build(&mut job, outside);
-    job.export(PAGE, &ports[PORTS.page]);
+    if together.iter().copied().any(Job::reads_pages) {
+        job.export(PAGE, &ports[PORTS.page]);
+    }
     job.build()
 }
 

@@ -84,19 +84,28 @@ impl Splitter {
                 each.log_row(self.ports.start, split.bytes_max(), |out| split.write_main(out));
             }
             Main::Page => {
-                for element in layout.displays() {
-                    let write = |out: &mut Vec<u8>| split.write_display(element, out);
-                    each.log_row(self.ports.display, split.element_bytes_max(element), write);
+                self.write_elements(&split, &mut each);
+                // Without a reader the columns would be for nobody.
+                if each.output.is_sink_only(self.ports.page) {
+                    each.log_row(self.ports.page, split.bytes_max(), |out| split.write_main(out));
+                } else {
+                    let builder = each.output.row(self.ports.page, &self.page);
+                    let columns = page_columns(row, repaired);
+                    write_page_row(builder, &columns, |out| split.write_main(out), each.stamp);
                 }
-                for element in layout.actions() {
-                    let write = |out: &mut Vec<u8>| split.write_action(element, out);
-                    each.log_row(self.ports.action, split.element_bytes_max(element), write);
-                }
-                let builder = output.row(self.ports.page, &self.page);
-                let columns = page_columns(row, repaired);
-                write_page_row(builder, &columns, |out| split.write_main(out), Stamp::of(row));
             }
             Main::None => {}
+        }
+    }
+
+    fn write_elements(&self, split: &Split<'_>, each: &mut Emit<'_>) {
+        for element in split.layout.displays() {
+            let write = |out: &mut Vec<u8>| split.write_display(element, out);
+            each.log_row(self.ports.display, split.element_bytes_max(element), write);
+        }
+        for element in split.layout.actions() {
+            let write = |out: &mut Vec<u8>| split.write_action(element, out);
+            each.log_row(self.ports.action, split.element_bytes_max(element), write);
         }
     }
 }
