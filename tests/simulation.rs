@@ -28,6 +28,7 @@ use engine::source::{SourceFactory, Start};
 use engine::testing::records::Records;
 use engine::testing::simulate::{Simulation, seeds};
 use engine::testing::target::Target;
+use jobs::dwd::log_split::TOPICS;
 use jobs::generate::Generator;
 use jobs::{Job, Outside, Settings};
 use serde_json::Value;
@@ -71,11 +72,7 @@ fn keyed(seed: u64, records: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
     messages
 }
 
-fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
-    plans_of(Arc::new(records.clone()), target)
-}
-
-fn plans_of(source: Arc<dyn SourceFactory>, target: &Target) -> Vec<Arc<JobPlan>> {
+fn plans_of(jobs: &[Job], source: Arc<dyn SourceFactory>, target: &Target) -> Vec<Arc<JobPlan>> {
     let settings = Settings { idle_timeout_ms: 0, ..Settings::default() };
     let outside = Outside {
         source: &|_topic| (source.clone(), Start::Earliest),
@@ -88,7 +85,7 @@ fn plans_of(source: Arc<dyn SourceFactory>, target: &Target) -> Vec<Arc<JobPlan>
         dimensions: &|| unreachable!("no dimensions here"),
         publish: &|_job| true,
     };
-    jobs::plans(&Job::LOGS, &settings, &outside).expect("good plans")
+    jobs::plans(jobs, &settings, &outside).expect("good plans")
 }
 
 /// Topics of the jobs by the oracle's names of side outputs.
@@ -206,22 +203,68 @@ fn check_input(seed: u64, input: &Input, crashes: u32, interval_ms: u64) -> u32 
 
 /// `crew`: workers by generation, over and over.
 fn check_with(crew: &[usize], seed: u64, input: &Input, crashes: u32, interval_ms: u64) -> u32 {
-    let clock_ms = END_MS + 86_400_000;
-    let expected =
-        oracle::outcome(input, &oracle::Settings { clock_ms, ..oracle::Settings::default() });
-    let keyed = |messages: &Vec<Vec<u8>>| {
-        messages.iter().map(|message| (Vec::new(), message.clone())).collect()
-    };
-    let partitions = input.partitions.iter().map(keyed).collect();
-    let records = Records::new("ods_log", partitions, seed);
     let target = Target::new(seed, UnitPolicy::EVERY_EPOCH);
-    let binary = seed.is_multiple_of(2);
-    let mut simulation = Simulation::new(seed, clock_ms).with_workers(crew, binary);
-    simulation.settings.epoch.interval_ms = Some(interval_ms);
-    simulation.run(crashes, &|_, _| plans(&records, &target));
-    assert_eq!(simulation.fatals, [], "seed {seed}: it stopped by itself");
-    assert_same(seed, &observed(&simulation, &target, &|_| true), &expected);
+    let history = History { jobs: &Job::LOGS, crew, seed, input, crashes, interval_ms };
+    let simulation = history.run(&target);
+    assert_same(seed, &observed(&simulation, &target, &|_| true), &expected(input));
     simulation.generations
+}
+
+/// A day after the last record.
+const CLOCK_MS: i64 = END_MS + 86_400_000;
+
+fn expected(input: &Input) -> Outcome {
+    oracle::outcome(input, &oracle::Settings { clock_ms: CLOCK_MS, ..oracle::Settings::default() })
+}
+
+/// What is run under a seed.
+struct History<'h> {
+    jobs: &'h [Job],
+    /// Workers by generation, over and over.
+    crew: &'h [usize],
+    seed: u64,
+    input: &'h Input,
+    crashes: u32,
+    interval_ms: u64,
+}
+
+impl History<'_> {
+    fn run(&self, target: &Target) -> Simulation {
+        let Self { seed, crew, .. } = *self;
+        let keyed = |messages: &Vec<Vec<u8>>| {
+            messages.iter().map(|message| (Vec::new(), message.clone())).collect()
+        };
+        let partitions = self.input.partitions.iter().map(keyed).collect();
+        let records = Records::new("ods_log", partitions, seed);
+        let binary = seed.is_multiple_of(2);
+        let mut simulation = Simulation::new(seed, CLOCK_MS).with_workers(crew, binary);
+        simulation.settings.epoch.interval_ms = Some(self.interval_ms);
+        let plans = |_: &_, _| plans_of(self.jobs, Arc::new(records.clone()), target);
+        simulation.run(self.crashes, &plans);
+        assert_eq!(simulation.fatals, [], "seed {seed}: it stopped by itself");
+        simulation
+    }
+}
+
+/// Where no job reads its page rows they go another way to their topic.
+#[test]
+fn the_log_split_writes_the_same_alone() {
+    for seed in seeds(6_000, 20) {
+        let input = if seed % 2 == 0 { any_order(seed) } else { generated(seed, 300) };
+        let target = Target::new(seed, UnitPolicy::EVERY_EPOCH);
+        let (jobs, crew, interval_ms) = (&[Job::LogSplit], &[1, 3, 2], 10 + seed % 60);
+        let history = History { jobs, crew, seed, input: &input, crashes: 3, interval_ms };
+        let seen = observed(&history.run(&target), &target, &|_| true);
+        let expected = expected(&input);
+        for topic in TOPICS {
+            assert_eq!(seen.topic(topic), expected.topic(topic), "seed {seed}: {topic}");
+        }
+        assert!(!seen.topic(TOPICS[0]).is_empty(), "seed {seed}: no page at all");
+        for ((name, labels), value) in &seen.counters {
+            let labels = (name.clone(), labels.clone());
+            assert_eq!(expected.counters.get(&labels), Some(value), "seed {seed}: {labels:?}");
+        }
+    }
 }
 
 #[test]
@@ -301,7 +344,7 @@ fn through_topic(
             snapshot: false,
             on_lost_position: connectors::kafka::config::OnLostPosition::Stop,
         };
-        plans.extend(plans_of(Arc::new(source), target));
+        plans.extend(plans_of(&Job::LOGS, Arc::new(source), target));
         plans
     };
     let announce_end = || {
@@ -325,15 +368,13 @@ fn through_topic(
 fn retention_takes_nothing_that_is_still_to_be_read() {
     let mut removed = 0;
     for seed in seeds(1, 20) {
-        let clock_ms = END_MS + 86_400_000;
         let target = Target::new(seed, UnitPolicy::EVERY_EPOCH);
-        let mut simulation = Simulation::new(seed, clock_ms);
+        let mut simulation = Simulation::new(seed, CLOCK_MS);
         simulation.settings.epoch.interval_ms = Some(10);
         simulation.settings.retention.by_topic = [("ods_log".to_owned(), 1)].into();
         let finished = through_topic(&mut simulation, &target, keyed(seed, 300), seed, 4);
         assert!(finished, "seed {seed}: not finished");
-        let settings = oracle::Settings { clock_ms, ..oracle::Settings::default() };
-        let expected = oracle::outcome(&generated(seed, 300), &settings);
+        let expected = expected(&generated(seed, 300));
         // Of `ods_log` itself only the end is left.
         let ours = |topic: &str| expected.topics.contains_key(topic);
         let seen = observed(&simulation, &target, &ours);
