@@ -385,3 +385,6 @@ fn old_timer_gone(at: i64, key: &[u8]) -> Delta {
     let bytes = tagged(tag::OLD_TIMER, &[&old_timers::stored(at, key)]);
     Delta { group: key_group(key), key: bytes, value: None }
 }
+
+#[cfg(test)]
+mod tests;

@@ -291,3 +291,6 @@ impl Fetcher {
 fn name(topics: &[String], place: Place) -> String {
     format!("{}/{}", topics[place.topic], place.number)
 }
+
+#[cfg(test)]
+mod tests;

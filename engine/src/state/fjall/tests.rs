@@ -1,7 +1,8 @@
 //! What every state store does, and what fjall does with a damaged journal (engine.md 25.9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io;
 use std::path::PathBuf;
 
 use super::*;
@@ -136,8 +137,11 @@ fn found(backend: &FjallBackend) -> Result<(u64, Vec<u64>), StateError> {
 
 /// A copy of the files as a process killed now would leave them, with the journal's used bytes.
 fn copy_of(path: &Path) -> (tempfile::TempDir, Vec<u8>) {
-    let copy = tempfile::tempdir().unwrap();
-    copy_dir(path, copy.path());
+    let copied = (0..100).find_map(|_try| {
+        let copy = tempfile::tempdir().unwrap();
+        copy_dir(path, copy.path()).ok().map(|()| copy)
+    });
+    let copy = copied.expect("threads of the store stop changing its files");
     let journal = fs::read(journal_in(path)).unwrap();
     let used = journal.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     (copy, journal[..used].to_vec())
@@ -151,20 +155,34 @@ fn journal_in(path: &Path) -> PathBuf {
     journal
 }
 
-/// All files but the journal, which is 64 MiB of mostly nothing.
-fn copy_dir(source: &Path, target: &Path) {
-    fs::create_dir_all(target).unwrap();
-    for entry in fs::read_dir(source).unwrap() {
-        let path = entry.unwrap().path();
-        let place = target.join(path.file_name().unwrap());
+/// Copies all files but the journal, which is 64 MiB of mostly nothing; an error if some came or went
+/// meanwhile, for then the copy is of no one moment.
+fn copy_dir(source: &Path, target: &Path) -> io::Result<()> {
+    let paths = paths_in(source)?;
+    for path in &paths {
+        let place = target.join(path.strip_prefix(source).unwrap());
         if path.is_dir() {
-            copy_dir(&path, &place);
+            fs::create_dir(place)?;
         } else if path.extension().is_some_and(|end| end == "jnl") {
-            File::create(&place).unwrap();
+            File::create(place)?;
         } else {
-            fs::copy(&path, &place).unwrap();
+            fs::copy(path, place)?;
         }
     }
+    if paths_in(source)? == paths { Ok(()) } else { Err(io::ErrorKind::ResourceBusy.into()) }
+}
+
+/// Files and directories, each directory before what is in it.
+fn paths_in(directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let mut paths = BTreeSet::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            paths.append(&mut paths_in(&path)?);
+        }
+        paths.insert(path);
+    }
+    Ok(paths)
 }
 
 /// A database after `epochs` checkpoints, killed.
@@ -178,7 +196,7 @@ fn killed_after(epochs: u64) -> (tempfile::TempDir, Vec<u8>) {
 /// Opens a copy of the database with this journal.
 fn open_with(image: &Path, journal: &[u8]) -> Result<(u64, Vec<u64>), StateError> {
     let copy = tempfile::tempdir().unwrap();
-    copy_dir(image, copy.path());
+    copy_dir(image, copy.path()).unwrap();
     fs::write(journal_in(copy.path()), journal).unwrap();
     found(&reopen(copy.path())?)
 }

@@ -94,6 +94,29 @@ fn a_journal_cut_behind_a_fold_ends_with_a_whole_batch() {
     assert_eq!(epochs, [3, 4, 5, 6]);
 }
 
+/// A fold makes durable what it takes to tables first. Of a commit that is still in the process's own
+/// memory a kill would leave the rows, which are tables by then, and nothing of its other space.
+#[test]
+fn what_a_fold_takes_to_tables_is_in_the_journal_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let backend = reopen(dir.path()).unwrap();
+    (1..=3).for_each(|epoch| commit_epoch(&backend, epoch, Durability::Lazy));
+    let (store, four) = (&backend.store, 4_u64.to_be_bytes());
+    let spaces = store.handles().clone();
+    let row = StateWrite { space: "state/job".into(), key: four.into(), value: Some(four.into()) };
+    let mut batch = store.database.batch().durability(None);
+    batch.insert(&spaces.named["complete"], "group", four);
+    for bytes in delta::encode(vec![row]) {
+        batch.insert(spaces.deltas.as_ref().unwrap(), delta::encode_key(3, "state/job"), bytes);
+    }
+    batch.commit().unwrap();
+    let (image, journal) = copy_of(dir.path());
+    assert_eq!(open_with(image.path(), &journal).unwrap(), (3, vec![1, 2, 3]), "it can be lost");
+    assert!(store.begin_fold().unwrap().ingest(store).unwrap());
+    let (image, journal) = copy_of(dir.path());
+    assert_eq!(open_with(image.path(), &journal).unwrap(), (4, vec![1, 2, 3, 4]));
+}
+
 /// Deltas of a space that was dropped do not come back, whatever the journal loses.
 #[test]
 fn what_was_dropped_stays_dropped() {
