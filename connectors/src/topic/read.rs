@@ -151,7 +151,7 @@ pub(super) mod tests {
     impl Topic {
         pub(in super::super) fn new(partitions: u32) -> Topic {
             let disk = SimDisk::new();
-            let options = LogOptions { file_bytes: 1, compress: false };
+            let options = LogOptions { file_bytes: 1, ..LogOptions::default() };
             let open = |partition| {
                 let dir = topic_dir("t", partition);
                 BlockLog::open(Arc::new(disk.clone()), &dir, 7, options, None).unwrap()

@@ -23,6 +23,12 @@ pub trait Disk: Send + Sync {
     /// Opens for appending, creating the file if it is absent. A created file's name is durable
     /// only after [`Disk::sync_dir`].
     fn append_to(&self, path: &str) -> io::Result<Box<dyn AppendFile>>;
+    /// Opens a file that exists for writing over what it holds, from its beginning: its length counts
+    /// from 0, and what is not written over stays behind it until [`Disk::truncate`].
+    fn overwrite(&self, path: &str) -> io::Result<Box<dyn AppendFile>>;
+    /// Gives a file another name in its directory, in the place of a file that has it. The names are
+    /// durable only after [`Disk::sync_dir`].
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Reads up to `length` bytes at `offset`; fewer only at the end of the file.
     fn read_at(&self, path: &str, offset: u64, length: usize) -> io::Result<Vec<u8>>;
     /// Cuts the file to `length` bytes and syncs it.
@@ -49,7 +55,7 @@ pub type DiskTask<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 /// One open file that only grows.
 pub trait AppendFile: Send {
-    /// Bytes in the file, including those not yet synced.
+    /// Bytes in the file, including those not yet synced; without those still to be written over.
     fn length(&self) -> u64;
     /// Appends all of `bytes`.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;

@@ -2,7 +2,8 @@
 //!
 //! Synced bytes stay. Of a file's unsynced bytes a random prefix stays, and a byte of it may be
 //! wrong. A file whose directory was not synced after it was made may be gone altogether, a file
-//! removed without that may be back. Directories stay. Handles from before the crash are dead, as
+//! removed without that may be back, a renamed one may have its old name. What is written over and
+//! not synced may be as it was. Directories stay. Handles from before the crash are dead, as
 //! their process is. Everything random comes from the caller, so a seed repeats a history.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,10 +52,14 @@ struct Inner {
 #[derive(Debug, Default, Clone)]
 struct SimFile {
     bytes: Vec<u8>,
+    /// What the file holds where it is being written over: the part behind `bytes` is still there.
+    old: Vec<u8>,
     /// Bytes that survive a crash.
     synced: usize,
     /// Whether the name survives a crash.
     named: bool,
+    /// The name it had, which a crash may give back.
+    renamed: Option<String>,
 }
 
 impl SimDisk {
@@ -77,6 +82,10 @@ impl SimDisk {
             file.crash(random);
             kept
         });
+        for (path, mut file) in std::mem::take(&mut inner.files) {
+            let before = file.renamed.take().filter(|_| random(2) == 0);
+            inner.files.insert(before.unwrap_or(path), file);
+        }
     }
 
     /// Lets `writes` more writes and syncs pass; all that follow fail, until [`SimDisk::heal`].
@@ -105,7 +114,8 @@ impl SimDisk {
         let mut inner = self.lock();
         let file = inner.files.get_mut(path).expect("the file to damage exists");
         let at = usize::try_from(offset).expect("a file in memory is small");
-        file.bytes[at] ^= 1 << (at % 8);
+        let bytes = if at < file.bytes.len() { &mut file.bytes } else { &mut file.old };
+        bytes[at] ^= 1 << (at % 8);
     }
 
     /// Writes and syncs so far, failed ones included.
@@ -124,6 +134,16 @@ impl SimDisk {
 }
 
 impl SimFile {
+    /// All that is in the file.
+    fn content(&self) -> Vec<u8> {
+        let behind = self.old.get(self.bytes.len()..).unwrap_or_default();
+        [&self.bytes, behind].concat()
+    }
+
+    fn length(&self) -> usize {
+        self.bytes.len().max(self.old.len())
+    }
+
     /// Keeps a random part of the unsynced tail, perhaps with one wrong byte.
     fn crash(&mut self, random: &mut dyn FnMut(u64) -> u64) {
         let tail = self.bytes.len() - self.synced;
@@ -137,6 +157,8 @@ impl SimFile {
                 _ => {}
             }
         }
+        self.bytes = self.content();
+        self.old.clear();
         self.synced = self.bytes.len();
         self.named = true;
     }
@@ -149,7 +171,7 @@ fn pick(random: &mut dyn FnMut(u64) -> u64, count: usize) -> usize {
 
 impl Inner {
     fn bytes(&self) -> u64 {
-        self.files.values().map(|file| file.bytes.len() as u64).sum()
+        self.files.values().map(|file| file.length() as u64).sum()
     }
 
     /// Counts a write or sync and fails it where a fault is due.
@@ -175,9 +197,14 @@ impl Inner {
     fn append(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let due = self.write();
         // A failed write may have written a part.
-        let part = if due.is_err() { bytes.len() / 2 } else { self.room(bytes.len()) };
         let file = self.file(path)?;
-        file.bytes.extend_from_slice(&bytes[..part]);
+        // What is written over takes no more room.
+        let over = file.length() - file.bytes.len();
+        let part = match due.is_err() {
+            true => bytes.len() / 2,
+            false => bytes.len().min(over + self.room(bytes.len().saturating_sub(over))),
+        };
+        self.file(path)?.bytes.extend_from_slice(&bytes[..part]);
         due?;
         if part < bytes.len() { Err(Fault::NoSpace.error()) } else { Ok(()) }
     }
@@ -206,7 +233,7 @@ impl Disk for SimDisk {
 
     fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
         let named = |(path, file): (&String, &SimFile)| {
-            Some((name_in(path, dir)?.to_owned(), file.bytes.len() as u64))
+            Some((name_in(path, dir)?.to_owned(), file.length() as u64))
         };
         Ok(self.lock().files.iter().filter_map(named).collect())
     }
@@ -221,13 +248,35 @@ impl Disk for SimDisk {
         if !dir_of(path).is_empty() && !inner.dirs.contains(dir_of(path)) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let length = inner.files.entry(path.to_owned()).or_default().bytes.len() as u64;
+        let length = inner.files.entry(path.to_owned()).or_default().length() as u64;
         Ok(Box::new(Handle { disk: self.clone(), path: path.to_owned(), life: inner.life, length }))
+    }
+
+    fn overwrite(&self, path: &str) -> io::Result<Box<dyn AppendFile>> {
+        let mut inner = self.lock();
+        let file = inner.file(path)?;
+        assert_eq!(file.synced, file.bytes.len(), "a file is written over once it is synced");
+        file.old = file.content();
+        (file.bytes, file.synced) = (Vec::new(), 0);
+        let (path, life) = (path.to_owned(), inner.life);
+        Ok(Box::new(Handle { disk: self.clone(), path, life, length: 0 }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.write()?;
+        inner.file(from)?;
+        let mut file = inner.files.remove(from).expect("it is there");
+        assert!(file.named && file.renamed.is_none(), "a name is synced before the next one");
+        file.renamed = Some(from.to_owned());
+        inner.removed.remove(to);
+        inner.files.insert(to.to_owned(), file);
+        Ok(())
     }
 
     fn read_at(&self, path: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut inner = self.lock();
-        let bytes = &inner.file(path)?.bytes;
+        let bytes = inner.file(path)?.content();
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let stop = start.saturating_add(length).min(bytes.len());
         Ok(bytes[start..stop].to_vec())
@@ -237,9 +286,11 @@ impl Disk for SimDisk {
         let mut inner = self.lock();
         inner.write()?;
         let file = inner.file(path)?;
-        match usize::try_from(length).ok().filter(|length| *length <= file.bytes.len()) {
+        match usize::try_from(length).ok().filter(|length| *length <= file.length()) {
             None => Err(io::ErrorKind::InvalidInput.into()),
             Some(length) => {
+                file.bytes = file.content();
+                file.old.clear();
                 file.bytes.truncate(length);
                 file.synced = length;
                 Ok(())
@@ -254,7 +305,8 @@ impl Disk for SimDisk {
             return Err(Fault::NoSpace.error());
         }
         inner.removed.remove(path);
-        let file = SimFile { bytes: bytes.to_vec(), synced: bytes.len(), named: true };
+        let (bytes, synced) = (bytes.to_vec(), bytes.len());
+        let file = SimFile { bytes, synced, named: true, ..SimFile::default() };
         inner.files.insert(path.to_owned(), file);
         Ok(())
     }
@@ -283,8 +335,9 @@ impl Disk for SimDisk {
         let mut inner = self.lock();
         inner.write()?;
         inner.removed.retain(|path, _| dir_of(path) != dir);
-        for (path, file) in &mut inner.files {
-            file.named |= dir_of(path) == dir;
+        for (_, file) in inner.files.iter_mut().filter(|(path, _)| dir_of(path) == dir) {
+            file.named = true;
+            file.renamed = None;
         }
         Ok(())
     }
@@ -403,6 +456,46 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_over_may_be_as_it_was_until_it_was_synced() {
+        let mut seen = BTreeSet::new();
+        for seed in 0..200 {
+            let disk = disk(b"before", b"", true);
+            let mut file = disk.overwrite("d/f").unwrap();
+            file.append(b"AB").unwrap();
+            file.sync().unwrap();
+            file.append(b"CD").unwrap();
+            assert_eq!(disk.read_at("d/f", 0, 9).unwrap(), b"ABCDre");
+            disk.crash(&mut random(seed));
+            let bytes = disk.read_at("d/f", 0, 9).unwrap();
+            assert!(bytes.starts_with(b"AB") && bytes.ends_with(b"re"), "{bytes:?}");
+            seen.insert(bytes);
+        }
+        for whole in [b"ABfore", b"ABCore", b"ABCDre"] {
+            assert!(seen.contains(&whole[..]), "{seen:?}");
+        }
+        assert!(seen.len() > 3, "and torn ones: {seen:?}");
+    }
+
+    #[test]
+    fn a_renamed_file_may_have_its_old_name_until_the_directory_was_synced() {
+        let mut back = 0;
+        for seed in 0..100 {
+            let disk = disk(b"x", b"", true);
+            disk.rename("d/f", "d/g").unwrap();
+            let synced = seed % 2 == 0;
+            if synced {
+                disk.sync_dir("d").unwrap();
+            }
+            disk.crash(&mut random(seed));
+            let found = disk.list("d").unwrap() == [("f".to_owned(), 1)];
+            assert!(found || disk.list("d").unwrap() == [("g".to_owned(), 1)]);
+            assert!(!(synced && found));
+            back += usize::from(found);
+        }
+        assert!((10..45).contains(&back), "{back}");
+    }
+
+    #[test]
     fn faults_begin_when_told_and_stay() {
         let disk = disk(b"", b"", true);
         let mut file = disk.append_to("d/f").unwrap();
@@ -480,6 +573,23 @@ mod tests {
         say(text(disk.allocate("a/b/r", 100)));
         say(text(disk.allocate("a/b/f", 2)));
         say(disk.list("a/b").map(|files| format!("{files:?}")));
+        say(text(disk.rename("a/b/none", "a/b/x")));
+        say(disk.overwrite("a/b/none").map(|file| file.length().to_string()));
+        say(text(disk.sync_dir("a/b")));
+        say(text(disk.rename("a/b/f", "a/b/x")));
+        say(disk.overwrite("a/b/x").and_then(|mut file| {
+            file.append(b"ab")?;
+            file.sync()?;
+            Ok(file.length().to_string())
+        }));
+        say(disk.read_at("a/b/x", 0, 9).map(|bytes| format!("{bytes:?}")));
+        say(disk.list("a/b").map(|files| format!("{files:?}")));
+        say(text(disk.truncate("a/b/x", 3)));
+        say(disk.append_to("a/b/x").and_then(|mut file| {
+            file.append(b"z")?;
+            Ok(file.length().to_string())
+        }));
+        say(disk.read_at("a/b/x", 0, 9).map(|bytes| format!("{bytes:?}")));
         say(text(disk.remove("a/b/e")));
         say(text(disk.remove("a/b/e")));
         say(text(disk.sync_dir("a/b")));

@@ -7,6 +7,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
@@ -77,9 +78,19 @@ impl Disk for RealDisk {
     }
 
     fn append_to(&self, path: &str) -> io::Result<Box<dyn AppendFile>> {
-        let file = OpenOptions::new().append(true).create(true).open(self.place(path)?)?;
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).open(self.place(path)?)?;
         let length = file.metadata()?.len();
         Ok(Box::new(RealFile { file, length }))
+    }
+
+    fn overwrite(&self, path: &str) -> io::Result<Box<dyn AppendFile>> {
+        let file = OpenOptions::new().write(true).open(self.place(path)?)?;
+        Ok(Box::new(RealFile { file, length: 0 }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.place(from)?, self.place(to)?)
     }
 
     fn read_at(&self, path: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
@@ -189,7 +200,7 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// A file opened with `O_APPEND`; the length is counted, not asked for.
+/// A file with one writer; the length is counted, not asked for.
 struct RealFile {
     file: File,
     length: u64,
@@ -201,7 +212,7 @@ impl AppendFile for RealFile {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
+        self.file.write_all_at(bytes, self.length)?;
         self.length += bytes.len() as u64;
         Ok(())
     }

@@ -48,7 +48,9 @@ impl Logs {
         let open = |dir: &str, options, mark| {
             BlockLog::open(disk.clone(), dir, saved.family, options, mark).map_err(Fatal::disk)
         };
-        let outbox = open(OUTBOX_DIR, options, saved.outbox_mark)?;
+        // A topic is kept; what was delivered is not.
+        let outbox = LogOptions { recycle: true, ..options };
+        let outbox = open(OUTBOX_DIR, outbox, saved.outbox_mark)?;
         let mut topics = BTreeMap::new();
         for ((topic, partition), mark) in &saved.topics {
             let options = topic_options(options, retention.of(topic));

@@ -11,10 +11,19 @@ use crate::testing::disk::{Fault, SimDisk};
 
 const DIR: &str = "outbox";
 const FAMILY: u64 = 0xfa;
-const SMALL: LogOptions = LogOptions { file_bytes: 400, compress: true };
+const SMALL: LogOptions = LogOptions { file_bytes: 400, compress: true, recycle: false };
+const RECYCLING: LogOptions = LogOptions { recycle: true, ..SMALL };
 
 fn open(disk: &SimDisk, mark: Option<Mark>) -> Result<BlockLog, LogError> {
-    BlockLog::open(Arc::new(disk.clone()), DIR, FAMILY, SMALL, mark)
+    open_with(disk, mark, SMALL)
+}
+
+fn open_with(
+    disk: &SimDisk,
+    mark: Option<Mark>,
+    options: LogOptions,
+) -> Result<BlockLog, LogError> {
+    BlockLog::open(Arc::new(disk.clone()), DIR, FAMILY, options, mark)
 }
 
 fn header(log: &BlockLog, rows: u32) -> BlockHeader {
@@ -174,6 +183,43 @@ fn removes_whole_files_that_nobody_needs() {
     // A reader that comes too late is given the first block left.
     assert_eq!(read_all(&disk, mark, 0).unwrap()[0].header.base, 27);
     assert_eq!(verify(&disk, DIR, mark, Holes::Removed).unwrap().files, 1);
+}
+
+/// Names and lengths in the directory, without what names have in common.
+fn listed(disk: &SimDisk) -> Vec<(String, u64)> {
+    let files = disk.list(DIR).unwrap().into_iter();
+    files.map(|(name, bytes)| (name.trim_start_matches('0').to_owned(), bytes)).collect()
+}
+
+#[test]
+fn a_file_that_nobody_needs_is_written_over() {
+    let disk = SimDisk::new();
+    let mut log = open_with(&disk, None, RECYCLING).unwrap();
+    // Files begin at 0, 9 and 18; a full one has some 435 bytes.
+    fill(&mut log, 9, 3, 100);
+    commit(&mut log);
+    let full = log.files[&0];
+    assert_eq!(log.remove_unused(&BTreeSet::new()).unwrap(), 2 * full);
+    let current = (String::from("18.log"), full);
+    assert_eq!(listed(&disk), [current.clone(), ("spare".to_owned(), full)], "one is laid by");
+    fill(&mut log, 1, 1, 30);
+    let refs = fill(&mut log, 1, 1, 30);
+    let mark = commit(&mut log);
+    assert_eq!(listed(&disk), [current.clone(), ("27.log".to_owned(), full)]);
+    assert!(mark.length < full, "old blocks stand behind the new ones");
+    assert_eq!(read_all(&disk, mark, 18).unwrap().len(), 5);
+    assert_eq!(verify(&disk, DIR, mark, Holes::Damage).unwrap().blocks, 5);
+    assert!(read_ref(&disk, DIR, &refs[0]).is_ok());
+    // The next file begins where this one ends: it was cut.
+    fill(&mut log, 4, 1, 100);
+    let mark = commit(&mut log);
+    assert_eq!(log.bytes(), listed(&disk).iter().map(|(_, bytes)| bytes).sum::<u64>());
+    // What is laid by is nothing to the next process.
+    drop(log);
+    disk.append_to("outbox/spare").unwrap();
+    let log = open_with(&disk, Some(mark), RECYCLING).unwrap();
+    assert!(listed(&disk).iter().all(|(name, _)| name != "spare"));
+    assert_eq!(log.bytes(), listed(&disk).iter().map(|(_, bytes)| bytes).sum::<u64>());
 }
 
 #[test]

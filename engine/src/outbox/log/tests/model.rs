@@ -47,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// What must be true of the log, kept naively.
 struct Model {
     disk: SimDisk,
+    options: LogOptions,
     log: BlockLog,
     mark: Option<Mark>,
     durable: Vec<(BlockRef, Block)>,
@@ -59,13 +60,20 @@ struct Model {
 }
 
 impl Model {
-    fn new() -> Model {
+    fn new(options: LogOptions) -> Model {
         let disk = SimDisk::new();
-        let log = open(&disk, None).unwrap();
-        let (durable, pending) = (Vec::new(), Vec::new());
-        let (closed, closed_durable) = (BTreeMap::new(), BTreeMap::new());
-        let (epoch, holes) = (0, Holes::Damage);
-        Model { disk, log, mark: None, durable, pending, epoch, closed, closed_durable, holes }
+        Model {
+            log: open_with(&disk, None, options).unwrap(),
+            disk,
+            options,
+            mark: None,
+            durable: Vec::new(),
+            pending: Vec::new(),
+            epoch: 0,
+            closed: BTreeMap::new(),
+            closed_durable: BTreeMap::new(),
+            holes: Holes::Damage,
+        }
     }
 
     fn step(&mut self, step: Step) {
@@ -121,7 +129,7 @@ impl Model {
     fn crash(&mut self, seed: u64) {
         self.disk.crash(&mut random(seed));
         self.check_close_marks();
-        self.log = open(&self.disk, self.mark).unwrap();
+        self.log = open_with(&self.disk, self.mark, self.options).unwrap();
         self.pending.clear();
         self.closed = self.closed_durable.clone();
         assert_eq!(self.log.next_base(), self.mark.unwrap_or_default().next_base);
@@ -161,8 +169,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn histories_with_crashes(steps in proptest::collection::vec(step(), 1..60)) {
-        let mut model = Model::new();
+    fn histories_with_crashes(
+        recycle in any::<bool>(),
+        steps in proptest::collection::vec(step(), 1..60),
+    ) {
+        let mut model = Model::new(if recycle { RECYCLING } else { SMALL });
         steps.into_iter().for_each(|step| model.step(step));
         model.crash(1);
         model.check();
