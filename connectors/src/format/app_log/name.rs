@@ -31,6 +31,12 @@ pub(super) enum Name {
 }
 
 impl Name {
+    /// Its bit in a set of names.
+    #[inline]
+    pub(super) const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
     /// Which name stands in `value` at `quoted`.
     #[inline]
     pub(super) fn of(quoted: Quoted, value: &str) -> Self {
