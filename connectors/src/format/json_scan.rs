@@ -85,6 +85,14 @@ impl From<Span> for ShortSpan {
     }
 }
 
+impl ShortSpan {
+    /// The range as a slice of a raw row: its value begins with the row's first byte.
+    #[inline]
+    pub(crate) const fn in_row(self) -> Slice {
+        Slice { start: self.start, length: self.end - self.start }
+    }
+}
+
 impl From<ShortSpan> for Span {
     #[inline]
     fn from(short: ShortSpan) -> Self {
@@ -123,14 +131,7 @@ impl<'v> Scanner<'v> {
     #[inline]
     pub(crate) fn skip_space(&mut self) {
         if self.bytes.get(self.at).is_some_and(|byte| *byte <= b' ') {
-            self.skip_spaces();
-        }
-    }
-
-    #[cold]
-    fn skip_spaces(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
-            self.at += 1;
+            self.at = behind_spaces(self.bytes, self.at);
         }
     }
 
@@ -288,6 +289,13 @@ impl<'v> Scanner<'v> {
         self.at += word.len();
         Ok(())
     }
+}
+
+/// Index of the first byte from `at` on that is no white space.
+#[cold]
+fn behind_spaces(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.iter().skip(at);
+    at + rest.take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count()
 }
 
 #[cfg(test)]

@@ -236,12 +236,20 @@ impl Walk<'_> {
     /// The value that is next, whatever it is; a null is none.
     #[inline(always)]
     fn part(&mut self) -> Result<Option<Part>, Malformed> {
+        match self.scanner.short_string() {
+            Some(inner) => Ok(Some(Part::Text(Text::verbatim(inner)))),
+            None => self.any_part(),
+        }
+    }
+
+    #[cold]
+    fn any_part(&mut self) -> Result<Option<Part>, Malformed> {
         if self.scanner.peek()? != b'"' {
             return Ok(self.scanner.not_null()?.map(|span| Part::Json(span.into())));
         }
         let quoted = self.scanner.string()?;
         let text = Text::of(quoted, self.scanner.value(), self.arena);
-        Ok(Some(text.map_or(Part::Json(quoted.token().into()), Part::Text)))
+        Ok(Some(text.map_or_else(|| Part::Json(quoted.token().into()), Part::Text)))
     }
 
     /// A text as it is, a number as its digits.

@@ -40,17 +40,14 @@ impl Scanner<'_> {
     #[inline]
     fn small_integer(&self) -> Option<(i64, Span)> {
         let rest = self.bytes.get(self.at..)?;
-        let (mut integer, mut length) = (0, 0);
-        for byte in rest.iter().take(SMALL_DIGITS_MAX) {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                break;
-            }
-            integer = integer * 10 + i64::from(digit);
+        let (mut integer, mut length) = (0_i64, 0);
+        while let Some(byte @ b'0'..=b'9') = rest.get(length) {
+            // It may wrap where there are too many digits.
+            integer = integer.wrapping_mul(10).wrapping_add(i64::from(byte - b'0'));
             length += 1;
         }
         // A zero is the whole number or no first digit; without a digit there is no number.
-        let plain = matches!(rest.first(), Some(b'1'..=b'9'));
+        let plain = matches!(rest.first(), Some(b'1'..=b'9')) && length <= SMALL_DIGITS_MAX;
         let token = Span { start: self.at, end: self.at + length };
         (plain && self.ends_at(token.end)).then_some((integer, token))
     }

@@ -30,11 +30,25 @@ impl Scanner<'_> {
     #[inline(always)]
     pub(crate) fn string(&mut self) -> Result<Quoted, Malformed> {
         let start = self.at + 1;
-        if let Some(end) = self.near_end(start) {
-            self.at = end + 1;
-            return Ok(Quoted { inner: Span { start, end }, escaped: false });
+        let quoted = match self.near_end(start) {
+            Some(end) => Quoted { inner: Span { start, end }, escaped: false },
+            None => long_string(self.bytes, start)?,
+        };
+        self.at = quoted.inner.end + 1;
+        Ok(quoted)
+    }
+
+    /// Steps over what is next if it is a string that ends within two words and holds nothing special:
+    /// where it stands, without its quotes.
+    #[inline(always)]
+    pub(crate) fn short_string(&mut self) -> Option<Span> {
+        if self.bytes.get(self.at) != Some(&b'"') {
+            return None;
         }
-        self.long_string()
+        let start = self.at + 1;
+        let end = self.near_end(start)?;
+        self.at = end + 1;
+        Some(Span { start, end })
     }
 
     /// Index of the quote that ends what begins at `start`, if it is among the first two words and
@@ -51,64 +65,53 @@ impl Scanner<'_> {
         end += first_marked(marks);
         (marks != 0 && self.bytes.get(end) == Some(&b'"')).then_some(end)
     }
+}
 
-    /// Likewise, whatever its length and whatever is in it.
-    fn long_string(&mut self) -> Result<Quoted, Malformed> {
-        let start = self.at + 1;
-        let mut escaped = false;
-        self.at = start;
-        loop {
-            match self.special()? {
-                b'"' => {
-                    let inner = Span { start, end: self.at };
-                    self.at += 1;
-                    return Ok(Quoted { inner, escaped });
-                }
-                b'\\' => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                _ => return Err(Malformed),
-            }
-        }
-    }
-
-    /// Goes to the next byte that means something inside a string, which is returned: the quote,
-    /// the backslash, or a control character, which may not stand there.
-    #[inline]
-    fn special(&mut self) -> Result<u8, Malformed> {
-        while let Some(word) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
-            let index = first_marked(specials(*word));
-            self.at += index;
-            if let Some(byte) = word.get(index) {
-                return Ok(*byte);
-            }
-        }
-        loop {
-            match self.peek()? {
-                byte @ (b'"' | b'\\' | 0..=0x1f) => return Ok(byte),
-                _ => self.at += 1,
-            }
-        }
-    }
-
-    /// Steps over the escape whose backslash is next. Surrogates need no partner here.
-    #[cold]
-    fn escape(&mut self) -> Result<(), Malformed> {
-        self.at += 1;
-        let length = match self.peek()? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 1,
-            b'u' => {
-                let digits = self.bytes.get(self.at + 1..self.at + 5).ok_or(Malformed)?;
-                if !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(Malformed);
-                }
-                5
+/// What begins at `start`, behind the opening quote, whatever its length and whatever is in it.
+///
+/// It does not take the scanner: lent out, the scanner's position would have to be in memory, and the
+/// way there and back costs more than testing a word.
+#[cold]
+fn long_string(bytes: &[u8], start: usize) -> Result<Quoted, Malformed> {
+    let (mut end, mut escaped) = (start, false);
+    loop {
+        end = special(bytes, end);
+        match bytes.get(end) {
+            Some(b'"') => return Ok(Quoted { inner: Span { start, end }, escaped }),
+            Some(b'\\') => {
+                escaped = true;
+                end = escape(bytes, end)?;
             }
             _ => return Err(Malformed),
-        };
-        self.at += length;
-        Ok(())
+        }
+    }
+}
+
+/// Index of the first byte from `at` on that means something inside a string: the quote, the
+/// backslash, or a control character, which may not stand there. The length if there is none.
+#[inline]
+fn special(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let marks = specials(*word);
+        if marks != 0 {
+            return at + first_marked(marks);
+        }
+        at += WORD;
+    }
+    let rest = bytes.iter().skip(at);
+    at + rest.take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)).count()
+}
+
+/// Index behind the escape whose backslash is at `at`. Surrogates need no partner here.
+#[cold]
+fn escape(bytes: &[u8], at: usize) -> Result<usize, Malformed> {
+    match bytes.get(at + 1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
+        Some(b'u') => {
+            let digits = bytes.get(at + 2..at + 6).ok_or(Malformed)?;
+            if digits.iter().all(u8::is_ascii_hexdigit) { Ok(at + 6) } else { Err(Malformed) }
+        }
+        _ => Err(Malformed),
     }
 }
 
