@@ -1,8 +1,8 @@
 //! A checking scanner over the bytes of one JSON text, which tells where its parts stand.
 //!
 //! Shared by the formats that are JSON and hot ([`super::app_log`], [`super::maxwell`],
-//! [`super::debezium`]): each walks its own objects with it; [`text`] holds what becomes of
-//! strings.
+//! [`super::debezium`]): each walks its own objects with it. Objects and arrays are here, [`quoted`]
+//! and [`number`] hold the rest of the grammar, [`text`] what becomes of strings.
 //!
 //! It builds nothing: the caller steps through the objects and arrays it cares for and skips the
 //! rest. Everything is checked on the way, so a text that was stepped through to its end is JSON by
@@ -230,15 +230,15 @@ impl<'v> Scanner<'v> {
     /// Steps over the value that is next, whatever it is. Recursion is bounded by [`DEPTH_MAX`].
     #[inline(always)]
     pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
-        // Most values are strings, and most others have one digit.
-        match self.peek()? {
-            b'"' => self.string().map(|_quoted| ()),
-            b'0'..=b'9' if self.ends_at(self.at + 1) => {
-                self.at += 1;
-                Ok(())
-            }
-            _ => self.skip_any(),
+        // Most values are short strings, and most others have one digit.
+        if self.short_string().is_some() {
+            return Ok(());
         }
+        if self.peek()?.is_ascii_digit() && self.ends_at(self.at + 1) {
+            self.at += 1;
+            return Ok(());
+        }
+        self.skip_any()
     }
 
     /// Likewise, out of line.

@@ -285,19 +285,8 @@ fn main_of(bits: u8) -> Main {
     }
 }
 
-/// Most values have one byte or two: these are appended at once.
 #[inline]
-fn write_varint(value: usize, out: &mut Vec<u8>) {
-    let [low, high, ..] = (value << 1).to_le_bytes();
-    match value {
-        0..=0x7f => out.push(low >> 1),
-        0x80..=0x3fff => out.extend_from_slice(&[low >> 1 | 0x80, high]),
-        _ => write_long_varint(value, out),
-    }
-}
-
-#[cold]
-fn write_long_varint(mut value: usize, out: &mut Vec<u8>) {
+fn write_varint(mut value: usize, out: &mut Vec<u8>) {
     while value > 0x7f {
         out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
@@ -310,7 +299,6 @@ fn write_span(span: Span, out: &mut Vec<u8>) {
     write_varint(span.len(), out);
 }
 
-#[inline]
 fn write_cuts(cuts: &[Span], out: &mut Vec<u8>) {
     write_varint(cuts.len(), out);
     let mut end = 0;

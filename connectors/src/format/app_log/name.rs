@@ -7,7 +7,7 @@ use crate::format::json_scan::Quoted;
 use crate::format::json_scan::member::named;
 
 /// A known member name, or any other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Name {
     Actions,
     Ar,
@@ -27,6 +27,7 @@ pub(super) enum Name {
     Ts,
     Uid,
     Vc,
+    #[default]
     Other,
 }
 

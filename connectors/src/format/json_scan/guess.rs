@@ -2,8 +2,8 @@
 //!
 //! Records of a stream are written by one program, and their members stand in the same order, though
 //! some may be missing. So the few spellings that came behind the last name are compared with what is
-//! next, comma, quotes and colon included, all at once; only where it is another is the name read byte by
-//! byte and looked up. That is worth it because short names are what such records consist of: reading
+//! next, comma, quotes and colon included, all at once; only where it is another is the name read byte
+//! by byte and looked up. That is worth it because short names are what such records consist of: reading
 //! one costs as much as its value.
 //!
 //! A guess never changes a result: it holds where the bytes are those of a name that was read before,
@@ -44,7 +44,9 @@ struct Spelling<N> {
 /// What names were seen, and in which order, in the kinds of objects that there are.
 #[derive(Debug)]
 pub(crate) struct Guesses<N> {
-    spellings: Vec<Spelling<N>>,
+    /// The first `count` of them are known, those behind match nothing: no index has to be checked.
+    spellings: [Spelling<N>; 256],
+    count: usize,
     /// By last spelling: those that came next, in the order in which they had to be read. Behind a
     /// beginning they have no comma, behind all others they do.
     next: [[u8; CANDIDATES]; 256],
@@ -81,18 +83,20 @@ pub(crate) struct Member<N> {
     pub(crate) behind: Behind,
 }
 
-impl<N> Default for Guesses<N> {
+impl<N: Copy + Default> Default for Guesses<N> {
     fn default() -> Self {
-        Self { spellings: Vec::new(), next: [[NONE; CANDIDATES]; 256] }
+        // Matches no bytes: of none that is looked at, one would have to be set.
+        let nothing = Spelling { bytes: 1, mask: 0, length: 0, kind: 0, name: N::default() };
+        Self { spellings: [nothing; 256], count: 0, next: [[NONE; CANDIDATES]; 256] }
     }
 }
 
-impl<N: Copy> Guesses<N> {
+impl<N: Copy + Default> Guesses<N> {
     /// The spelling that `ahead` begins with and its index, if it came before where `behind` is.
     #[inline(always)]
     fn guess(&self, behind: Behind, ahead: u128) -> Option<(u8, &Spelling<N>)> {
         self.next[usize::from(behind.last)].into_iter().find_map(|index| {
-            let spelling = self.spellings.get(usize::from(index))?;
+            let spelling = &self.spellings[usize::from(index)];
             (ahead & spelling.mask == spelling.bytes).then_some((index, spelling))
         })
     }
@@ -101,7 +105,7 @@ impl<N: Copy> Guesses<N> {
     fn learn(&mut self, behind: Behind, ahead: u128, (length, name): (usize, N)) -> u8 {
         let mask = u128::MAX >> (8 * (SPELLING_BYTES_MAX - length));
         let spelling = Spelling { bytes: ahead & mask, mask, length, kind: behind.kind, name };
-        if self.spellings.len() == SPELLINGS_MAX {
+        if self.count == SPELLINGS_MAX {
             *self = Self::default();
         }
         let index = self.index(spelling);
@@ -117,9 +121,11 @@ impl<N: Copy> Guesses<N> {
 
     fn index(&mut self, new: Spelling<N>) -> u8 {
         let same = |known: &Spelling<N>| (known.bytes, known.kind) == (new.bytes, new.kind);
-        let index = self.spellings.iter().position(same).unwrap_or_else(|| {
-            self.spellings.push(new);
-            self.spellings.len() - 1
+        let known = self.spellings.iter().take(self.count).position(same);
+        let index = known.unwrap_or_else(|| {
+            self.spellings[self.count] = new;
+            self.count += 1;
+            self.count - 1
         });
         u8::try_from(index).expect("there are few spellings")
     }
@@ -128,7 +134,7 @@ impl<N: Copy> Guesses<N> {
 impl Scanner<'_> {
     /// As [`Scanner::next_name`], with what `of` makes of the name.
     #[inline(always)]
-    pub(crate) fn next_named<N: Copy>(
+    pub(crate) fn next_named<N: Copy + Default>(
         &mut self,
         behind: Behind,
         guesses: &mut Guesses<N>,
@@ -159,7 +165,7 @@ impl Scanner<'_> {
 
     /// Reads the name byte by byte, and remembers it.
     #[cold]
-    fn read_named<N: Copy>(
+    fn read_named<N: Copy + Default>(
         &mut self,
         behind: Behind,
         guesses: &mut Guesses<N>,

@@ -50,6 +50,18 @@ fn a_special_byte_is_found_at_every_place() {
 }
 
 #[test]
+fn these_bytes_are_special_and_no_others() {
+    for byte in 0..=u8::MAX {
+        let special = matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        let mut word = [byte; 8];
+        assert_eq!(first_marked(specials(word)), if special { 0 } else { 8 }, "{byte}");
+        word = *b"        ";
+        word[5] = byte;
+        assert_eq!(first_marked(specials(word)), if special { 5 } else { 8 }, "{byte}");
+    }
+}
+
+#[test]
 fn the_grammar_is_that_of_serde_json() {
     let texts = [
         "",
