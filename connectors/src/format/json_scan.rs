@@ -1,8 +1,8 @@
 //! A checking scanner over the bytes of one JSON text, which tells where its parts stand.
 //!
 //! Shared by the formats that are JSON and hot ([`super::app_log`], [`super::maxwell`],
-//! [`super::debezium`]): each walks its own objects with it; [`text`] holds what becomes of
-//! strings.
+//! [`super::debezium`]): each walks its own objects with it. Objects and arrays are here, [`quoted`]
+//! and [`number`] hold the rest of the grammar, [`text`] what becomes of strings.
 //!
 //! It builds nothing: the caller steps through the objects and arrays it cares for and skips the
 //! rest. Everything is checked on the way, so a text that was stepped through to its end is JSON by
@@ -14,9 +14,13 @@
 
 pub(crate) mod guess;
 pub(crate) mod member;
+mod number;
+mod quoted;
 pub(crate) mod text;
 
 use engine::batch::Slice;
+
+pub(crate) use quoted::Quoted;
 
 /// How deep objects and arrays may be nested; the record itself is the first level (warehouse 2.1).
 pub const DEPTH_MAX: usize = 64;
@@ -81,32 +85,19 @@ impl From<Span> for ShortSpan {
     }
 }
 
+impl ShortSpan {
+    /// The range as a slice of a raw row: its value begins with the row's first byte.
+    #[inline]
+    pub(crate) const fn in_row(self) -> Slice {
+        Slice { start: self.start, length: self.end - self.start }
+    }
+}
+
 impl From<ShortSpan> for Span {
     #[inline]
     fn from(short: ShortSpan) -> Self {
         Self { start: short.start as usize, end: short.end as usize }
     }
-}
-
-/// A JSON string: what stands between its quotes, and whether an escape is among it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Quoted {
-    pub(crate) inner: Span,
-    pub(crate) escaped: bool,
-}
-
-impl Quoted {
-    /// The string with its quotes.
-    pub(crate) const fn token(self) -> Span {
-        Span { start: self.inner.start - 1, end: self.inner.end + 1 }
-    }
-}
-
-/// A JSON number: where it stands, and whether it is written without fraction and exponent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Number {
-    pub(crate) span: Span,
-    pub(crate) whole: bool,
 }
 
 /// See the module.
@@ -140,14 +131,7 @@ impl<'v> Scanner<'v> {
     #[inline]
     pub(crate) fn skip_space(&mut self) {
         if self.bytes.get(self.at).is_some_and(|byte| *byte <= b' ') {
-            self.skip_spaces();
-        }
-    }
-
-    #[cold]
-    fn skip_spaces(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
-            self.at += 1;
+            self.at = behind_spaces(self.bytes, self.at);
         }
     }
 
@@ -244,18 +228,23 @@ impl<'v> Scanner<'v> {
     }
 
     /// Steps over the value that is next, whatever it is. Recursion is bounded by [`DEPTH_MAX`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
-        // Most values are strings.
-        if self.peek()? == b'"' {
-            return self.string().map(|_quoted| ());
+        // Most values are short strings, and most others have one digit.
+        if self.short_string().is_some() {
+            return Ok(());
         }
-        self.skip_other()
+        if self.peek()?.is_ascii_digit() && self.ends_at(self.at + 1) {
+            self.at += 1;
+            return Ok(());
+        }
+        self.skip_any()
     }
 
-    /// Likewise, where it is no string.
-    fn skip_other(&mut self) -> Result<(), Malformed> {
+    /// Likewise, out of line.
+    fn skip_any(&mut self) -> Result<(), Malformed> {
         match self.peek()? {
+            b'"' => self.string().map(|_quoted| ()),
             b'-' | b'0'..=b'9' => self.number().map(|_number| ()),
             b'{' => self.skip_object(),
             b'[' => self.skip_array(),
@@ -267,10 +256,9 @@ impl<'v> Scanner<'v> {
     }
 
     /// As [`Scanner::skip`], telling where the value stood.
-    #[inline]
     pub(crate) fn skip_spanned(&mut self) -> Result<Span, Malformed> {
         let start = self.at;
-        self.skip()?;
+        self.skip_any()?;
         Ok(Span { start, end: self.at })
     }
 
@@ -301,137 +289,13 @@ impl<'v> Scanner<'v> {
         self.at += word.len();
         Ok(())
     }
-
-    /// Steps over the number that is next.
-    pub(crate) fn number(&mut self) -> Result<Number, Malformed> {
-        let start = self.at;
-        if self.peek()? == b'-' {
-            self.at += 1;
-        }
-        match self.peek()? {
-            b'0' => self.at += 1,
-            _ => self.digits()?,
-        }
-        let mut whole = true;
-        if self.bytes.get(self.at) == Some(&b'.') {
-            whole = false;
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.bytes.get(self.at) {
-            whole = false;
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.bytes.get(self.at) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Ok(Number { span: Span { start, end: self.at }, whole })
-    }
-
-    /// One digit or more.
-    #[inline]
-    fn digits(&mut self) -> Result<(), Malformed> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.bytes.get(self.at) {
-            self.at += 1;
-        }
-        if self.at == start { Err(Malformed) } else { Ok(()) }
-    }
-
-    /// Steps over the string whose opening quote is next.
-    #[inline(always)]
-    pub(crate) fn string(&mut self) -> Result<Quoted, Malformed> {
-        // Most strings are short: one look finds their end.
-        let start = self.at + 1;
-        if let Some(chunk) = self.bytes.get(start..).and_then(<[u8]>::first_chunk::<8>) {
-            let index = first_special(*chunk);
-            if chunk.get(index) == Some(&b'"') {
-                let inner = Span { start, end: start + index };
-                self.at = inner.end + 1;
-                return Ok(Quoted { inner, escaped: false });
-            }
-        }
-        self.long_string()
-    }
-
-    /// Likewise, whatever its length and whatever is in it.
-    fn long_string(&mut self) -> Result<Quoted, Malformed> {
-        let start = self.at + 1;
-        let mut escaped = false;
-        self.at = start;
-        loop {
-            match self.special()? {
-                b'"' => {
-                    let inner = Span { start, end: self.at };
-                    self.at += 1;
-                    return Ok(Quoted { inner, escaped });
-                }
-                b'\\' => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                _ => return Err(Malformed),
-            }
-        }
-    }
-
-    /// Goes to the next byte that means something inside a string, which is returned: the quote,
-    /// the backslash, or a control character, which may not stand there.
-    #[inline]
-    fn special(&mut self) -> Result<u8, Malformed> {
-        while let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
-            let index = first_special(*chunk);
-            self.at += index;
-            if let Some(byte) = chunk.get(index) {
-                return Ok(*byte);
-            }
-        }
-        loop {
-            match self.peek()? {
-                byte @ (b'"' | b'\\' | 0..=0x1f) => return Ok(byte),
-                _ => self.at += 1,
-            }
-        }
-    }
-
-    /// Steps over the escape whose backslash is next. Surrogates need no partner here.
-    #[cold]
-    fn escape(&mut self) -> Result<(), Malformed> {
-        self.at += 1;
-        let length = match self.peek()? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 1,
-            b'u' => {
-                let digits = self.bytes.get(self.at + 1..self.at + 5).ok_or(Malformed)?;
-                if !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(Malformed);
-                }
-                5
-            }
-            _ => return Err(Malformed),
-        };
-        self.at += length;
-        Ok(())
-    }
 }
 
-/// Index of the first quote, backslash or control character among eight bytes; 8 if there is none.
-///
-/// Eight bytes are tested in one word: in `(x - 0x01..) & !x & 0x80..` the lowest bit set marks the
-/// lowest zero byte of x (bits above it may be wrong, by the borrow), and likewise for "less than
-/// 0x20". Bytes of 0x80 and above, parts of longer characters, never match: `!x` clears them.
-#[inline]
-fn first_special(chunk: [u8; 8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = ONES * 0x80;
-    let word = u64::from_le_bytes(chunk);
-    let quote = word ^ (ONES * 0x22);
-    let backslash = word ^ (ONES * 0x5c);
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let backslash = backslash.wrapping_sub(ONES) & !backslash;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let found = (quote | backslash | control) & HIGH;
-    usize::try_from(found.trailing_zeros() / 8).expect("8 at most")
+/// Index of the first byte from `at` on that is no white space.
+#[cold]
+fn behind_spaces(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.iter().skip(at);
+    at + rest.take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count()
 }
 
 #[cfg(test)]

@@ -138,6 +138,7 @@ pub(super) struct Taker<'t, 'a> {
 
 impl Taker<'_, '_> {
     /// A text: where it stands, or its decoded form added.
+    #[inline]
     pub(super) fn text(&mut self, column: usize, text: Option<Text>) {
         match text {
             Some(text) => text.set(column, self.rows, self.log.arena),
@@ -146,14 +147,18 @@ impl Taker<'_, '_> {
     }
 
     /// A member that counts whatever its type is: text as it reads, anything else as JSON text.
+    #[inline]
     pub(super) fn part(&mut self, column: usize, part: Option<Part>) {
         match part {
-            Some(Part::Json(span)) => {
-                self.fixed(column, &json_text(Span::from(span).of(self.log.value())))
-            }
+            Some(Part::Json(span)) => self.json(column, span.into()),
             Some(Part::Text(text)) => self.text(column, Some(text)),
             None => self.text(column, None),
         }
+    }
+
+    #[cold]
+    fn json(&mut self, column: usize, span: Span) {
+        self.fixed(column, &json_text(span.of(self.log.value())));
     }
 
     /// Bytes that do not stand in the record.
@@ -165,7 +170,6 @@ impl Taker<'_, '_> {
 
 /// One spelling for equal values. What serde_json cannot hold (a lone surrogate, a number beyond
 /// `f64`) stays as it is written.
-#[cold]
 fn json_text(json: &[u8]) -> Vec<u8> {
     let value = serde_json::from_slice::<serde_json::Value>(json);
     value.map_or_else(|_unreadable| json.to_vec(), |value| value.to_string().into_bytes())

@@ -7,7 +7,7 @@ use crate::format::json_scan::Quoted;
 use crate::format::json_scan::member::named;
 
 /// A known member name, or any other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Name {
     Actions,
     Ar,
@@ -27,10 +27,17 @@ pub(super) enum Name {
     Ts,
     Uid,
     Vc,
+    #[default]
     Other,
 }
 
 impl Name {
+    /// Its bit in a set of names.
+    #[inline]
+    pub(super) const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
     /// Which name stands in `value` at `quoted`.
     #[inline]
     pub(super) fn of(quoted: Quoted, value: &str) -> Self {

@@ -12,7 +12,7 @@ use super::name::Name;
 use super::reading::{Common, List, Page, Reading};
 use super::record::{AppLog, IsNew, Main};
 use super::{Dirty, Element};
-use crate::format::json_scan::guess::{Behind, Guesses};
+use crate::format::json_scan::guess::{Behind, Guesses, Member};
 use crate::format::json_scan::text::{Part, Text};
 use crate::format::json_scan::{Malformed, Scanner, Span};
 
@@ -25,14 +25,14 @@ pub struct AppLogParser {
 }
 
 /// The names of members, in the order in which they came last.
-type Names = Guesses<Name, 5>;
+type Names = Guesses<Name>;
 
 /// The kinds of objects whose members come in an order of their own.
-const RECORD: usize = 0;
-const COMMON: usize = 1;
-const PAGE: usize = 2;
-const DISPLAY: usize = 3;
-const ACTION: usize = 4;
+const RECORD: u8 = 0;
+const COMMON: u8 = 1;
+const PAGE: u8 = 2;
+const DISPLAY: u8 = 3;
+const ACTION: u8 = 4;
 
 impl AppLogParser {
     /// Reads one value.
@@ -83,7 +83,7 @@ struct Walk<'w> {
 
 impl Walk<'_> {
     #[inline(always)]
-    fn next_name(&mut self, behind: &mut Behind) -> Result<Option<Name>, Malformed> {
+    fn next_member(&mut self, behind: Behind) -> Result<Option<Member<Name>>, Malformed> {
         self.scanner.next_named(behind, self.names, Name::of)
     }
 
@@ -95,8 +95,8 @@ impl Walk<'_> {
         self.scanner.enter()?;
         let mut places = Places::default();
         let mut behind = Behind::beginning(RECORD);
-        while let Some(name) = self.next_name(&mut behind)? {
-            let start = behind.start;
+        while let Some(Member { name, start, behind: after }) = self.next_member(behind)? {
+            behind = after;
             if let Some((_name, place)) = reading.removable.last_mut() {
                 place.followed_by(start);
             }
@@ -134,15 +134,18 @@ impl Walk<'_> {
         common.span.start = self.scanner.at();
         self.scanner.enter()?;
         let mut behind = Behind::beginning(COMMON);
-        while let Some(name) = self.next_name(&mut behind)? {
-            match name {
-                Name::Mid => common.mid = self.text_or_number()?,
-                Name::Vc => common.vc = self.part()?,
-                Name::Ch => common.ch = self.part()?,
-                Name::Ar => common.ar = self.part()?,
-                Name::Uid => common.uid = self.text_or_number()?,
-                Name::IsNew => self.is_new(common)?,
-                _ => self.scanner.skip()?,
+        while let Some(member) = self.next_member(behind)? {
+            behind = member.behind;
+            let start = self.scanner.at();
+            let part = self.part()?;
+            match member.name {
+                Name::Mid => common.mid = self.text_or_number(part),
+                Name::Vc => common.vc = part,
+                Name::Ch => common.ch = part,
+                Name::Ar => common.ar = part,
+                Name::Uid => common.uid = self.text_or_number(part),
+                Name::IsNew => self.is_new(Span { start, end: self.scanner.at() }, part, common),
+                _ => {}
             }
         }
         common.span.end = self.scanner.at();
@@ -159,24 +162,27 @@ impl Walk<'_> {
         page.span.start = self.scanner.at();
         self.scanner.enter()?;
         let mut behind = Behind::beginning(PAGE);
-        while let Some(name) = self.next_name(&mut behind)? {
-            match name {
-                Name::PageId => page.page_id = self.scanner.text(self.arena)?,
-                Name::LastPageId => page.last_page_id = self.part_or_number()?,
-                Name::Item => page.item = self.scanner.text(self.arena)?,
-                Name::ItemType => page.item_type = self.scanner.text(self.arena)?,
-                Name::DuringTime => {
-                    page.during_time =
-                        self.scanner.integer()?.map(|(during_time, _token)| during_time);
-                }
-                _ => self.scanner.skip()?,
+        while let Some(member) = self.next_member(behind)? {
+            behind = member.behind;
+            if member.name == Name::DuringTime {
+                let found = self.scanner.integer()?;
+                page.during_time = found.map(|(during_time, _token)| during_time);
+                continue;
+            }
+            let part = self.part()?;
+            match member.name {
+                Name::PageId => page.page_id = part.and_then(Part::text),
+                Name::LastPageId => page.last_page_id = self.part_or_number(part),
+                Name::Item => page.item = part.and_then(Part::text),
+                Name::ItemType => page.item_type = part.and_then(Part::text),
+                _ => {}
             }
         }
         page.span.end = self.scanner.at();
         Ok(())
     }
 
-    fn list(&mut self, kind: usize, list: &mut List) -> Result<(), Malformed> {
+    fn list(&mut self, kind: u8, list: &mut List) -> Result<(), Malformed> {
         list.clear();
         if self.scanner.peek()? != b'[' {
             list.not_array = true;
@@ -206,21 +212,20 @@ impl Walk<'_> {
     }
 
     /// An object in `displays` or `actions`; looks out for names that its output adds.
-    fn element(&mut self, kind: usize) -> Result<Element, Malformed> {
-        let mut element = Element::default();
-        element.span.start = self.scanner.at();
+    fn element(&mut self, kind: u8) -> Result<Element, Malformed> {
+        let start = self.scanner.at();
         self.scanner.enter()?;
-        let mut behind = Behind::beginning(kind);
-        while let Some(name) = self.next_name(&mut behind)? {
-            match name {
-                Name::Ts => element.has_ts = true,
-                Name::Common | Name::Page => element.has_parts = true,
-                _ => {}
-            }
+        let (mut behind, mut names) = (Behind::beginning(kind), 0);
+        while let Some(member) = self.next_member(behind)? {
+            behind = member.behind;
+            names |= member.name.bit();
             self.scanner.skip()?;
         }
-        element.span.end = self.scanner.at();
-        Ok(element)
+        Ok(Element {
+            span: Span { start, end: self.scanner.at() },
+            has_ts: names & Name::Ts.bit() != 0,
+            has_parts: names & (Name::Common.bit() | Name::Page.bit()) != 0,
+        })
     }
 
     fn object(&mut self) -> Result<Option<Span>, Malformed> {
@@ -228,36 +233,47 @@ impl Walk<'_> {
         Ok(Some(self.scanner.skip_spanned()?).filter(|_span| object))
     }
 
-    #[inline]
-    fn text_or_number(&mut self) -> Result<Option<Text>, Malformed> {
-        match self.scanner.peek()? {
-            b'-' | b'0'..=b'9' => Ok(Some(Text::verbatim(self.scanner.number()?.span))),
-            _ => self.scanner.text(self.arena),
+    /// The value that is next, whatever it is; a null is none.
+    #[inline(always)]
+    fn part(&mut self) -> Result<Option<Part>, Malformed> {
+        match self.scanner.short_string() {
+            Some(inner) => Ok(Some(Part::Text(Text::verbatim(inner)))),
+            None => self.any_part(),
         }
     }
 
-    #[inline]
-    fn part(&mut self) -> Result<Option<Part>, Malformed> {
+    #[cold]
+    fn any_part(&mut self) -> Result<Option<Part>, Malformed> {
         if self.scanner.peek()? != b'"' {
             return Ok(self.scanner.not_null()?.map(|span| Part::Json(span.into())));
         }
         let quoted = self.scanner.string()?;
         let text = Text::of(quoted, self.scanner.value(), self.arena);
-        Ok(Some(text.map_or(Part::Json(quoted.token().into()), Part::Text)))
+        Ok(Some(text.map_or_else(|| Part::Json(quoted.token().into()), Part::Text)))
     }
 
+    /// A text as it is, a number as its digits.
     #[inline]
-    fn part_or_number(&mut self) -> Result<Option<Part>, Malformed> {
-        match self.scanner.peek()? {
-            b'-' | b'0'..=b'9' => Ok(self.text_or_number()?.map(Part::Text)),
-            _ => self.part(),
+    fn text_or_number(&self, part: Option<Part>) -> Option<Text> {
+        match part? {
+            Part::Text(text) => Some(text),
+            Part::Json(span) => self.number(span.into()),
         }
     }
 
-    fn is_new(&mut self, common: &mut Common) -> Result<(), Malformed> {
-        let start = self.scanner.at();
-        let part = self.part()?;
-        let token = Span { start, end: self.scanner.at() };
+    /// A number as its digits, anything else as it is.
+    #[inline]
+    fn part_or_number(&self, part: Option<Part>) -> Option<Part> {
+        self.text_or_number(part).map_or(part, |text| Some(Part::Text(text)))
+    }
+
+    #[cold]
+    fn number(&self, span: Span) -> Option<Text> {
+        let first = span.of(self.scanner.value().as_bytes()).first()?;
+        matches!(first, b'-' | b'0'..=b'9').then(|| Text::verbatim(span))
+    }
+
+    fn is_new(&self, token: Span, part: Option<Part>, common: &mut Common) {
         let text = part.and_then(Part::text);
         let text = text.map(|text| text.read(self.scanner.value(), self.arena));
         common.is_new = match text {
@@ -268,7 +284,6 @@ impl Walk<'_> {
         let other = common.is_new == IsNew::Other;
         common.is_new_token = (!other).then_some(token);
         common.is_new_other = part.filter(|_part| other);
-        Ok(())
     }
 }
 

@@ -25,25 +25,11 @@ impl Scanner<'_> {
     #[inline]
     pub(crate) fn text(&mut self, arena: &mut String) -> Result<Option<Text>, Malformed> {
         if self.peek()? != b'"' {
-            self.skip()?;
+            self.skip_any()?;
             return Ok(None);
         }
         let quoted = self.string()?;
         Ok(Text::of(quoted, self.value(), arena))
-    }
-
-    /// A number written as an integer and within `i64`, with its token.
-    pub(crate) fn integer(&mut self) -> Result<Option<(i64, Span)>, Malformed> {
-        if !matches!(self.peek()?, b'-' | b'0'..=b'9') {
-            self.skip()?;
-            return Ok(None);
-        }
-        let number = self.number()?;
-        let digits = str_of(self.value(), number.span);
-        if !number.whole || digits == "-0" {
-            return Ok(None);
-        }
-        Ok(digits.parse().ok().map(|integer| (integer, number.span)))
     }
 }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde::de::IgnoredAny;
 
+use super::quoted::{first_marked, specials};
 use super::*;
 
 /// Whether the scanner takes the text as one value.
@@ -38,13 +39,25 @@ fn a_special_byte_is_found_at_every_place() {
         for index in 0..8 {
             for filler in [b' ', b'!', b'#', 0x5b, 0x5d, 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
                 let mut chunk = [filler; 8];
-                assert_eq!(first_special(chunk), 8, "{filler}");
+                assert_eq!(first_marked(specials(chunk)), 8, "{filler}");
                 chunk[index] = special;
-                assert_eq!(first_special(chunk), index, "{special} in {filler}");
+                assert_eq!(first_marked(specials(chunk)), index, "{special} in {filler}");
                 chunk[index..].fill(special);
-                assert_eq!(first_special(chunk), index, "many {special} in {filler}");
+                assert_eq!(first_marked(specials(chunk)), index, "many {special} in {filler}");
             }
         }
+    }
+}
+
+#[test]
+fn these_bytes_are_special_and_no_others() {
+    for byte in 0..=u8::MAX {
+        let special = matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        let mut word = [byte; 8];
+        assert_eq!(first_marked(specials(word)), if special { 0 } else { 8 }, "{byte}");
+        word = *b"        ";
+        word[5] = byte;
+        assert_eq!(first_marked(specials(word)), if special { 5 } else { 8 }, "{byte}");
     }
 }
 
@@ -123,6 +136,103 @@ fn the_grammar_is_that_of_serde_json() {
     for text in texts {
         let expected = serde_json::from_str::<IgnoredAny>(text).is_ok();
         assert_eq!(accepts(text), expected, "{text}");
+    }
+}
+
+/// The text that the scanner reads at the beginning of an array, if that is JSON.
+fn first_text(json: &str) -> Option<Option<String>> {
+    let (mut scanner, mut arena) = (Scanner::new(json), String::new());
+    scanner.enter().ok()?;
+    scanner.next_item(true).ok()?;
+    let text = scanner.text(&mut arena).ok()?.map(|text| text.read(json, &arena).to_owned());
+    while scanner.next_item(false).ok()? {
+        scanner.skip().ok()?;
+    }
+    scanner.finish().ok()?;
+    Some(text)
+}
+
+#[test]
+fn strings_of_every_length_with_something_at_every_place_are_those_of_serde_json() {
+    let somethings =
+        ["", "x", "é", "口", "\u{1f}", "\0", "\\n", "\\", "\\u0041", "\\q", "\"", "\"]"];
+    for length in 0..36 {
+        for (place, something) in (0..=length).flat_map(|at| somethings.map(|it| (at, it))) {
+            for rest in ["\"]", "\",\"a longer text behind it\"]", "\"", "\",2]", ""] {
+                let (before, after) = ("a".repeat(place), "b".repeat(length - place));
+                let json = format!("[\"{before}{something}{after}{rest}");
+                let expected = serde_json::from_str::<Vec<serde_json::Value>>(&json).ok();
+                let expected = expected.map(|items| items[0].as_str().map(str::to_owned));
+                assert_eq!(first_text(&json), expected, "{json:?}");
+            }
+        }
+    }
+}
+
+/// The integer that the scanner reads as the only element of an array, if that is JSON.
+fn only_integer(json: &str) -> Option<Option<i64>> {
+    let mut scanner = Scanner::new(json);
+    scanner.enter().ok()?;
+    if !scanner.next_item(true).ok()? {
+        return None;
+    }
+    let start = scanner.at();
+    let found = scanner.integer().ok()?;
+    if let Some((_integer, token)) = found {
+        assert_eq!(token, Span { start, end: scanner.at() }, "{json}");
+    }
+    if scanner.next_item(false).ok()? {
+        return None;
+    }
+    scanner.finish().ok()?;
+    Some(found.map(|(integer, _token)| integer))
+}
+
+#[test]
+fn integers_of_every_length_are_those_of_serde_json() {
+    let mut numbers: Vec<String> = [
+        "0",
+        "00",
+        "01",
+        "-",
+        "-0",
+        "-1",
+        "-01",
+        "1.",
+        "1.0",
+        "1e3",
+        "1E",
+        "0.5",
+        "0e1",
+        "12-",
+        "1+",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "x",
+        "1x",
+    ]
+    .map(str::to_owned)
+    .into();
+    for length in 1..24 {
+        for digit in ["9", "1", "0"] {
+            numbers.push(digit.repeat(length));
+            numbers.push(format!("1{}", digit.repeat(length)));
+            numbers.push(format!("-{}", digit.repeat(length)));
+        }
+    }
+    for number in &numbers {
+        for end in ["]", " ]", "", " ", ",", ".5]", "e1]", "e]", "}", "a]", "/]", ":]", ",1]", "]]"]
+        {
+            let json = format!("[{number}{end}");
+            let valid = serde_json::from_str::<[IgnoredAny; 1]>(&json).is_ok();
+            let expected = valid.then(|| serde_json::from_str::<[i64; 1]>(&json).ok());
+            let expected = expected.map(|integer| integer.map(|[integer]| integer));
+            assert_eq!(only_integer(&json), expected, "{json}");
+            let valid = serde_json::from_str::<IgnoredAny>(&json).is_ok();
+            assert_eq!(accepts(&json), valid, "{json}");
+        }
     }
 }
 

@@ -45,11 +45,6 @@ impl Text {
         Span::from(self.span).is_empty()
     }
 
-    /// Where the text stands in the value, unless its escapes had to be decoded.
-    pub(crate) fn in_value(self) -> Option<Span> {
-        (!self.decoded).then_some(self.span.into())
-    }
-
     #[inline]
     pub(crate) fn read<'a>(self, value: &'a str, arena: &'a str) -> &'a str {
         str_of(if self.decoded { arena } else { value }, self.span.into())
@@ -59,10 +54,12 @@ impl Text {
 impl Text {
     /// Sets slice column `column` of the row under construction, which lies over the record: to
     /// where the text stands, or to its decoded form, which is added to the row.
+    #[inline(always)]
     pub(crate) fn set(self, column: usize, rows: &mut BatchBuilder, arena: &str) {
-        let slice = match self.in_value() {
-            Some(span) => span.in_row(),
-            None => rows.append(str_of(arena, self.span.into()).as_bytes()),
+        let slice = if self.decoded {
+            rows.append(str_of(arena, self.span.into()).as_bytes())
+        } else {
+            self.span.in_row()
         };
         rows.slice(column, slice);
     }
