@@ -8,8 +8,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-/// Capacity of what is kept: that of a full block.
-pub(crate) const PIECE_BYTES: usize = 1 << 20;
+use crate::outbox::block::BLOCK_BYTES_MAX;
+
+/// Capacity of what is kept.
+const PIECE_BYTES: usize = BLOCK_BYTES_MAX;
 
 /// See the module.
 #[derive(Default)]
