@@ -11,11 +11,6 @@
 //! sync promises bytes that a crash can take back: `mark` therefore never answers more than the
 //! last sync covered.
 //!
-//! The outbox writes over the files that it needs no more: their blocks on the disk, and mostly their
-//! pages in memory, are there already, so a third of the processor time is enough, and a sync waits for
-//! no journal of the file system. What the file held stands behind what was written. Its numbers are
-//! all lower, so it never passes for something new, and it is cut off before the next file begins.
-//!
 //! After any error of a write the log refuses all further calls: the process must stop.
 
 mod check;
@@ -24,6 +19,7 @@ mod error;
 mod file;
 mod mark;
 mod reader;
+mod spare;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -32,6 +28,7 @@ use std::sync::Arc;
 use super::block::{BlockHeader, BlockRef, CloseMark, Frame};
 use crate::checkpoint::disk::{AppendFile, Disk};
 use cursor::Cursor;
+use spare::Spare;
 
 pub use check::{Holes, VerifyReport, last_close_marks, verify};
 pub use error::LogError;
@@ -48,7 +45,7 @@ pub struct LogOptions {
     pub file_bytes: u64,
     /// Whether blocks are compressed where it saves more than an eighth.
     pub compress: bool,
-    /// Whether a file that is needed no more is kept, one at a time, to be written over.
+    /// Whether a file that is needed no more is laid by, one at a time, and written over.
     pub recycle: bool,
 }
 
@@ -66,8 +63,7 @@ pub struct BlockLog {
     options: LogOptions,
     /// Length of every file by its base number; of the current one as of its last append.
     files: BTreeMap<u64, u64>,
-    /// Length of the file that is to be written over.
-    spare: Option<u64>,
+    spare: Spare,
     current: Option<Current>,
     next_base: u64,
     /// What the last sync covered.
@@ -109,15 +105,14 @@ impl BlockLog {
             disk,
             family,
             options,
-            spare: None,
+            spare: Spare::default(),
             current: None,
             next_base: mark.next_base,
             synced: mark,
             closes: BTreeMap::new(),
             failed: false,
         };
-        let spare = file::spare(dir);
-        log.disk.remove(&spare).map_err(LogError::io("remove", &spare))?;
+        spare::forget(&*log.disk, dir)?;
         log.check_families(&mark)?;
         log.cut(&mark)?;
         if mark.length > 0 {
@@ -240,8 +235,8 @@ impl BlockLog {
             let mut freed = 0;
             for base in unused {
                 let bytes = log.files.remove(&base).expect("it was listed");
-                if log.options.recycle && log.spare.is_none() {
-                    log.lay_by(base, bytes)?;
+                if log.options.recycle && log.spare.is_empty() {
+                    log.spare.lay_by(&*log.disk, &log.dir, base, bytes)?;
                 } else {
                     log.remove(base)?;
                 }
@@ -320,31 +315,13 @@ impl BlockLog {
         for mark in self.closes.values() {
             bytes.extend_from_slice(&Frame::close(mark, base, true).bytes());
         }
-        let over = self.spare.take();
-        let file = match over {
-            Some(_) => self.take_spare(&path),
-            None => self.disk.append_to(&path),
+        let (mut file, over) = match self.spare.take(&*self.disk, &self.dir, &path)? {
+            Some(spare) => spare,
+            None => (self.disk.append_to(&path).map_err(LogError::io("create", &path))?, 0),
         };
-        let mut file = file.map_err(LogError::io("create", &path))?;
         assert_eq!(file.length(), 0, "files behind the mark were removed at open");
         file.append(&bytes).map_err(LogError::io("append to", &path))?;
-        Ok(Current { base, file, new: true, over: over.unwrap_or(0) })
-    }
-
-    /// The file that was laid by, under this name and to be written over.
-    fn take_spare(&self, path: &str) -> io::Result<Box<dyn AppendFile>> {
-        self.disk.rename(&file::spare(&self.dir), path)?;
-        self.disk.overwrite(path)
-    }
-
-    /// Lays a file by that nobody needs any more, and makes that durable.
-    fn lay_by(&mut self, base: u64, bytes: u64) -> Result<(), LogError> {
-        let path = file::path(&self.dir, base);
-        let renamed = self.disk.rename(&path, &file::spare(&self.dir));
-        renamed.map_err(LogError::io("rename", &path))?;
-        self.disk.sync_dir(&self.dir).map_err(LogError::io("sync", &self.dir))?;
-        self.spare = Some(bytes);
-        Ok(())
+        Ok(Current { base, file, new: true, over })
     }
 
     /// Cuts off what the current file was not written over: readers go to the end of a file that is

@@ -25,11 +25,6 @@ pub(super) fn path(dir: &str, base: u64) -> String {
     format!("{dir}/{base:020}.log")
 }
 
-/// The path of a file that is to be written over; it is no part of the log.
-pub(super) fn spare(dir: &str) -> String {
-    format!("{dir}/spare")
-}
-
 /// All files of the log with their lengths. Other names in the directory are none of our business.
 pub(super) fn list(disk: &dyn Disk, dir: &str) -> Result<BTreeMap<u64, u64>, LogError> {
     let files = disk.list(dir).map_err(LogError::io("list", dir))?;
