@@ -188,6 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn spare_memory_goes_with_the_last_buffer() {
+        let budget = Budget::new(16 << 20);
+        let block = || Buffer::new(budget.memory(1 << 20), Some(budget.clone()));
+        let (first, second, third) = (block(), block(), block());
+        drop((first, second));
+        assert_eq!(budget.spare.count(), 2);
+        let again = block();
+        assert_eq!((budget.spare.count(), budget.live()), (1, 2 << 20));
+        drop((again, third));
+        assert_eq!((budget.spare.count(), budget.live()), (0, 0), "nothing is under way");
+    }
+
+    #[test]
     fn news_are_told_once_at_each_crossing() {
         let (filling, open) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let count = |counter: &Arc<AtomicU64>| {
