@@ -49,6 +49,7 @@ mod members;
 mod model;
 mod name;
 pub mod page;
+mod pairs;
 mod parse;
 #[cfg(test)]
 mod properties;
