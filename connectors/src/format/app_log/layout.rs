@@ -133,6 +133,11 @@ impl<'l> Layout<'l> {
         self.bad_members
     }
 
+    /// Whether there are neither display nor action records.
+    pub(super) const fn is_without_elements(&self) -> bool {
+        self.displays.0.is_empty() && self.actions.0.is_empty()
+    }
+
     /// The elements that give display records, in order.
     #[must_use]
     pub const fn displays(&self) -> Elements<'l> {

@@ -17,6 +17,7 @@
 //! Misuse: the value must be the one that the layout was written for, and an element must come from
 //! this layout.
 
+use super::endings::{Ending, Endings};
 use super::flat;
 use super::members::members;
 use super::name::Name;
@@ -103,16 +104,24 @@ pub struct Split<'a> {
     pub(super) options: SplitOptions,
     /// The `"1"` to be written as `"0"`.
     patch: Option<Span>,
+    ending: Ending<'a>,
 }
 
 impl<'a> Split<'a> {
     /// The split of `value`, whose layout is `layout`. `repaired` says that `is_new`, which is
-    /// `"1"`, is to be `"0"` in every output.
+    /// `"1"`, is to be `"0"` in every output. What was in `endings` before does not matter.
     #[must_use]
-    pub fn new(value: &'a [u8], layout: Layout<'a>, repaired: bool, options: SplitOptions) -> Self {
+    pub fn new(
+        value: &'a [u8],
+        layout: Layout<'a>,
+        repaired: bool,
+        options: SplitOptions,
+        endings: &'a mut Endings,
+    ) -> Self {
         debug_assert!(!repaired || layout.is_new_one.is_some(), "only a \"1\" is repaired");
         let patch = layout.is_new_one.filter(|_span| repaired);
-        Self { value, layout, options, patch }
+        let split = Self { value, layout, options, patch, ending: Ending::default() };
+        Self { ending: endings.of(&split), ..split }
     }
 
     /// Whether the main record equals the value byte for byte, so that the value can be passed on.
@@ -182,16 +191,12 @@ impl<'a> Split<'a> {
 
     fn write_nested(&self, kind: Kind, element: Element, out: &mut Vec<u8>) {
         let keeps_ts = self.keeps_own_ts(kind);
-        let mut object = Object::open(out);
-        if element.has_parts || (element.has_ts && !keeps_ts) {
-            self.write_without_clash(element, keeps_ts, &mut object);
+        let mut object = if element.has_parts || (element.has_ts && !keeps_ts) {
+            self.open_without_clash(element, keeps_ts, out)
         } else {
-            object.parts(self.inside(element.span));
-        }
-        self.write_common_and_page(&mut object);
-        if self.adds_ts(kind) {
-            self.write_ts(&mut object);
-        }
+            Object::reopen(element.span.of(self.value), out)
+        };
+        object.parts(self.ending.of(kind));
         object.close();
     }
 
@@ -202,13 +207,18 @@ impl<'a> Split<'a> {
             Kind::Action => b"\"action\":",
         });
         object.out.extend_from_slice(element.span.of(self.value));
-        self.write_common_and_page(&mut object);
-        self.write_ts(&mut object);
+        object.parts(self.ending.of(kind));
         object.close();
     }
 
     /// The element's members but those that the record adds or the options leave out.
-    fn write_without_clash(&self, element: Element, keeps_ts: bool, object: &mut Object<'_>) {
+    fn open_without_clash<'o>(
+        &self,
+        element: Element,
+        keeps_ts: bool,
+        out: &'o mut Vec<u8>,
+    ) -> Object<'o> {
+        let mut object = Object::open(out);
         for member in members(self.value, element.span) {
             match member.name() {
                 Name::Common | Name::Page => {}
@@ -216,13 +226,7 @@ impl<'a> Split<'a> {
                 _ => object.parts(member.span.of(self.value)),
             }
         }
-    }
-
-    fn write_common_and_page(&self, object: &mut Object<'_>) {
-        object.parts(b"\"common\":");
-        self.copy(self.layout.common, object.out);
-        object.parts(b"\"page\":");
-        object.out.extend_from_slice(self.layout.page.of(self.value));
+        object
     }
 
     /// Appends the record's `ts`, its number as it is written.
@@ -259,12 +263,8 @@ impl<'a> Split<'a> {
 
     /// Whether the output has the record's `ts`.
     pub(super) fn adds_ts(&self, kind: Kind) -> bool {
-        kind == Kind::Display || self.options.action_ts == ActionTs::Page
-    }
-
-    /// What stands between the braces of an object.
-    fn inside(&self, object: Span) -> &'a [u8] {
-        Span { start: object.start + 1, end: object.end - 1 }.of(self.value)
+        let SplitOptions { shape, action_ts, .. } = self.options;
+        kind == Kind::Display || shape == Shape::Wrapped || action_ts == ActionTs::Page
     }
 
     fn copy_less(&self, cuts: impl Iterator<Item = Span>, out: &mut Vec<u8>) {
@@ -300,6 +300,14 @@ impl<'o> Object<'o> {
     pub(super) fn open(out: &'o mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, empty: true }
+    }
+
+    /// Begins with the members of `object`, an object from brace to brace.
+    fn reopen(object: &[u8], out: &'o mut Vec<u8>) -> Self {
+        let opened = object.strip_suffix(b"}").unwrap_or_default();
+        out.extend_from_slice(opened);
+        let members = opened.strip_prefix(b"{").unwrap_or_default();
+        Self { out, empty: members.trim_ascii_start().is_empty() }
     }
 
     /// Begins the next member.

@@ -12,7 +12,8 @@ fn lines(value: &str, repair: bool, options: SplitOptions) -> Vec<String> {
     log.write_layout(&mut layout);
     let layout = Layout::read(&layout);
     let repaired = repair && log.is_new() == IsNew::One;
-    let split = Split::new(value.as_bytes(), layout, repaired, options);
+    let mut endings = Endings::default();
+    let split = Split::new(value.as_bytes(), layout, repaired, options, &mut endings);
     let mut lines = Vec::new();
     let mut line = |mark: &str, write: &dyn Fn(&mut Vec<u8>)| {
         let mut out = mark.as_bytes().to_vec();
