@@ -35,19 +35,20 @@ impl<'a> Row<'a> {
     /// Bytes of slice column `column`; `None` where null. Panics if the column holds no slices.
     #[inline]
     pub fn bytes(&self, column: usize) -> Option<&'a [u8]> {
-        let Cell::Slice(slice) = self.cells()[column] else {
-            panic!("column {column} of {} holds no bytes", self.batch.schema.name)
-        };
+        let Cell::Slice(slice) = self.cells()[column] else { self.lacks("bytes", column) };
         if slice.is_null() { None } else { Some(self.range(slice.start, slice.length)) }
     }
 
     /// Integer of column `column`; `None` where null. Panics if the column holds no integers.
     #[inline]
     pub fn int(&self, column: usize) -> Option<i64> {
-        let Cell::Int(value) = self.cells()[column] else {
-            panic!("column {column} of {} holds no integers", self.batch.schema.name)
-        };
+        let Cell::Int(value) = self.cells()[column] else { self.lacks("integers", column) };
         value
+    }
+
+    #[cold]
+    fn lacks(&self, what: &str, column: usize) -> ! {
+        panic!("column {column} of {} holds no {what}", self.batch.schema.name)
     }
 
     /// Event time in milliseconds, [`NO_TIME`](super::NO_TIME) if it has none.

@@ -10,11 +10,11 @@ use super::split::{Kind, Shape, Split};
 /// A buffer for the endings of one record; keep one per splitter.
 #[derive(Clone, Debug, Default)]
 pub struct Endings {
-    /// The members `common`, `page` and `ts`.
     bytes: Vec<u8>,
 }
 
-/// The last members of each display record and of each action record.
+/// What each display record and each action record ends with: a comma, the members that come last, and
+/// the brace.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ending<'a> {
     display: &'a [u8],
@@ -28,25 +28,41 @@ impl Endings {
         if split.options.shape == Shape::Flat || layout.is_without_elements() {
             return Ending::default();
         }
+        self.bytes.clear();
+        self.write(split, true);
+        let display = self.bytes.len();
+        if split.adds_ts(Kind::Action) {
+            return Ending { display: &self.bytes, action: &self.bytes };
+        }
+        if layout.actions().len() > 0 {
+            self.write(split, false);
+        }
+        let (display, action) = self.bytes.split_at(display);
+        Ending { display, action }
+    }
+
+    fn write(&mut self, split: &Split<'_>, has_ts: bool) {
         let out = &mut self.bytes;
-        out.clear();
-        out.extend_from_slice(b"\"common\":");
-        split.copy(layout.common, out);
+        out.extend_from_slice(b",\"common\":");
+        split.copy(split.layout.common, out);
         out.extend_from_slice(b",\"page\":");
-        out.extend_from_slice(layout.page.of(split.value));
-        let before_ts = out.len();
-        out.extend_from_slice(b",\"ts\":");
-        out.extend_from_slice(layout.ts.of(split.value));
-        let (without_ts, _ts) = out.split_at(before_ts);
-        Ending { display: out, action: if split.adds_ts(Kind::Action) { out } else { without_ts } }
+        out.extend_from_slice(split.layout.page.of(split.value));
+        if has_ts {
+            out.extend_from_slice(b",\"ts\":");
+            out.extend_from_slice(split.layout.ts.of(split.value));
+        }
+        out.push(b'}');
     }
 }
 
 impl<'a> Ending<'a> {
-    pub(super) const fn of(&self, kind: Kind) -> &'a [u8] {
-        match kind {
+    /// What comes behind the first members of an object, or behind its brace if there are none.
+    #[inline]
+    pub(super) fn behind(&self, is_empty: bool, kind: Kind) -> &'a [u8] {
+        let ending = match kind {
             Kind::Display => self.display,
             Kind::Action => self.action,
-        }
+        };
+        if is_empty { ending.strip_prefix(b",").unwrap_or_default() } else { ending }
     }
 }

@@ -9,6 +9,9 @@
 /// Bytes of the longest record with narrow pairs: the length of an element and its two marks fit.
 const NARROW_RECORD_BYTES_MAX: usize = (1 << 14) - 1;
 
+/// Why the numbers of a record fit into a pair.
+const FITS: &str = "a number is at most the length of its record, or four times that and marks";
+
 /// How many bytes a number takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Width {
@@ -45,21 +48,23 @@ impl<'o> PairWriter<'o> {
         Self { out, width }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, first: usize, second: usize) {
-        let fits = "a number is at most the length of its record, or four times that and marks";
         match self.width {
             Width::Narrow => {
-                let half = |number| u16::try_from(number).expect(fits).to_le_bytes();
+                let half = |number| u16::try_from(number).expect(FITS).to_le_bytes();
                 let ([a, b], [c, d]) = (half(first), half(second));
                 self.out.extend_from_slice(&[a, b, c, d]);
             }
-            Width::Wide => {
-                let half = |number| u32::try_from(number).expect(fits).to_le_bytes();
-                self.out.extend_from_slice(&half(first));
-                self.out.extend_from_slice(&half(second));
-            }
+            Width::Wide => self.push_wide(first, second),
         }
+    }
+
+    #[cold]
+    fn push_wide(&mut self, first: usize, second: usize) {
+        let half = |number| u32::try_from(number).expect(FITS).to_le_bytes();
+        self.out.extend_from_slice(&half(first));
+        self.out.extend_from_slice(&half(second));
     }
 }
 

@@ -120,8 +120,9 @@ impl<'a> Split<'a> {
     ) -> Self {
         debug_assert!(!repaired || layout.is_new_one.is_some(), "only a \"1\" is repaired");
         let patch = layout.is_new_one.filter(|_span| repaired);
-        let split = Self { value, layout, options, patch, ending: Ending::default() };
-        Self { ending: endings.of(&split), ..split }
+        let mut split = Self { value, layout, options, patch, ending: Ending::default() };
+        split.ending = endings.of(&split);
+        split
     }
 
     /// Whether the main record equals the value byte for byte, so that the value can be passed on.
@@ -180,8 +181,8 @@ impl<'a> Split<'a> {
         self.write_element(Kind::Action, element, out);
     }
 
+    #[inline]
     fn write_element(&self, kind: Kind, element: Element, out: &mut Vec<u8>) {
-        out.reserve(self.element_bytes_max(element));
         match self.options.shape {
             Shape::Nested => self.write_nested(kind, element, out),
             Shape::Wrapped => self.write_wrapped(kind, element, out),
@@ -189,44 +190,47 @@ impl<'a> Split<'a> {
         }
     }
 
+    #[inline]
     fn write_nested(&self, kind: Kind, element: Element, out: &mut Vec<u8>) {
-        let keeps_ts = self.keeps_own_ts(kind);
-        let mut object = if element.has_parts || (element.has_ts && !keeps_ts) {
-            self.open_without_clash(element, keeps_ts, out)
+        let is_empty = if element.has_parts || (element.has_ts && !self.keeps_own_ts(kind)) {
+            self.open_without_clash(kind, element, out)
         } else {
-            Object::reopen(element.span.of(self.value), out)
+            self.open(element, out)
         };
-        object.parts(self.ending.of(kind));
-        object.close();
+        out.extend_from_slice(self.ending.behind(is_empty, kind));
     }
 
-    fn write_wrapped(&self, kind: Kind, element: Element, out: &mut Vec<u8>) {
-        let mut object = Object::open(out);
-        object.parts(match kind {
-            Kind::Display => b"\"display\":",
-            Kind::Action => b"\"action\":",
-        });
-        object.out.extend_from_slice(element.span.of(self.value));
-        object.parts(self.ending.of(kind));
-        object.close();
+    /// Begins an object with the element's members; whether there are none.
+    #[inline]
+    fn open(&self, element: Element, out: &mut Vec<u8>) -> bool {
+        let object = element.span.of(self.value);
+        let is_empty = matches!(object, [b'{', inside @ .., b'}'] if is_blank(inside));
+        let opened = if is_empty { b"{" } else { object.strip_suffix(b"}").unwrap_or_default() };
+        out.extend_from_slice(opened);
+        is_empty
     }
 
-    /// The element's members but those that the record adds or the options leave out.
-    fn open_without_clash<'o>(
-        &self,
-        element: Element,
-        keeps_ts: bool,
-        out: &'o mut Vec<u8>,
-    ) -> Object<'o> {
+    /// Likewise, but for the members that the record adds or the options leave out.
+    #[cold]
+    fn open_without_clash(&self, kind: Kind, element: Element, out: &mut Vec<u8>) -> bool {
         let mut object = Object::open(out);
         for member in members(self.value, element.span) {
             match member.name() {
                 Name::Common | Name::Page => {}
-                Name::Ts if !keeps_ts => {}
+                Name::Ts if !self.keeps_own_ts(kind) => {}
                 _ => object.parts(member.span.of(self.value)),
             }
         }
-        object
+        object.empty
+    }
+
+    fn write_wrapped(&self, kind: Kind, element: Element, out: &mut Vec<u8>) {
+        out.extend_from_slice(match kind {
+            Kind::Display => b"{\"display\":",
+            Kind::Action => b"{\"action\":",
+        });
+        out.extend_from_slice(element.span.of(self.value));
+        out.extend_from_slice(self.ending.behind(false, kind));
     }
 
     /// Appends the record's `ts`, its number as it is written.
@@ -302,14 +306,6 @@ impl<'o> Object<'o> {
         Self { out, empty: true }
     }
 
-    /// Begins with the members of `object`, an object from brace to brace.
-    fn reopen(object: &[u8], out: &'o mut Vec<u8>) -> Self {
-        let opened = object.strip_suffix(b"}").unwrap_or_default();
-        out.extend_from_slice(opened);
-        let members = opened.strip_prefix(b"{").unwrap_or_default();
-        Self { out, empty: members.trim_ascii_start().is_empty() }
-    }
-
     /// Begins the next member.
     pub(super) fn next(&mut self) {
         if !self.empty {
@@ -321,7 +317,7 @@ impl<'o> Object<'o> {
     /// Appends a member, several with their commas, or the beginning of one. White space alone is
     /// no member.
     pub(super) fn parts(&mut self, bytes: &[u8]) {
-        if !bytes.trim_ascii_start().is_empty() {
+        if !is_blank(bytes) {
             self.next();
             self.out.extend_from_slice(bytes);
         }
@@ -330,6 +326,12 @@ impl<'o> Object<'o> {
     pub(super) fn close(self) {
         self.out.push(b'}');
     }
+}
+
+/// Whether there is white space only, or nothing.
+#[inline]
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_whitespace)
 }
 
 #[cfg(test)]

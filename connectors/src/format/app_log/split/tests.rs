@@ -240,6 +240,41 @@ fn shapes_and_the_ts_of_an_action() {
 }
 
 #[test]
+fn an_element_without_members_gives_its_additions() {
+    let record =
+        r#"{@,"displays":[{},{ },{"page":1}],"actions":[{},{ "ts":1}, { "a":1 } ],#,"ts":1}"#;
+    let page = r#""page":{}"#;
+    for (options, displays, actions) in [
+        (DEFAULT, [r#"{@,#,"ts":1}"#; 3], [r#"{@,#}"#, r#"{ "ts":1,@,#}"#, r#"{ "a":1 ,@,#}"#]),
+        (
+            SplitOptions { action_ts: ActionTs::Page, ..DEFAULT },
+            [r#"{@,#,"ts":1}"#; 3],
+            [r#"{@,#,"ts":1}"#, r#"{@,#,"ts":1}"#, r#"{ "a":1 ,@,#,"ts":1}"#],
+        ),
+        (
+            WRAPPED,
+            [
+                r#"{"display":{},@,#,"ts":1}"#,
+                r#"{"display":{ },@,#,"ts":1}"#,
+                r#"{"display":{"page":1},@,#,"ts":1}"#,
+            ],
+            [
+                r#"{"action":{},@,#,"ts":1}"#,
+                r#"{"action":{ "ts":1},@,#,"ts":1}"#,
+                r#"{"action":{ "a":1 },@,#,"ts":1}"#,
+            ],
+        ),
+    ] {
+        let line = |mark: &str, pattern: &str| format!("{mark}{}", pattern.replace('#', page));
+        let mut expected = displays.map(|display| line("D ", display)).to_vec();
+        expected.extend(actions.map(|action| line("A ", action)));
+        expected.push(line("M ", r#"{@,#,"ts":1}"#));
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        check(&record.replace('#', page), options, &expected);
+    }
+}
+
+#[test]
 fn the_error_record_takes_the_form_asked_for() {
     use ErrForm::{SubObject, SubObjectTs, Whole};
     for (err, form, expected) in [
