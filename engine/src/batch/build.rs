@@ -380,6 +380,7 @@ impl Batch {
     }
 }
 
+#[inline]
 fn narrow(length: usize) -> u32 {
     u32::try_from(length).expect("a batch stays under 4 GiB: rows are limited to 16 MiB each")
 }

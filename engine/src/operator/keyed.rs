@@ -97,7 +97,7 @@ impl<L: KeyedLogic> Keyed<L> {
             if !known && fresh.is_some() {
                 self.states.insert(&key, fresh);
             }
-            if changed && !self.touched.contains(&key) {
+            if changed {
                 self.touched.insert(key.clone());
             }
         }
