@@ -96,8 +96,16 @@ fn the_last_of_equal_names_wins_at_every_level() {
 
 #[test]
 fn utf_8_is_checked_everywhere() {
-    for pattern in [r#"{@,$,"x":"?"}"#, r#"{@,$,"?":1}"#, r#"{@,$,"x":[{"y":"?"}]}"#, "?", "{@,$}?"]
-    {
+    for pattern in [
+        r#"{@,$,"x":"?"}"#,
+        r#"{@,$,"?":1}"#,
+        r#"{@,$,"x":[{"y":"?"}]}"#,
+        r#"{@,$,"x":1?}"#,
+        r#"{@,$,"x":"\?"}"#,
+        r#"{@,$,"x":"\u00?0"}"#,
+        "?",
+        "{@,$}?",
+    ] {
         let value = full(pattern).into_bytes();
         for bad in [0xff, 0x80, 0xc3, 0xed] {
             let spoilt: Vec<u8> =
@@ -109,6 +117,30 @@ fn utf_8_is_checked_everywhere() {
     for bad in [&b"\xed\xa0\x80"[..], b"\xc0\xaf", b"\xf5\x80\x80\x80"] {
         let value = [full("{@,$,\"x\":\"").as_bytes(), bad, b"\"}"].concat();
         assert_eq!(reason(&value), "not_object", "{bad:?}");
+    }
+}
+
+#[test]
+fn utf_8_is_checked_at_every_place_of_a_long_record() {
+    let long = full(&format!(r#"{{@,$,"x":"{}"}}"#, "0123456789abcdef".repeat(12)));
+    for at in 0..long.len() {
+        for bad in [0xff, 0x80, 0xe2] {
+            let mut spoilt = long.clone().into_bytes();
+            spoilt[at] = bad;
+            assert_eq!(reason(&spoilt), "not_object", "{bad:x} at {at}");
+        }
+    }
+    for (character, before) in
+        ["é", "口", "😀"].into_iter().flat_map(|c| (0..140).map(move |n| (c, n)))
+    {
+        let value = full(&format!(r#"{{"x":"{}{character}",@,$}}"#, "y".repeat(before)));
+        assert_eq!(reason(value.as_bytes()), "none", "{character} behind {before}");
+        let start = value.find(character).expect("it was put in");
+        for missing in start..start + character.len() {
+            let mut cut = value.clone().into_bytes();
+            cut.remove(missing);
+            assert_eq!(reason(&cut), "not_object", "{character} less {missing} behind {before}");
+        }
     }
 }
 
