@@ -206,9 +206,16 @@ pub(super) fn write(log: &AppLog<'_>, out: &mut Vec<u8>) {
     let (bad, width) = (log.bad_members(), Width::of_record(log.value().len()));
     out.push(head(log, one, page, width));
     let mut pairs = PairWriter::new(out, width);
-    for span in [Some(log.ts.1), log.err_span(), one, common, page].into_iter().flatten() {
-        pairs.push(span.start, span.len());
-    }
+    let mut span_if = |span: Option<Span>| {
+        if let Some(span) = span {
+            pairs.push(span.start, span.len());
+        }
+    };
+    span_if(Some(log.ts.1));
+    span_if(log.err_span());
+    span_if(one);
+    span_if(common);
+    span_if(page);
     pairs.push(main_cuts.len(), error_cuts.len());
     if page.is_some() {
         pairs.push(displays.len(), actions.len());
