@@ -57,14 +57,15 @@ impl Target {
     /// A target whose faults depend on `seed`, and whether it takes rows as records of so and so many
     /// partitions; with units as `policy` says.
     pub fn new(seed: u64, policy: UnitPolicy) -> Self {
-        let mut random = Random::new(seed);
-        let told = match random.one_in(2) {
-            true => [(); TARGETS].map(|()| u32::try_from(random.below(4)).expect("below 4")),
+        // Faults do not depend on it.
+        let mut tastes = Random::new(!seed);
+        let told = match tastes.one_in(2) {
+            true => [(); TARGETS].map(|()| u32::try_from(tastes.below(4)).expect("below 4")),
             false => [0; TARGETS],
         };
         let (bytes_max, limits) = (Arc::default(), RowLimits::unknown(0));
         let partitions = Partitions::unknown(TARGETS, partition_of);
-        let random = Arc::new(Mutex::new(random));
+        let random = Arc::new(Mutex::new(Random::new(seed)));
         Self { world: Arc::default(), random, policy, bytes_max, limits, told, partitions }
     }
 

@@ -6,11 +6,7 @@ use proptest::prelude::*;
 
 type Pair<'a> = (&'a str, &'a [u8]);
 
-fn row<'a>(
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
-    headers: &'a [Pair<'a>],
-) -> OutRow<'a> {
+fn row<'a>(key: Option<&'a [u8]>, value: Option<&'a [u8]>, headers: &'a [Pair<'a>]) -> OutRow<'a> {
     OutRow { target: 3, topic: None, op: Op::Insert, time_ms: 9, key, value, headers }
 }
 
