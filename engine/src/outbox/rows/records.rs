@@ -16,7 +16,8 @@
 //! the log split from Kafka to Kafka cost. Who does not still reads them like any other rows.
 //!
 //! What the form has no room for: a row lies here without its own time, for the batch carries that of
-//! writing; and it is an insert, so a target that tells deletes from tombstones MUST not ask for it.
+//! writing; and it is read as an insert, so a target that tells deletes from tombstones MUST not ask
+//! for it.
 //!
 //! No block of the first form begins with the byte 0x80, for flags that are not known are damage.
 
@@ -92,7 +93,7 @@ impl<'a> Records<'a> {
 impl RowWriter {
     /// A writer without rows in this memory, whose rows all go to this partition and are written as
     /// records.
-    pub(crate) fn of_partition(mut memory: Vec<u8>, target: u16, partition: u32) -> RowWriter {
+    pub fn of_partition(mut memory: Vec<u8>, target: u16, partition: u32) -> RowWriter {
         memory.clear();
         memory.push(MARK);
         memory.extend_from_slice(&target.to_le_bytes());
@@ -103,7 +104,7 @@ impl RowWriter {
 
     /// Writes a row as a record; there is room for it.
     pub(super) fn push_record(&mut self, row: &OutRow<'_>) {
-        assert!(row.op == Op::Insert, "a record is no delete");
+        assert!(row.op == Op::Insert || row.value.is_none(), "a record deletes by its null value");
         let start = self.bytes.len();
         // What a record may be longest decides about the free bytes; mostly just as many are right.
         let free = self.begin_record(super::bytes_at_most(row));
