@@ -1,14 +1,16 @@
-//! The blocks of a delivery unit, read from the outbox one after the other.
+//! The blocks of a delivery unit, one after the other: from memory where they still are, else read from
+//! the outbox.
 //!
 //! A unit may be as large as what an epoch gives in a second; a sink holds one block of it at a time.
-//! Every attempt to deliver reads them again and gets the same bytes, or an error that ends the
-//! process: a damaged block is never delivered, and what was sent before it must not become visible.
+//! Every attempt to deliver gets the same bytes, or an error that ends the process: a damaged block is
+//! never delivered, and what was sent before it must not become visible.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::block::{Block, BlockRef};
 use super::log::read_ref;
+use super::written::WrittenBlock;
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::OUTBOX_DIR;
 use crate::error::Fatal;
@@ -19,21 +21,27 @@ pub struct Blocks(Inner);
 
 #[derive(Clone)]
 enum Inner {
-    Stored { disk: Arc<dyn Disk>, references: Arc<[BlockRef]> },
+    Written { disk: Arc<dyn Disk>, blocks: Arc<[WrittenBlock]> },
     Held(Arc<[Arc<Block>]>),
 }
 
 impl Blocks {
     /// Blocks that lie in the outbox.
     pub fn stored(disk: Arc<dyn Disk>, references: &[BlockRef]) -> Self {
-        Self(Inner::Stored { disk, references: references.into() })
+        let blocks = references.iter().map(|reference| WrittenBlock::from(*reference));
+        Self::written(disk, blocks.collect())
+    }
+
+    /// Blocks that lie in the outbox, some of them still in memory, too.
+    pub(crate) fn written(disk: Arc<dyn Disk>, blocks: Arc<[WrittenBlock]>) -> Self {
+        Self(Inner::Written { disk, blocks })
     }
 
     /// Rows in all blocks, without reading them.
     pub fn rows(&self) -> u64 {
         match &self.0 {
-            Inner::Stored { references, .. } => {
-                references.iter().map(|reference| u64::from(reference.rows)).sum()
+            Inner::Written { blocks, .. } => {
+                blocks.iter().map(|block| u64::from(block.reference.rows)).sum()
             }
             Inner::Held(blocks) => blocks.iter().map(|block| u64::from(block.header.rows)).sum(),
         }
@@ -42,7 +50,7 @@ impl Blocks {
     /// Number of blocks.
     pub fn len(&self) -> usize {
         match &self.0 {
-            Inner::Stored { references, .. } => references.len(),
+            Inner::Written { blocks, .. } => blocks.len(),
             Inner::Held(blocks) => blocks.len(),
         }
     }
@@ -52,15 +60,17 @@ impl Blocks {
         self.len() == 0
     }
 
-    /// Reads them, each when it is asked for. After an error the caller MUST stop the process.
+    /// Gives them, each read when it is asked for. After an error the caller MUST stop the process.
     pub fn iter(&self) -> BlockIter<'_> {
         BlockIter { blocks: self, next: 0 }
     }
 
     fn get(&self, index: usize) -> Option<Result<Arc<Block>, Fatal>> {
         match &self.0 {
-            Inner::Stored { disk, references } => {
-                let block = read_ref(disk.as_ref(), OUTBOX_DIR, references.get(index)?);
+            Inner::Written { disk, blocks } => {
+                let written = blocks.get(index)?;
+                let read = || read_ref(disk.as_ref(), OUTBOX_DIR, &written.reference);
+                let block = written.take().map_or_else(read, Ok);
                 Some(block.map(Arc::new).map_err(Fatal::disk))
             }
             Inner::Held(blocks) => blocks.get(index).cloned().map(Ok),
