@@ -100,6 +100,12 @@ impl Budget {
         self.limit / 2
     }
 
+    /// Pieces of spare memory.
+    #[cfg(test)]
+    pub(super) fn spares(&self) -> usize {
+        self.spare.count()
+    }
+
     fn take(&self, bytes: usize) {
         let before = self.live.fetch_add(bytes as u64, Ordering::Relaxed);
         let filling = self.filling_above();
@@ -240,11 +246,11 @@ mod tests {
         let block = || Buffer::new(budget.memory(1 << 20), Some(budget.clone()));
         let (first, second, third) = (block(), block(), block());
         drop((first, second));
-        assert_eq!(budget.spare.count(), 2);
+        assert_eq!(budget.spares(), 2);
         let again = block();
-        assert_eq!((budget.spare.count(), budget.live()), (1, 2 << 20));
+        assert_eq!((budget.spares(), budget.live()), (1, 2 << 20));
         drop((again, third));
-        assert_eq!((budget.spare.count(), budget.live()), (0, 0), "nothing is under way");
+        assert_eq!((budget.spares(), budget.live()), (0, 0), "nothing is under way");
     }
 
     #[test]

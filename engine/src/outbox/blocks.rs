@@ -120,6 +120,7 @@ impl<'a> IntoIterator for &'a Blocks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::buffer::{Budget, Buffer};
     use crate::error::exit;
     use crate::outbox::block::BlockHeader;
     use crate::outbox::log::{BlockLog, LogOptions};
@@ -148,5 +149,35 @@ mod tests {
         assert!(reading.next().is_none());
         // Another attempt begins again.
         assert!(blocks.iter().next().unwrap().is_ok());
+    }
+
+    #[test]
+    fn what_is_in_memory_is_not_read_but_the_next_time() {
+        let disk = SimDisk::new();
+        let options = LogOptions::default();
+        let mut log = BlockLog::open(Arc::new(disk.clone()), OUTBOX_DIR, 7, options, None).unwrap();
+        let budget = Budget::keeping(100, 5);
+        let mut write = |bytes: &[u8]| {
+            let header =
+                BlockHeader { rows: 2, epoch: 1, sink: 1, shard: 0, base: log.next_base() };
+            let reference = log.append(header, bytes).unwrap();
+            let bytes = Buffer::new(bytes.to_vec(), Some(budget.clone()));
+            WrittenBlock::new(reference, header, bytes)
+        };
+        // There is room for one of them.
+        let written = [write(b"first"), write(b"second")];
+        let blocks = Blocks::written(Arc::new(disk.clone()), written.clone().into());
+        let (file, first) = ("state/outbox/00000000000000000000.log", written[0].reference);
+        let flip = || disk.flip_bit(file, first.offset + u64::from(first.length) - 1);
+        flip();
+        assert_eq!((blocks.rows(), blocks.len(), budget.kept()), (4, 2, 5));
+        let attempt: Vec<_> = blocks.iter().map(Result::unwrap).collect();
+        assert_eq!(blocks.iter().next().unwrap().unwrap_err().code, exit::DISK);
+        flip();
+        let again: Vec<_> = blocks.iter().map(Result::unwrap).collect();
+        assert_eq!(attempt, again);
+        assert_eq!(budget.kept(), 5, "the sink still has it");
+        drop(attempt);
+        assert_eq!((budget.kept(), budget.live()), (0, 0));
     }
 }

@@ -49,3 +49,41 @@ impl From<BlockRef> for WrittenBlock {
         Self { reference, kept: None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::buffer::Budget;
+
+    const HEADER: BlockHeader = BlockHeader { rows: 2, epoch: 1, sink: 1, shard: 0, base: 5 };
+    const REFERENCE: BlockRef = BlockRef { file: 0, offset: 9, length: 41, rows: 2, crc: 3 };
+
+    fn written(budget: &Arc<Budget>) -> WrittenBlock {
+        let bytes = Buffer::new(b"bytes".to_vec(), Some(budget.clone()));
+        WrittenBlock::new(REFERENCE, HEADER, bytes)
+    }
+
+    #[test]
+    fn the_first_takes_it_and_the_memory_goes_with_its_last_reader() {
+        let budget = Budget::keeping(100, 5);
+        let (first, second) = (written(&budget), written(&budget));
+        assert_eq!((budget.live(), budget.kept()), (0, 5));
+        let block = first.clone().take().unwrap();
+        assert_eq!((block.header, &*block.bytes), (HEADER, &b"bytes"[..]));
+        assert!(first.take().is_none() && second.take().is_none());
+        let shared = block.clone();
+        drop(block);
+        assert_eq!(budget.kept(), 5);
+        drop(shared);
+        assert_eq!((budget.live(), budget.kept()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_let_go_is_gone_for_all() {
+        let budget = Budget::keeping(100, 5);
+        let written = written(&budget);
+        written.clone().let_go();
+        assert_eq!((budget.kept(), written.take()), (0, None));
+        WrittenBlock::from(REFERENCE).let_go();
+    }
+}

@@ -249,3 +249,6 @@ fn planned(unit: &Unit, blocks: &[WaitingBlock]) -> PlannedUnit {
     let blocks = blocks.iter().map(|block| block.written.clone()).collect();
     PlannedUnit { unit: unit.clone(), blocks }
 }
+
+#[cfg(test)]
+mod tests;
