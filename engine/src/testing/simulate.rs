@@ -40,7 +40,7 @@ const CRASH_WITHIN: u64 = 600;
 /// Bytes held back on the simulated disk: enough for the records of a few stops.
 const RESERVE_BYTES: u64 = 2_000;
 /// Bytes of blocks kept for their sinks in some histories: a few blocks, fewer than wait.
-const KEPT_BYTES: u64 = 300;
+const KEPT_BYTES: u64 = 1_000;
 /// Bytes of the record of one stop.
 const RECORD_BYTES: usize = 100;
 const CRASH_DIR: &str = "state/crash";
