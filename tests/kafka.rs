@@ -20,6 +20,8 @@ mod sink;
 mod sink_faults;
 #[path = "kafka/sink_named.rs"]
 mod sink_named;
+#[path = "kafka/sink_records.rs"]
+mod sink_records;
 #[path = "kafka/source.rs"]
 mod source;
 #[path = "kafka/source_faults.rs"]

@@ -5,7 +5,9 @@
 //! generator puts some out of order, the jobs decide a few differently. As input that is as good.
 
 use anyhow::{Context as _, Result};
-use connectors::format::app_log::{AppLog, AppLogParser, Layout, Main, Split, SplitOptions};
+use connectors::format::app_log::{
+    AppLog, AppLogParser, Endings, Layout, Main, Split, SplitOptions,
+};
 use engine::hash::Map;
 use engine::time::zone::{Date, Zone};
 use jobs::dwd::log_split;
@@ -78,7 +80,8 @@ impl Pages {
             log.write_layout(&mut layout);
             let mut page = Vec::new();
             let options = SplitOptions::default();
-            Split::new(&line, Layout::read(&layout), false, options).write_main(&mut page);
+            let (layout, mut endings) = (Layout::read(&layout), Endings::default());
+            Split::new(&line, layout, false, options, &mut endings).write_main(&mut page);
             let mid = log.mid().as_bytes();
             pages.push(mid, &page);
             made += 1;

@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use connectors::format::app_log::{AppLogParser, Layout, Main, Split, SplitOptions};
+use connectors::format::app_log::{AppLogParser, Endings, Layout, Main, Split, SplitOptions};
 use serde::de::IgnoredAny;
 
 const RECORDS: u32 = 20_000;
@@ -31,7 +31,7 @@ fn main() {
         black_box(parser.parse(value).map(|log| log.ts()).expect("the records are valid"));
     });
     let mut layout = Vec::new();
-    let mut out = Vec::new();
+    let (mut endings, mut out) = (Endings::default(), Vec::new());
     report("parse, layout", &mut |value| {
         layout.clear();
         let log = parser.parse(value).expect("the records are valid");
@@ -43,14 +43,14 @@ fn main() {
         out.clear();
         let log = parser.parse(value).expect("the records are valid");
         log.write_layout(&mut layout);
-        split(value, Layout::read(&layout), &mut out);
+        split(value, Layout::read(&layout), &mut endings, &mut out);
         black_box(out.len());
     });
 }
 
 /// All outputs of one record.
-fn split(value: &[u8], layout: Layout<'_>, out: &mut Vec<u8>) {
-    let split = Split::new(value, layout, false, SplitOptions::default());
+fn split(value: &[u8], layout: Layout<'_>, endings: &mut Endings, out: &mut Vec<u8>) {
+    let split = Split::new(value, layout, false, SplitOptions::default(), endings);
     split.write_error(out);
     for element in layout.displays() {
         split.write_display(element, out);

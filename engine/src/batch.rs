@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use buffer::Buffer;
 use order::Order;
 use row::Row;
-use schema::Schema;
+use schema::{Kind, Schema};
 
 /// Event time of a row that has none.
 pub const NO_TIME: i64 = i64::MIN;
@@ -60,13 +60,24 @@ impl Slice {
 
 /// The value of one column of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Cell {
+pub enum Cell {
     /// A byte range of the row.
     Slice(Slice),
     /// An integer.
     Int(Option<i64>),
     /// Nobody has set it: a fault of the program.
     Unset,
+}
+
+impl Cell {
+    /// Whether it may stand in a column of this kind.
+    const fn is(self, kind: Kind) -> bool {
+        match self {
+            Self::Slice(_) => matches!(kind, Kind::Slice),
+            Self::Int(_) => matches!(kind, Kind::Int),
+            Self::Unset => false,
+        }
+    }
 }
 
 /// The bytes of one row: `(start, length)` in body and in extra.

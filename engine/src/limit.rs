@@ -49,6 +49,9 @@ pub const OUTBOX_UNITS_MAX: usize = 10_000;
 pub const OUTBOX_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// Bytes of a dead letter that are kept.
 pub const DEAD_LETTER_BYTES_MAX: usize = 64 * 1024;
+/// Partitions outside for which a worker fills blocks of their own, in all topics of a sink: with
+/// blocks of 256 KiB at most half of the in-flight budget.
+pub const PLACES_MAX: usize = 128;
 /// Manifests kept for inspection.
 pub const MANIFESTS_KEPT: u64 = 16;
 /// Entries the restore loader moves at a time.

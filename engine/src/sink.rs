@@ -4,10 +4,12 @@
 //! what is durable at the target, and MUST NOT wait for a peer: a request is begun, then polled.
 //! One instance serves one shard and has one request outstanding at a time.
 
+pub mod partitions;
 pub mod row_limits;
 
 use std::sync::Arc;
 
+use self::partitions::Partitions;
 use self::row_limits::RowLimits;
 use crate::clock::Moment;
 use crate::error::{Fatal, Fault};
@@ -152,6 +154,11 @@ pub trait SinkFactory: Send + Sync {
     /// How large rows may be, where the target has a limit: its sinks learn it in `Prepare`. A larger
     /// row becomes a dead letter of the job.
     fn row_limits(&self) -> Option<RowLimits> {
+        None
+    }
+    /// The partitions of its topics, where its sinks send records as they lie in a block: they learn
+    /// them in `Prepare`.
+    fn partitions(&self) -> Option<Partitions> {
         None
     }
     /// Opens nothing yet.

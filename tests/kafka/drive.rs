@@ -331,36 +331,64 @@ pub(crate) fn row<'a>(key: Option<&'a str>, value: Option<&'a str>) -> OutRow<'a
 
 /// A unit of these epochs with these rows, in blocks of at most 1 MiB.
 pub(crate) fn unit(lower: u64, upper: u64, rows: &[OutRow<'_>]) -> (Unit, Vec<Arc<Block>>) {
+    unit_of(lower, upper, &[(RowWriter::new(), rows)])
+}
+
+/// A unit of these epochs with these rows as records of their partition of target 0.
+pub(crate) fn unit_of_records(
+    lower: u64,
+    upper: u64,
+    rows: &[(u32, &[OutRow<'_>])],
+) -> (Unit, Vec<Arc<Block>>) {
+    let parts: Vec<_> = rows
+        .iter()
+        .map(|(partition, rows)| (RowWriter::of_partition(Vec::new(), 0, *partition), *rows))
+        .collect();
+    unit_of(lower, upper, &parts)
+}
+
+/// A unit of these epochs whose rows lie in blocks as these writers, which are empty, make them.
+pub(crate) fn unit_of(
+    lower: u64,
+    upper: u64,
+    parts: &[(RowWriter, &[OutRow<'_>])],
+) -> (Unit, Vec<Arc<Block>>) {
     let mut blocks = Vec::new();
-    let mut writer = RowWriter::new();
-    let mut finish = |writer: &mut RowWriter| {
+    let mut finish = |writer: RowWriter| {
         let header = BlockHeader { rows: writer.rows(), epoch: upper, sink: 1, shard: 0, base: 0 };
-        blocks.push(Arc::new(Block { header, bytes: writer.bytes().into() }));
-        writer.clear();
+        blocks.push(Arc::new(Block { header, bytes: writer.into_bytes().into() }));
     };
-    for row in rows {
-        if !writer.has_room_for(row) {
-            finish(&mut writer);
+    for (empty, rows) in parts {
+        let mut writer = empty.clone();
+        for row in *rows {
+            if !writer.has_room_for(row) {
+                finish(std::mem::replace(&mut writer, empty.clone()));
+            }
+            writer.push(row);
         }
-        writer.push(row);
-    }
-    if !writer.is_empty() {
-        finish(&mut writer);
+        if !writer.is_empty() {
+            finish(writer);
+        }
     }
     let bytes = blocks.iter().map(|block| block.bytes.len() as u64).sum();
     let crc = blocks.iter().fold(0_u32, |crc, block| {
         block.bytes.iter().fold(crc, |crc, byte| crc.rotate_left(5) ^ u32::from(*byte))
     });
-    let rows = u64::try_from(rows.len()).expect("few rows");
+    let rows = blocks.iter().map(|block| u64::from(block.header.rows)).sum();
     (Unit { lower, upper, rows, bytes, crc }, blocks)
 }
 
-/// A unit of one epoch whose rows are `<epoch>.<number>`, keyed by number.
+/// A unit of one epoch whose rows are `<epoch>.<number>`, keyed by number. In even epochs they lie in
+/// blocks as records of the first two partitions.
 pub(crate) fn numbered(epoch: u64, count: usize) -> (Unit, Vec<Arc<Block>>) {
     let texts: Vec<(String, String)> =
         (0..count).map(|number| (number.to_string(), format!("{epoch}.{number}"))).collect();
     let rows: Vec<_> = texts.iter().map(|(key, value)| row(Some(key), Some(value))).collect();
-    unit(epoch, epoch, &rows)
+    if epoch % 2 == 1 {
+        return unit(epoch, epoch, &rows);
+    }
+    let (first, second) = rows.split_at(count / 2);
+    unit_of_records(epoch, epoch, &[(0, first), (1, second)])
 }
 
 /// The values of [`numbered`] units, sorted.

@@ -67,13 +67,13 @@ fn a_block_that_cannot_be_read_takes_the_unit_back() {
     let options = LogOptions::default();
     let outbox = BlockLog::open(Arc::new(disk.clone()), "state/outbox", 1, options, None);
     let mut outbox = outbox.expect("a log on an empty disk");
-    let (first, second) = (numbered(1, 5), numbered(2, 3));
+    let (first, second) = (numbered(1, 5), numbered(3, 3));
     let references = [&first, &second].map(|(unit, blocks)| {
         let rows = u32::try_from(unit.rows).expect("few");
-        let header = BlockHeader { rows, epoch: 2, sink: 1, shard: 0, base: outbox.next_base() };
+        let header = BlockHeader { rows, epoch: 3, sink: 1, shard: 0, base: outbox.next_base() };
         outbox.append(header, &blocks[0].bytes).expect("written")
     });
-    let unit = Unit { upper: 2, rows: 8, ..first.0 };
+    let unit = Unit { upper: 3, rows: 8, ..first.0 };
     let blocks = Blocks::stored(Arc::new(disk.clone()), &references);
     let flip = || {
         let last = references[1].offset + u64::from(references[1].length) - 1;
@@ -100,7 +100,7 @@ fn a_block_that_cannot_be_read_takes_the_unit_back() {
     assert_eq!(last, None);
     sink.sink.begin(SinkRequest::Deliver(unit, blocks));
     assert_eq!(sink.answer(), Ok(SinkReply::Delivered));
-    assert_eq!(sorted(&bootstrap, "damaged"), numbered_values([(1, 5), (2, 3)]));
+    assert_eq!(sorted(&bootstrap, "damaged"), numbered_values([(1, 5), (3, 3)]));
 }
 
 /// A broker that stands still for longer than the transaction may be open: afterwards it says

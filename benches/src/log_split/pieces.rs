@@ -1,6 +1,6 @@
 //! What a log record becomes, without the engine: its pieces by topic.
 
-use connectors::format::app_log::{AppLog, Layout, Main, Split, SplitOptions};
+use connectors::format::app_log::{AppLog, Endings, Layout, Main, Split, SplitOptions};
 
 /// Index of each topic, as in `jobs::dwd::log_split::TOPICS`; dead letters follow.
 const PAGE: usize = 0;
@@ -16,6 +16,7 @@ pub(crate) const DEAD: usize = 5;
 pub(crate) struct Pieces {
     layout: Vec<u8>,
     piece: Vec<u8>,
+    endings: Endings,
 }
 
 impl Pieces {
@@ -30,7 +31,8 @@ impl Pieces {
         self.layout.clear();
         log.write_layout(&mut self.layout);
         let layout = Layout::read(&self.layout);
-        let split = Split::new(value, layout, false, SplitOptions::default());
+        let options = SplitOptions::default();
+        let split = Split::new(value, layout, false, options, &mut self.endings);
         let piece = &mut self.piece;
         let mut output = |topic, write: &dyn Fn(&mut Vec<u8>)| {
             piece.clear();

@@ -42,6 +42,7 @@ mod cut;
 pub mod decoder;
 mod dirty;
 pub mod emit;
+mod endings;
 mod flat;
 mod layout;
 mod members;
@@ -49,6 +50,7 @@ mod members;
 mod model;
 mod name;
 pub mod page;
+mod pairs;
 mod parse;
 #[cfg(test)]
 mod properties;
@@ -60,6 +62,7 @@ mod split;
 
 pub use crate::format::json_scan::{DEPTH_MAX, Span};
 pub use dirty::Dirty;
+pub use endings::Endings;
 pub use layout::{Element, Elements, Layout};
 pub use parse::AppLogParser;
 pub use record::{AppLog, IsNew, Main};

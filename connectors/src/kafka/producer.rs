@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   open    find the coordinator . take the id, which fences older producers and ends what they left
-//!   begin . append ...  records go into one batch per partition
+//!   begin . append ...  records go into one batch per partition; those that lie in a block as they
+//!                       are sent (`ready`) stay there
 //!           full: AddPartitionsToTxn where needed . Produce to the leader, up to 5 under way
 //!   commit  the rest is sent . all answers are there . EndTxn
 //! ```
@@ -27,6 +28,7 @@
 mod batches;
 mod coordinator;
 mod leaders;
+mod ready;
 
 use std::time::{Duration, Instant};
 
@@ -38,6 +40,7 @@ use super::wire::message::coordinator::ProducerId;
 use batches::{Place, Topics};
 use coordinator::Coordinator;
 use leaders::Leaders;
+pub(super) use ready::Ready;
 
 /// How long opening may take until the fault is told; it is begun again then.
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
@@ -202,6 +205,25 @@ impl Producer {
             self.send_all()?;
         }
         Ok(())
+    }
+
+    /// Takes records that lie in a block, to be sent as they are; `false` if they cannot, and have to
+    /// be appended one by one.
+    pub(super) fn append_ready(&mut self, topic: usize, ready: Ready) -> Result<bool, Refusal> {
+        let Some(place) = self.topics.place_ready(topic, &ready) else { return Ok(false) };
+        if !self.topics.is_free(place) {
+            self.send_all()?;
+        }
+        self.topics.put(place, ready);
+        if self.topics.buffered() >= BUFFERED_BYTES_MAX {
+            self.send_all()?;
+        }
+        Ok(true)
+    }
+
+    /// Partitions of a topic that takes batches of so many bytes of records; 0 if it does not.
+    pub(super) fn partitions_for(&self, topic: usize, records_bytes: usize) -> u32 {
+        self.topics.partitions_for(topic, records_bytes)
     }
 
     /// Sends these batches.

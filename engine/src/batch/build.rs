@@ -22,6 +22,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// The stamp of `row`, for rows made from it.
+    #[inline]
     pub fn of(row: Row<'_>) -> Self {
         Self { time: row.time(), order: row.order(), behind: row.behind() }
     }
@@ -107,10 +108,16 @@ impl BatchBuilder {
 
     /// Begins a row over the body of `row`; only for builders made by [`BatchBuilder::over`].
     pub fn begin_over(&mut self, row: Row<'_>) {
-        assert!(self.shared.is_some(), "begin_over needs a builder made by over()");
-        self.row.body = row.batch().heads[row.index()].region.body;
-        self.row.extra = (narrow(self.extra.len()), 0);
+        self.begin_bytes_over(row);
         self.begin_cells();
+    }
+
+    /// Likewise, for a row whose cells come all at once, with [`BatchBuilder::end_with`].
+    #[inline]
+    pub fn begin_bytes_over(&mut self, row: Row<'_>) {
+        assert!(self.shared.is_some(), "a row over another needs a builder made by over()");
+        self.row.body = row.body_place();
+        self.row.extra = (narrow(self.extra.len()), 0);
     }
 
     /// The schema of its rows.
@@ -202,6 +209,16 @@ impl BatchBuilder {
         *place = cell;
     }
 
+    /// Ends the row, setting all of its columns.
+    #[inline]
+    pub fn end_with(&mut self, cells: &[Cell], stamp: Stamp) {
+        assert_eq!(cells.len(), self.width(), "cells of a row of {}", self.schema.name);
+        let columns = || cells.iter().zip(&self.schema.columns);
+        debug_assert!(columns().all(|(cell, (_, kind))| cell.is(*kind)), "of {}", self.schema.name);
+        self.cells.extend_from_slice(cells);
+        self.end(stamp);
+    }
+
     /// Ends the row.
     pub fn end(&mut self, stamp: Stamp) {
         if self.shared.is_none() {
@@ -209,6 +226,7 @@ impl BatchBuilder {
         }
         self.row.extra.1 = narrow(self.extra.len()) - self.row.extra.0;
         assert_eq!(self.unset, 0, "columns of a row of {} were not set", self.schema.name);
+        debug_assert_eq!(self.cells.len(), (self.len() + 1) * self.width(), "a row has its cells");
         self.heads.push(Head { region: self.row, order: stamp.order, time: stamp.time });
         self.push_behind(stamp.behind);
     }

@@ -16,51 +16,61 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    #[inline]
     pub(crate) fn new(batch: &'a Batch, index: usize) -> Self {
         Self { batch, index }
     }
 
+    #[inline]
     pub(crate) fn index(&self) -> usize {
         self.index
     }
 
     /// The batch this row is part of.
+    #[inline]
     pub fn batch(&self) -> &'a Batch {
         self.batch
     }
 
     /// Bytes of slice column `column`; `None` where null. Panics if the column holds no slices.
+    #[inline]
     pub fn bytes(&self, column: usize) -> Option<&'a [u8]> {
-        let Cell::Slice(slice) = self.cells()[column] else {
-            panic!("column {column} of {} holds no bytes", self.batch.schema.name)
-        };
+        let Cell::Slice(slice) = self.cells()[column] else { self.lacks("bytes", column) };
         if slice.is_null() { None } else { Some(self.range(slice.start, slice.length)) }
     }
 
     /// Integer of column `column`; `None` where null. Panics if the column holds no integers.
+    #[inline]
     pub fn int(&self, column: usize) -> Option<i64> {
-        let Cell::Int(value) = self.cells()[column] else {
-            panic!("column {column} of {} holds no integers", self.batch.schema.name)
-        };
+        let Cell::Int(value) = self.cells()[column] else { self.lacks("integers", column) };
         value
     }
 
+    #[cold]
+    fn lacks(&self, what: &str, column: usize) -> ! {
+        panic!("column {column} of {} holds no {what}", self.batch.schema.name)
+    }
+
     /// Event time in milliseconds, [`NO_TIME`](super::NO_TIME) if it has none.
+    #[inline]
     pub fn time(&self) -> i64 {
         self.head().time
     }
 
     /// The order value.
+    #[inline]
     pub fn order(&self) -> Order {
         self.head().order
     }
 
     /// The watermark of its own partition that this row came after; `None` for a row on time.
+    #[inline]
     pub fn behind(&self) -> Option<i64> {
         let behind = self.batch.behind.as_ref()?[self.index];
         (behind != i64::MIN).then_some(behind)
     }
 
+    #[inline]
     fn head(&self) -> &'a Head {
         &self.batch.heads[self.index]
     }
@@ -73,12 +83,20 @@ impl<'a> Row<'a> {
         &self.batch.cells[start..start + width]
     }
 
+    /// Start and length of the row's own bytes in the body.
+    #[inline]
+    pub(crate) fn body_place(&self) -> (u32, u32) {
+        self.head().region.body
+    }
+
     /// The row's own bytes in the body, without what the decoder added.
+    #[inline]
     pub fn body(&self) -> &'a [u8] {
-        let (start, length) = self.head().region.body;
+        let (start, length) = self.body_place();
         piece(self.batch.body.bytes(), start, length)
     }
 
+    #[inline]
     pub(crate) fn extra(&self) -> &'a [u8] {
         let (start, length) = self.head().region.extra;
         piece(self.batch.extra.bytes(), start, length)
@@ -92,6 +110,7 @@ impl<'a> Row<'a> {
     }
 
     /// A range of the row: body first, continued by extra. A slice never straddles the two.
+    #[inline]
     fn range(&self, start: u32, length: u32) -> &'a [u8] {
         let body = self.head().region.body.1;
         match start.checked_sub(body) {
@@ -101,6 +120,7 @@ impl<'a> Row<'a> {
     }
 }
 
+#[inline]
 fn piece(bytes: &[u8], start: u32, length: u32) -> &[u8] {
     let start = start as usize;
     &bytes[start..start + length as usize]

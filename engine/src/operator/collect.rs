@@ -32,7 +32,6 @@ use crate::codec::{Encoder, Verbatim};
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
 use crate::graph::plan::{CollectSpec, Feed, FeedTarget};
-use crate::outbox::block::BLOCK_BYTES_MAX;
 use crate::outbox::rows::{Op, OutRow, RowWriter, bytes_at_most};
 use crate::runtime::current;
 
@@ -110,7 +109,7 @@ impl CollectStage {
     pub(crate) fn new(context: &Rc<JobContext>, uid: &Arc<str>, spec: &CollectSpec) -> Self {
         Self {
             outlet: Outlet { context: context.clone(), name: context.name(uid) },
-            places: Places::of(&spec.target),
+            places: Places::of(&spec.target, context.worker.index),
             feeds: spec.feeds.clone(),
             gauge: Gauge::of(spec),
             epochs: BTreeMap::new(),
@@ -126,9 +125,21 @@ impl CollectStage {
         epoch: u64,
         retain: impl FnOnce() -> Vec<timely::dataflow::operators::Capability<u64>>,
     ) {
-        let Self { epochs, outlet, places, .. } = self;
-        let open = epochs.entry(epoch).or_insert_with(|| OpenEpoch::new(places.count()));
-        open.hold.get_or_insert_with(|| outlet.hold(retain()));
+        let hold = || self.outlet.hold(retain());
+        Self::opened(&mut self.epochs, &mut self.places, epoch).hold.get_or_insert_with(hold);
+    }
+
+    /// The open epoch of this number; one that is new has places for all partitions known by now.
+    #[inline]
+    fn opened<'e>(
+        epochs: &'e mut BTreeMap<u64, OpenEpoch>,
+        places: &mut Places,
+        epoch: u64,
+    ) -> &'e mut OpenEpoch {
+        epochs.entry(epoch).or_insert_with(|| {
+            places.learn();
+            OpenEpoch::new(places.count())
+        })
     }
 
     fn rows(&mut self, epoch: u64, input: usize, batch: &Batch) {
@@ -210,15 +221,13 @@ impl CollectStage {
             open.full.resize(self.places.count(), false);
         }
         let writer = &mut open.blocks[place];
-        if writer.is_empty()
-            && let Some(bytes) = self.expected.get(place)
-        {
-            *writer = RowWriter::within(self.outlet.memory(*bytes));
-        }
-        if !writer.has_room(row_bytes) {
+        if writer.is_empty() {
+            let bytes = self.expected.get(place).copied().unwrap_or_default();
+            *writer = self.places.writer(place, self.outlet.memory(bytes));
+        } else if !writer.has_room(row_bytes) {
             // Where one block became full, the next one will: it gets its memory at once.
-            let next = RowWriter::within(self.outlet.memory(BLOCK_BYTES_MAX));
-            let full = std::mem::replace(writer, next);
+            let memory = self.outlet.memory(self.places.block_bytes_max(place));
+            let full = std::mem::replace(writer, self.places.writer(place, memory));
             open.full[place] = true;
             self.outlet.send(epoch, self.places.destination(place), full);
         }
@@ -227,9 +236,10 @@ impl CollectStage {
 
     /// The next epoch is expected to be like this one, and an eighth more.
     fn expect(&mut self, open: &OpenEpoch) {
-        let bytes = open.blocks.iter().zip(&open.full).map(|(writer, full)| match full {
-            true => BLOCK_BYTES_MAX,
-            false => (writer.bytes().len() * 9 / 8).min(BLOCK_BYTES_MAX),
+        let filled = open.blocks.iter().zip(&open.full).enumerate();
+        let bytes = filled.map(|(place, (writer, full))| {
+            let most = self.places.block_bytes_max(place);
+            if *full { most } else { (writer.bytes().len() * 9 / 8).min(most) }
         });
         self.expected.clear();
         self.expected.extend(bytes);

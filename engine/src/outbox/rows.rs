@@ -11,10 +11,15 @@
 //! `flags`: bit 0 the op is a delete; bit 1 a key, bit 2 a value, bit 3 headers, bit 4 the name of a
 //! topic follow. Varints are LEB128 of at most 5 bytes. There is no padding and no row count: the
 //! block's header has it.
+//!
+//! Rows that all go to one partition of a Kafka topic lie in a second form, in which they are sent as
+//! they are: [`records`].
 //! A block is checked by its checksum before it comes here; still, no bytes make the reader panic.
 
 pub mod draft;
+pub mod records;
 
+use self::records::{Records, RowForm, read_nullable, read_record};
 use super::block::BLOCK_BYTES_MAX;
 
 const FLAG_DELETE: u8 = 1;
@@ -72,6 +77,7 @@ impl OutRow<'_> {
 pub struct RowWriter {
     bytes: Vec<u8>,
     rows: u32,
+    form: RowForm,
 }
 
 impl RowWriter {
@@ -82,18 +88,26 @@ impl RowWriter {
 
     /// A writer without rows in this memory.
     pub(crate) fn within(memory: Vec<u8>) -> RowWriter {
-        RowWriter { bytes: memory, rows: 0 }
+        RowWriter { bytes: memory, rows: 0, form: RowForm::Any }
     }
 
     /// Appends a row. The caller asks [`RowWriter::has_room_for`] first and passes a full block on.
     pub fn push(&mut self, row: &OutRow<'_>) {
+        self.bytes.reserve(bytes_at_most(row));
+        match self.form {
+            RowForm::Any => self.push_any(row),
+            RowForm::Records { .. } => self.push_record(row),
+        }
+        self.rows += 1;
+    }
+
+    fn push_any(&mut self, row: &OutRow<'_>) {
         let flag = |bit: u8, set: bool| if set { bit } else { 0 };
         let flags = flag(FLAG_DELETE, row.op == Op::Delete)
             | flag(FLAG_KEY, row.key.is_some())
             | flag(FLAG_VALUE, row.value.is_some())
             | flag(FLAG_HEADERS, !row.headers.is_empty())
             | flag(FLAG_TOPIC, row.topic.is_some());
-        self.bytes.reserve(bytes_at_most(row));
         self.push_front(flags, row.target, row.time_ms);
         for part in [row.topic.map(str::as_bytes), row.key, row.value].into_iter().flatten() {
             push_part(&mut self.bytes, part);
@@ -105,10 +119,9 @@ impl RowWriter {
                 push_part(&mut self.bytes, value);
             }
         }
-        self.rows += 1;
     }
 
-    /// What every row begins with.
+    /// What every row of the first form begins with.
     #[inline]
     fn push_front(&mut self, flags: u8, target: u16, time_ms: i64) {
         self.bytes.push(flags);
@@ -124,7 +137,7 @@ impl RowWriter {
     /// Likewise, for a row of so many bytes at most.
     #[inline]
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.rows == 0 || self.bytes.len() + bytes <= BLOCK_BYTES_MAX
+        self.rows == 0 || self.bytes.len() + bytes <= self.form.block_bytes_max()
     }
 
     /// Rows written.
@@ -147,18 +160,19 @@ impl RowWriter {
         self.rows == 0
     }
 
-    /// Begins the next block in the same memory, unless a giant row made it unusually large.
+    /// Begins the next block in the same memory, unless a giant row made it unusually large. Its rows
+    /// lie in the first form.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(BLOCK_BYTES_MAX);
-        self.rows = 0;
+        *self = RowWriter::within(std::mem::take(&mut self.bytes));
     }
 }
 
-/// Upper bound of the bytes of flags, target and time.
+/// Upper bound of the bytes of flags, target and time; a record has no more before its key.
 const FRONT_BYTES_MAX: usize = 1 + VARINT_BYTES_MAX + 8;
 
-/// Upper bound of the row's encoded bytes.
+/// Upper bound of the row's encoded bytes, in either form.
 pub(crate) fn bytes_at_most(row: &OutRow<'_>) -> usize {
     let part = |bytes: &[u8]| VARINT_BYTES_MAX + bytes.len();
     let fixed = FRONT_BYTES_MAX + VARINT_BYTES_MAX;
@@ -211,6 +225,16 @@ pub struct RowRef<'a> {
 pub struct Headers<'a> {
     count: u32,
     bytes: &'a [u8],
+    lengths: Lengths,
+}
+
+/// How the lengths before the parts of a row are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lengths {
+    /// As varints.
+    Plain,
+    /// As zigzag varints.
+    Zigzag,
 }
 
 impl<'a> Iterator for Headers<'a> {
@@ -218,7 +242,7 @@ impl<'a> Iterator for Headers<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.count = self.count.checked_sub(1)?;
-        read_header(&mut self.bytes).ok()
+        read_header(&mut self.bytes, self.lengths).ok()
     }
 }
 
@@ -237,12 +261,31 @@ pub struct RowFault {
 pub struct RowReader<'a> {
     length: usize,
     rest: &'a [u8],
+    /// Where they lie as records: their target, and the number of the next one.
+    records: Option<(u16, u32)>,
 }
 
 impl<'a> RowReader<'a> {
     /// A reader of the bytes of one block.
     pub fn new(bytes: &'a [u8]) -> RowReader<'a> {
-        RowReader { length: bytes.len(), rest: bytes }
+        let length = bytes.len();
+        match Records::of(bytes) {
+            Some(found) => {
+                RowReader { length, rest: found.bytes, records: Some((found.target, 0)) }
+            }
+            None => RowReader { length, rest: bytes, records: None },
+        }
+    }
+
+    fn read(&mut self) -> Result<RowRef<'a>, &'static str> {
+        match &mut self.records {
+            None => read_row(&mut self.rest),
+            Some((target, number)) => {
+                let row = read_record(&mut self.rest, *target, *number);
+                *number += 1;
+                row
+            }
+        }
     }
 }
 
@@ -254,7 +297,7 @@ impl<'a> Iterator for RowReader<'a> {
             return None;
         }
         let offset = self.length - self.rest.len();
-        let row = read_row(&mut self.rest);
+        let row = self.read();
         if row.is_err() {
             self.rest = &[];
         }
@@ -274,39 +317,53 @@ fn read_row<'a>(rest: &mut &'a [u8]) -> Result<RowRef<'a>, &'static str> {
     *rest = after;
     let mut part = |bit| (flags & bit != 0).then(|| read_part(rest)).transpose();
     let topic = part(FLAG_TOPIC)?.map(str::from_utf8).transpose();
+    let (key, value) = (part(FLAG_KEY)?, part(FLAG_VALUE)?);
+    let headers = if flags & FLAG_HEADERS != 0 { read_varint(rest)? } else { 0 };
     Ok(RowRef {
         target,
         topic: topic.map_err(|_not_text| "its topic has no name")?,
         op: if flags & FLAG_DELETE != 0 { Op::Delete } else { Op::Insert },
         time_ms: i64::from_le_bytes(*time),
-        key: part(FLAG_KEY)?,
-        value: part(FLAG_VALUE)?,
-        headers: read_headers(rest, flags)?,
+        key,
+        value,
+        headers: read_headers(rest, headers, Lengths::Plain)?,
     })
 }
 
 /// Walks over the headers once, so that iterating over them later cannot fail.
-fn read_headers<'a>(rest: &mut &'a [u8], flags: u8) -> Result<Headers<'a>, &'static str> {
-    if flags & FLAG_HEADERS == 0 {
-        return Ok(Headers { count: 0, bytes: &[] });
-    }
-    let count = read_varint(rest)?;
+fn read_headers<'a>(
+    rest: &mut &'a [u8],
+    count: u32,
+    lengths: Lengths,
+) -> Result<Headers<'a>, &'static str> {
     let start = *rest;
     for _ in 0..count {
-        read_header(rest)?;
+        read_header(rest, lengths)?;
     }
-    Ok(Headers { count, bytes: &start[..start.len() - rest.len()] })
+    Ok(Headers { count, bytes: &start[..start.len() - rest.len()], lengths })
 }
 
-fn read_header<'a>(rest: &mut &'a [u8]) -> Result<(&'a str, &'a [u8]), &'static str> {
-    let name = std::str::from_utf8(read_part(rest)?).map_err(|_not_text| "a header has no name")?;
-    Ok((name, read_part(rest)?))
+fn read_header<'a>(
+    rest: &mut &'a [u8],
+    lengths: Lengths,
+) -> Result<(&'a str, &'a [u8]), &'static str> {
+    let mut part = || match lengths {
+        Lengths::Plain => read_part(rest),
+        Lengths::Zigzag => read_nullable(rest)?.ok_or("a header has no value"),
+    };
+    let name = str::from_utf8(part()?).map_err(|_not_text| "a header has no name")?;
+    Ok((name, part()?))
 }
 
 #[inline]
 fn read_part<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], &'static str> {
-    let length = usize::try_from(read_varint(rest)?).expect("32 bits fit");
-    rest.split_off(..length).ok_or(SHORT)
+    let length = read_varint(rest)?;
+    take(rest, length)
+}
+
+#[inline]
+fn take<'a>(rest: &mut &'a [u8], length: u32) -> Result<&'a [u8], &'static str> {
+    rest.split_off(..usize::try_from(length).expect("32 bits fit")).ok_or(SHORT)
 }
 
 #[inline]
@@ -326,147 +383,4 @@ fn read_varint(rest: &mut &[u8]) -> Result<u32, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const ROW: OutRow<'static> = OutRow {
-        target: 300,
-        topic: None,
-        op: Op::Delete,
-        time_ms: -1,
-        key: Some(b"k"),
-        value: None,
-        headers: &[("h", b"vv")],
-    };
-
-    fn written(rows: &[OutRow<'_>]) -> Vec<u8> {
-        let mut writer = RowWriter::new();
-        rows.iter().for_each(|row| writer.push(row));
-        assert_eq!(writer.rows() as usize, rows.len());
-        writer.bytes().to_vec()
-    }
-
-    #[test]
-    fn golden_bytes() {
-        let mut golden = vec![0b1011, 0xac, 0x02];
-        golden.extend([0xff; 8]);
-        golden.extend(b"\x01k\x01\x01h\x02vv");
-        let plain = OutRow {
-            target: 1,
-            topic: None,
-            op: Op::Insert,
-            time_ms: 2,
-            key: None,
-            value: Some(b""),
-            headers: &[],
-        };
-        golden.extend(b"\x04\x01\x02\0\0\0\0\0\0\0\0");
-        let named = OutRow { target: 0, topic: Some("t\u{e9}"), key: Some(b"k"), ..plain };
-        golden.extend(b"\x16\0\x02\0\0\0\0\0\0\0\x03t\xc3\xa9\x01k\0");
-        assert_eq!(written(&[ROW, plain, named]), golden);
-        let rows: Vec<_> = RowReader::new(&golden).map(Result::unwrap).collect();
-        assert_eq!(rows[0].headers.collect::<Vec<_>>(), ROW.headers);
-        assert_eq!((rows[0].target, rows[0].op, rows[0].time_ms), (300, Op::Delete, -1));
-        assert_eq!((rows[0].key, rows[0].value), (Some(&b"k"[..]), None));
-        assert_eq!((rows[1].key, rows[1].value), (None, Some(&b""[..])));
-        assert_eq!((rows[0].topic, rows[2].topic), (None, Some("t\u{e9}")));
-        assert_eq!((rows[2].key, rows[2].value), (Some(&b"k"[..]), Some(&b""[..])));
-        assert_eq!(rows.len(), 3);
-    }
-
-    #[test]
-    fn faults_name_the_row_and_end_the_reading() {
-        let good = written(&[ROW, ROW]);
-        let second = good.len() / 2;
-        let mut flags = good.clone();
-        flags[second] = 0xf0;
-        let mut target = good.clone();
-        target.splice(second + 1..second + 3, [0xff, 0xff, 0x04]);
-        let mut name = good.clone();
-        name[second + 15] = 0xff;
-        let mut topic = good.clone();
-        topic.splice(second.., *b"\x10\0\0\0\0\0\0\0\0\0\x01\xff");
-        let mut long = good.clone();
-        long.splice(second + 11..second + 12, [0xff, 0xff, 0xff, 0xff, 0x1f]);
-        for (bytes, reason) in [
-            (&good[..good.len() - 1], SHORT),
-            (&flags, "it has unknown flags"),
-            (&target, "its target is too large"),
-            (&name, "a header has no name"),
-            (&topic, "its topic has no name"),
-            (&long, "a length is too large"),
-        ] {
-            let rows: Vec<_> = RowReader::new(bytes).collect();
-            assert_eq!(rows.len(), 2, "{reason}");
-            assert!(rows[0].is_ok());
-            assert_eq!(rows[1], Err(RowFault { offset: second, reason }));
-        }
-    }
-
-    #[test]
-    fn a_block_is_full_at_its_limit_but_takes_one_giant() {
-        let value = vec![7; BLOCK_BYTES_MAX];
-        let giant = OutRow { value: Some(&value), ..ROW };
-        let mut writer = RowWriter::new();
-        assert!(writer.has_room_for(&giant));
-        writer.push(&ROW);
-        assert!(!writer.has_room_for(&giant));
-        writer.clear();
-        writer.push(&giant);
-        assert!(!writer.has_room_for(&ROW));
-        writer.clear();
-        while writer.has_room_for(&ROW) {
-            writer.push(&ROW);
-        }
-        let length = writer.bytes().len();
-        assert!((BLOCK_BYTES_MAX - 64..=BLOCK_BYTES_MAX).contains(&length), "{length}");
-    }
-
-    type Target = (u16, Option<String>);
-    type Owned = (Target, bool, i64, Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Vec<u8>)>);
-
-    fn row() -> impl Strategy<Value = Owned> {
-        let part = || proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300));
-        let header = (".{0,5}", proptest::collection::vec(any::<u8>(), 0..5));
-        let headers = proptest::collection::vec(header, 0..3);
-        let target = (any::<u16>(), proptest::option::of(".{0,9}"));
-        (target, any::<bool>(), any::<i64>(), part(), part(), headers)
-    }
-
-    proptest! {
-        #[test]
-        fn rows_return(rows in proptest::collection::vec(row(), 0..10)) {
-            let mut writer = RowWriter::new();
-            for ((target, topic), delete, time_ms, key, value, headers) in &rows {
-                let headers: Vec<_> =
-                    headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-                writer.push(&OutRow {
-                    target: *target,
-                    topic: topic.as_deref(),
-                    op: if *delete { Op::Delete } else { Op::Insert },
-                    time_ms: *time_ms,
-                    key: key.as_deref(),
-                    value: value.as_deref(),
-                    headers: &headers,
-                });
-            }
-            let read: Vec<Owned> = RowReader::new(writer.bytes()).map(Result::unwrap).map(|row| (
-                (row.target, row.topic.map(str::to_owned)),
-                row.op == Op::Delete,
-                row.time_ms,
-                row.key.map(<[u8]>::to_vec),
-                row.value.map(<[u8]>::to_vec),
-                row.headers.map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-            )).collect();
-            prop_assert_eq!(read, rows);
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            for row in RowReader::new(&bytes).flatten() {
-                row.headers.for_each(drop);
-            }
-        }
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ use crate::clock::Moment;
 use crate::error::{Fatal, Fault};
 use crate::outbox::rows::RowReader;
 use crate::random::Random;
+use crate::sink::partitions::Partitions;
 use crate::sink::row_limits::RowLimits;
 use crate::sink::{
     Delivery, Sink, SinkFactory, SinkIdentity, SinkPoll, SinkReply, SinkRequest, UnitPolicy,
@@ -39,14 +40,33 @@ pub struct Target {
     /// The largest row of each target number, which its sinks tell when they are prepared.
     bytes_max: Arc<[u64]>,
     limits: RowLimits,
+    /// Which target numbers have how many partitions, likewise.
+    told: [u32; TARGETS],
+    partitions: Partitions,
+}
+
+/// How many target numbers may have partitions.
+const TARGETS: usize = 4;
+
+/// Any rule that takes the same key to the same partition.
+fn partition_of(key: &[u8], count: u32) -> u32 {
+    key.iter().fold(0, |sum: u32, byte| sum.wrapping_add(u32::from(*byte))) % count
 }
 
 impl Target {
-    /// A target whose faults depend on `seed`, with units as `policy` says.
+    /// A target whose faults depend on `seed`, and whether it takes rows as records of so and so many
+    /// partitions; with units as `policy` says.
     pub fn new(seed: u64, policy: UnitPolicy) -> Self {
-        let random = Arc::new(Mutex::new(Random::new(seed)));
+        // Faults do not depend on it.
+        let mut tastes = Random::new(!seed);
+        let told = match tastes.one_in(2) {
+            true => [(); TARGETS].map(|()| u32::try_from(tastes.below(4)).expect("below 4")),
+            false => [0; TARGETS],
+        };
         let (bytes_max, limits) = (Arc::default(), RowLimits::unknown(0));
-        Self { world: Arc::default(), random, policy, bytes_max, limits }
+        let partitions = Partitions::unknown(TARGETS, partition_of);
+        let random = Arc::new(Mutex::new(Random::new(seed)));
+        Self { world: Arc::default(), random, policy, bytes_max, limits, told, partitions }
     }
 
     /// The same target, of which each number takes rows up to so many bytes.
@@ -56,10 +76,12 @@ impl Target {
         Self { bytes_max: bytes_max.into(), limits, ..self }
     }
 
-    /// The same target for another generation of the engine, which knows of no limit yet.
+    /// The same target for another generation of the engine, which knows of no limits and partitions
+    /// yet.
     #[must_use]
     pub fn afresh(&self) -> Self {
-        self.clone().with_row_limits(&self.bytes_max)
+        let partitions = Partitions::unknown(TARGETS, partition_of);
+        Self { partitions, ..self.clone() }.with_row_limits(&self.bytes_max)
     }
 
     /// Takes no units from here on, or takes them again.
@@ -107,6 +129,10 @@ impl SinkFactory for Target {
         Some(self.limits.clone())
     }
 
+    fn partitions(&self) -> Option<Partitions> {
+        Some(self.partitions.clone())
+    }
+
     fn create(&self) -> Result<Box<dyn Sink>, Fault> {
         Ok(Box::new(TargetSink { target: self.clone(), identity: None, request: None }))
     }
@@ -134,6 +160,9 @@ impl TargetSink {
                 self.identity = Some(identity.clone());
                 for (number, bytes_max) in self.target.bytes_max.iter().enumerate() {
                     self.target.limits.learn(number, *bytes_max);
+                }
+                for (number, count) in self.target.told.iter().enumerate() {
+                    self.target.partitions.learn(number, *count);
                 }
                 SinkReply::Prepared
             }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use engine::batch::build::{BatchBuilder, RAW_VALUE, Stamp};
 use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
-use engine::batch::{Batch, Slice};
+use engine::batch::{Batch, Cell, Slice};
 use engine::codec::{Dead, Decoded, Decoder};
 
 use super::{AppLog, AppLogParser, IsNew};
@@ -42,24 +42,24 @@ pub const LAST_PAGE_ID: usize = 9;
 /// Column: `page.during_time` if it is an integer, milliseconds. Int.
 pub const DURING_TIME: usize = 10;
 
+/// Names and kinds of the columns.
+const COLUMNS: [(&str, Kind); 11] = [
+    ("mid", Kind::Slice),
+    ("value", Kind::Slice),
+    ("layout", Kind::Slice),
+    ("is_new", Kind::Int),
+    ("is_new_other", Kind::Slice),
+    ("vc", Kind::Slice),
+    ("ch", Kind::Slice),
+    ("ar", Kind::Slice),
+    ("page_id", Kind::Slice),
+    ("last_page_id", Kind::Slice),
+    ("during_time", Kind::Int),
+];
+
 /// The schema of decoded app logs.
 pub fn app_log_schema() -> Arc<Schema> {
-    Schema::new(
-        "app_log",
-        &[
-            ("mid", Kind::Slice),
-            ("value", Kind::Slice),
-            ("layout", Kind::Slice),
-            ("is_new", Kind::Int),
-            ("is_new_other", Kind::Slice),
-            ("vc", Kind::Slice),
-            ("ch", Kind::Slice),
-            ("ar", Kind::Slice),
-            ("page_id", Kind::Slice),
-            ("last_page_id", Kind::Slice),
-            ("during_time", Kind::Int),
-        ],
-    )
+    Schema::new("app_log", &COLUMNS)
 }
 
 /// Decodes app logs; event time is `ts`, dead letters bear the reasons of [`super::Dirty`].
@@ -99,22 +99,22 @@ impl Decoder for AppLogDecoder {
 }
 
 fn write(log: &AppLog<'_>, row: Row<'_>, rows: &mut BatchBuilder) {
-    rows.begin_over(row);
-    rows.slice(VALUE, whole(log));
-    let layout = rows.append_with(|out| log.write_layout(out));
-    rows.slice(LAYOUT, layout);
-    let mut taker = Taker { log, rows };
-    taker.text(KEY, Some(log.mid));
+    rows.begin_bytes_over(row);
+    let mut cells = [Cell::Unset; COLUMNS.len()];
+    cells[VALUE] = whole(log);
+    cells[LAYOUT] = Cell::Slice(rows.append_with(|out| log.write_layout(out)));
     let (common, page) = (log.common, log.page());
-    taker.part(IS_NEW_OTHER, common.is_new_other);
-    taker.part(VC, common.vc);
-    taker.part(CH, common.ch);
-    taker.part(AR, common.ar);
-    taker.text(PAGE_ID, page.and_then(|page| page.page_id));
-    taker.part(LAST_PAGE_ID, page.and_then(|page| page.last_page_id));
-    rows.int(IS_NEW, is_new_number(log.is_new()));
-    rows.int(DURING_TIME, log.during_time());
-    rows.end(Stamp { time: log.ts(), ..Stamp::of(row) });
+    let mut taker = Taker { log, rows };
+    cells[KEY] = taker.text(Some(log.mid));
+    cells[IS_NEW] = Cell::Int(is_new_number(log.is_new()));
+    cells[IS_NEW_OTHER] = taker.part(common.is_new_other);
+    cells[VC] = taker.part(common.vc);
+    cells[CH] = taker.part(common.ch);
+    cells[AR] = taker.part(common.ar);
+    cells[PAGE_ID] = taker.text(page.and_then(|page| page.page_id));
+    cells[LAST_PAGE_ID] = taker.part(page.and_then(|page| page.last_page_id));
+    cells[DURING_TIME] = Cell::Int(log.during_time());
+    rows.end_with(&cells, Stamp { time: log.ts(), ..Stamp::of(row) });
 }
 
 const fn is_new_number(is_new: IsNew) -> Option<i64> {
@@ -126,11 +126,11 @@ const fn is_new_number(is_new: IsNew) -> Option<i64> {
 }
 
 /// The place of the whole record in its row: a raw row begins with its value.
-pub(super) fn whole(log: &AppLog<'_>) -> Slice {
-    Span { start: 0, end: log.value().len() }.in_row()
+pub(super) fn whole(log: &AppLog<'_>) -> Cell {
+    Cell::Slice(Span { start: 0, end: log.value().len() }.in_row())
 }
 
-/// Sets slice columns of the row under construction from members of its record.
+/// Makes cells of the row under construction from members of its record.
 pub(super) struct Taker<'t, 'a> {
     pub(super) log: &'t AppLog<'a>,
     pub(super) rows: &'t mut BatchBuilder,
@@ -139,32 +139,29 @@ pub(super) struct Taker<'t, 'a> {
 impl Taker<'_, '_> {
     /// A text: where it stands, or its decoded form added.
     #[inline]
-    pub(super) fn text(&mut self, column: usize, text: Option<Text>) {
-        match text {
-            Some(text) => text.set(column, self.rows, self.log.arena),
-            None => self.rows.slice(column, Slice::NULL),
-        }
+    pub(super) fn text(&mut self, text: Option<Text>) -> Cell {
+        let slice = text.map(|text| text.place(self.rows, self.log.arena));
+        Cell::Slice(slice.unwrap_or(Slice::NULL))
     }
 
     /// A member that counts whatever its type is: text as it reads, anything else as JSON text.
     #[inline]
-    pub(super) fn part(&mut self, column: usize, part: Option<Part>) {
+    pub(super) fn part(&mut self, part: Option<Part>) -> Cell {
         match part {
-            Some(Part::Json(span)) => self.json(column, span.into()),
-            Some(Part::Text(text)) => self.text(column, Some(text)),
-            None => self.text(column, None),
+            Some(Part::Json(span)) => self.json(span.into()),
+            Some(Part::Text(text)) => self.text(Some(text)),
+            None => self.text(None),
         }
     }
 
     #[cold]
-    fn json(&mut self, column: usize, span: Span) {
-        self.fixed(column, &json_text(span.of(self.log.value())));
+    fn json(&mut self, span: Span) -> Cell {
+        self.fixed(&json_text(span.of(self.log.value())))
     }
 
     /// Bytes that do not stand in the record.
-    pub(super) fn fixed(&mut self, column: usize, bytes: &[u8]) {
-        let slice = self.rows.append(bytes);
-        self.rows.slice(column, slice);
+    pub(super) fn fixed(&mut self, bytes: &[u8]) -> Cell {
+        Cell::Slice(self.rows.append(bytes))
     }
 }
 

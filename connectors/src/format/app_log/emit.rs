@@ -19,7 +19,7 @@ use super::decoder::{
     AR, CH, DURING_TIME, IS_NEW, IS_NEW_OTHER, KEY, LAST_PAGE_ID, LAYOUT, PAGE_ID, VALUE, VC,
 };
 use super::page::{PageColumns, page_schema, write_page_row};
-use super::{Layout, Main, Split, SplitOptions};
+use super::{Endings, Layout, Main, Split, SplitOptions};
 
 /// Column: `common.mid`. Slice, never null.
 pub const LOG_KEY: usize = 0;
@@ -53,19 +53,21 @@ pub struct Splitter {
     ports: Ports,
     page: Arc<Schema>,
     log: Arc<Schema>,
+    endings: Endings,
 }
 
 impl Splitter {
     /// A splitter with these switches, writing to these ports.
     #[must_use]
     pub fn new(options: SplitOptions, ports: Ports) -> Self {
-        Self { options, ports, page: page_schema(), log: log_schema() }
+        let (page, log, endings) = (page_schema(), log_schema(), Endings::default());
+        Self { options, ports, page, log, endings }
     }
 
     /// Emits the rows of `row`, a row of [`super::decoder::app_log_schema`], and counts
     /// `start_and_page`, `no_main` and `bad_member`.
     pub fn split_row(
-        &self,
+        &mut self,
         row: Row<'_>,
         repaired: bool,
         output: &mut Output,
@@ -73,39 +75,29 @@ impl Splitter {
     ) {
         let value = row.bytes(VALUE).expect("the decoder sets the value of every row");
         let layout = Layout::read(row.bytes(LAYOUT).expect("the decoder sets every layout"));
-        let split = Split::new(value, layout, repaired, self.options);
+        let Self { options, ports, page, log, endings } = self;
+        let split = Split::new(value, layout, repaired, *options, endings);
         count(&layout, counters);
-        let mut each = Emit { key: mid(row), stamp: Stamp::of(row), schema: &self.log, output };
+        let mut each = Emit { key: mid(row), stamp: Stamp::of(row), schema: log, output };
         if layout.has_err() {
-            each.log_row(self.ports.error, split.bytes_max(), |out| split.write_error(out));
+            each.log_row(ports.error, split.bytes_max(), |out| split.write_error(out));
         }
         match layout.main() {
             Main::Start => {
-                each.log_row(self.ports.start, split.bytes_max(), |out| split.write_main(out));
+                each.log_row(ports.start, split.bytes_max(), |out| split.write_main(out));
             }
             Main::Page => {
-                self.write_elements(&split, &mut each);
+                each.elements(ports, &split);
                 // Without a reader the columns would be for nobody.
-                if each.output.is_sink_only(self.ports.page) {
-                    each.log_row(self.ports.page, split.bytes_max(), |out| split.write_main(out));
+                if each.output.is_sink_only(ports.page) {
+                    each.log_row(ports.page, split.bytes_max(), |out| split.write_main(out));
                 } else {
-                    let builder = each.output.row(self.ports.page, &self.page);
+                    let builder = each.output.row(ports.page, page);
                     let columns = page_columns(row, repaired);
                     write_page_row(builder, &columns, |out| split.write_main(out), each.stamp);
                 }
             }
             Main::None => {}
-        }
-    }
-
-    fn write_elements(&self, split: &Split<'_>, each: &mut Emit<'_>) {
-        for element in split.layout.displays() {
-            let write = |out: &mut Vec<u8>| split.write_display(element, out);
-            each.log_row(self.ports.display, split.element_bytes_max(element), write);
-        }
-        for element in split.layout.actions() {
-            let write = |out: &mut Vec<u8>| split.write_action(element, out);
-            each.log_row(self.ports.action, split.element_bytes_max(element), write);
         }
     }
 }
@@ -119,6 +111,17 @@ struct Emit<'e> {
 }
 
 impl Emit<'_> {
+    fn elements(&mut self, ports: &Ports, split: &Split<'_>) {
+        for element in split.layout.displays() {
+            let write = |out: &mut Vec<u8>| split.write_display(element, out);
+            self.log_row(ports.display, split.element_bytes_max(element), write);
+        }
+        for element in split.layout.actions() {
+            let write = |out: &mut Vec<u8>| split.write_action(element, out);
+            self.log_row(ports.action, split.element_bytes_max(element), write);
+        }
+    }
+
     #[inline]
     fn log_row(&mut self, port: usize, value_bytes_max: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let row = KeyedRow { key: self.key, stamp: self.stamp, value_bytes_max };
@@ -174,7 +177,7 @@ mod tests {
     fn emitted(records: &[&str], repaired: bool) -> Emitted {
         let (batch, dead, _) = decoded(&mut AppLogDecoder::new(), records);
         assert_eq!(dead, []);
-        let splitter = Splitter::new(SplitOptions::default(), PORTS);
+        let mut splitter = Splitter::new(SplitOptions::default(), PORTS);
         let mut output = Output::new(5, Budget::new(1 << 20));
         let mut counters = Counters::new("log_split".into());
         for row in batch.expect("all are clean").rows() {

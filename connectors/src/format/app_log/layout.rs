@@ -2,7 +2,7 @@
 //!
 //! Constraints: written by [`super::AppLog::write_layout`] and read back in the same run, so there
 //! is no version and no check; small, since it travels with every record through the exchange; read
-//! without allocation; ranges ascend inside each list, so that their distances are small numbers.
+//! without allocation and, but for the lists, without a loop.
 //!
 //! ```text
 //! byte 0      bits 0-1  main record: 0 none, 1 start, 2 page
@@ -11,23 +11,24 @@
 //!             bit 4     there are displays or actions
 //!             bit 5     there is a start and a page
 //!             bit 6     something bad was dropped
+//!             bit 7     pairs are wide
 //! span        ts, the number
 //! span        err, its value                        if bit 2
 //! span        is_new, its value with quotes         if bit 3
 //! span span   common, page, their values            if bit 4
-//! list        cuts of the main record
-//! list        cuts of the error record
-//! list        displays                              if bit 4
-//! list        actions                               if bit 4
-//! varint      how many bad members and elements     if bit 6
+//! pair        how many cuts: of the main record, of the error record
+//! pair        how many displays, actions            if bit 4
+//! pair        how many bad members and elements, 0  if bit 6
+//! spans       cuts of the main record, cuts of the error record
+//! elements    displays, actions
 //!
-//! varint      7 bits per byte, lowest first, bit 7 = another byte follows
-//! span        varint start, varint length
-//! list        varint count, then per entry: varint distance from the end of the entry before
-//!             (from 0 for the first), varint length; lengths of displays and actions are shifted
-//!             left by two, bit 0 = has a member ts, bit 1 = has a member common or page
+//! pair        two numbers, see super::pairs
+//! span        pair: start, length
+//! element     pair: start, length shifted left by two; bit 0 = has a member ts, bit 1 = has a
+//!             member common or page
 //! ```
 
+use super::pairs::{PairWriter, Pairs, Width};
 use super::record::{AppLog, IsNew, Main};
 use crate::format::json_scan::Span;
 
@@ -37,6 +38,12 @@ const IS_NEW_ONE: u8 = 1 << 3;
 const HAS_ELEMENTS: u8 = 1 << 4;
 const START_AND_PAGE: u8 = 1 << 5;
 const HAS_BAD: u8 = 1 << 6;
+const WIDE: u8 = 1 << 7;
+
+/// Bits below the length of an element.
+const MARKS: u32 = 2;
+const TS: usize = 1;
+const PARTS: usize = 1 << 1;
 
 /// An object in `displays` or `actions`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,20 +79,20 @@ impl<'l> Layout<'l> {
     #[must_use]
     pub fn read(bytes: &'l [u8]) -> Self {
         let (head, rest) = bytes.split_first().unwrap_or((&0, &[]));
-        let mut cursor = Cursor { rest };
-        let span_if = |cursor: &mut Cursor<'l>, bit| (head & bit != 0).then(|| cursor.span());
-        let ts = cursor.span();
-        let err = span_if(&mut cursor, HAS_ERR);
-        let is_new_one = span_if(&mut cursor, IS_NEW_ONE);
-        let common = span_if(&mut cursor, HAS_ELEMENTS).unwrap_or_default();
-        let page = span_if(&mut cursor, HAS_ELEMENTS).unwrap_or_default();
-        let main_cuts = Cuts(cursor.list());
-        let error_cuts = Cuts(cursor.list());
-        let mut elements =
-            || if head & HAS_ELEMENTS == 0 { List::default() } else { cursor.list() };
-        let (displays, actions) = (Elements(elements()), Elements(elements()));
-        let bad_members = if head & HAS_BAD == 0 { 0 } else { cursor.varint() };
-        debug_assert!(cursor.rest.is_empty(), "a layout ends with its last list or count");
+        let has = |bit| head & bit != 0;
+        let mut pairs = Pairs::new(rest, if has(WIDE) { Width::Wide } else { Width::Narrow });
+        let mut pair_if = |there| if there { pairs.next() } else { None };
+        let ts = span(pair_if(true).unwrap_or_default());
+        let err = pair_if(has(HAS_ERR)).map(span);
+        let is_new_one = pair_if(has(IS_NEW_ONE)).map(span);
+        let common = span(pair_if(has(HAS_ELEMENTS)).unwrap_or_default());
+        let page = span(pair_if(has(HAS_ELEMENTS)).unwrap_or_default());
+        let (main_cuts, error_cuts) = pair_if(true).unwrap_or_default();
+        let (displays, actions) = pair_if(has(HAS_ELEMENTS)).unwrap_or_default();
+        let (bad_members, _zero) = pair_if(has(HAS_BAD)).unwrap_or_default();
+        let (main_cuts, error_cuts) = (Cuts(pairs.list(main_cuts)), Cuts(pairs.list(error_cuts)));
+        let (displays, actions) = (Elements(pairs.list(displays)), Elements(pairs.list(actions)));
+        debug_assert!(pairs.is_empty(), "a layout ends with its last list");
         Self {
             main: main_of(head & MAIN),
             ts,
@@ -97,7 +104,7 @@ impl<'l> Layout<'l> {
             error_cuts,
             displays,
             actions,
-            start_and_page: head & START_AND_PAGE != 0,
+            start_and_page: has(START_AND_PAGE),
             bad_members,
         }
     }
@@ -126,6 +133,11 @@ impl<'l> Layout<'l> {
         self.bad_members
     }
 
+    /// Whether there are neither display nor action records.
+    pub(super) const fn is_without_elements(&self) -> bool {
+        self.displays.0.is_empty() && self.actions.0.is_empty()
+    }
+
     /// The elements that give display records, in order.
     #[must_use]
     pub const fn displays(&self) -> Elements<'l> {
@@ -141,19 +153,20 @@ impl<'l> Layout<'l> {
 
 /// The elements of a list that are objects, decoded one by one.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Elements<'l>(List<'l>);
+pub struct Elements<'l>(Pairs<'l>);
 
 impl Iterator for Elements<'_> {
     type Item = Element;
 
+    #[inline]
     fn next(&mut self) -> Option<Element> {
-        let (start, length) = self.0.next()?;
-        let span = self.0.spanned(start, length >> 2);
-        Some(Element { span, has_ts: length & 1 != 0, has_parts: length & 2 != 0 })
+        let (start, marked) = self.0.next()?;
+        let span = span((start, marked >> MARKS));
+        Some(Element { span, has_ts: marked & TS != 0, has_parts: marked & PARTS != 0 })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.0.count, Some(self.0.count))
+        (self.0.len(), Some(self.0.len()))
     }
 }
 
@@ -161,112 +174,70 @@ impl ExactSizeIterator for Elements<'_> {}
 
 /// The ranges that an output leaves out, in order.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cuts<'l>(List<'l>);
+pub(super) struct Cuts<'l>(Pairs<'l>);
 
 impl Cuts<'_> {
     pub(super) const fn is_empty(&self) -> bool {
-        self.0.count == 0
+        self.0.is_empty()
     }
 }
 
 impl Iterator for Cuts<'_> {
     type Item = Span;
 
-    fn next(&mut self) -> Option<Span> {
-        let (start, length) = self.0.next()?;
-        Some(self.0.spanned(start, length))
-    }
-}
-
-/// A list of ranges not decoded yet.
-#[derive(Clone, Copy, Debug, Default)]
-struct List<'l> {
-    count: usize,
-    cursor: Cursor<'l>,
-    /// End of the entry before.
-    end: usize,
-}
-
-impl List<'_> {
-    /// Start of the next entry, and its length as written.
-    fn next(&mut self) -> Option<(usize, usize)> {
-        self.count = self.count.checked_sub(1)?;
-        let start = self.end + self.cursor.varint();
-        Some((start, self.cursor.varint()))
-    }
-
-    fn spanned(&mut self, start: usize, length: usize) -> Span {
-        self.end = start + length;
-        Span { start, end: self.end }
-    }
-}
-
-/// The bytes not read yet.
-#[derive(Clone, Copy, Debug, Default)]
-struct Cursor<'l> {
-    rest: &'l [u8],
-}
-
-impl<'l> Cursor<'l> {
     #[inline]
-    fn varint(&mut self) -> usize {
-        let mut value = 0;
-        let mut shift = 0;
-        while let Some((byte, rest)) = self.rest.split_first() {
-            self.rest = rest;
-            value |= usize::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return value;
-            }
-            shift += 7;
-        }
-        debug_assert!(false, "a layout is cut short");
-        value
+    fn next(&mut self) -> Option<Span> {
+        self.0.next().map(span)
     }
+}
 
-    fn span(&mut self) -> Span {
-        let start = self.varint();
-        Span { start, end: start + self.varint() }
-    }
-
-    /// Steps over a list, to be decoded later.
-    fn list(&mut self) -> List<'l> {
-        let count = self.varint();
-        let list = List { count, cursor: *self, end: 0 };
-        for _entry in 0..count {
-            self.varint();
-            self.varint();
-        }
-        list
-    }
+#[inline]
+const fn span((start, length): (usize, usize)) -> Span {
+    Span { start, end: start + length }
 }
 
 /// See [`super::AppLog::write_layout`].
 pub(super) fn write(log: &AppLog<'_>, out: &mut Vec<u8>) {
     let (displays, actions) = (log.displays(), log.actions());
+    let (main_cuts, error_cuts) = (&log.reading.main_cuts, &log.reading.error_cuts);
     let one = if log.is_new() == IsNew::One { log.is_new_token() } else { None };
     let page = log.page_span().filter(|_page| !displays.is_empty() || !actions.is_empty());
-    let mut head = main_bits(log.main());
-    head |= if log.has_err() { HAS_ERR } else { 0 };
-    head |= if one.is_some() { IS_NEW_ONE } else { 0 };
-    head |= if page.is_some() { HAS_ELEMENTS } else { 0 };
-    head |= if log.start_and_page() { START_AND_PAGE } else { 0 };
-    head |= if log.bad_members() > 0 { HAS_BAD } else { 0 };
-    out.push(head);
-    write_span(log.ts.1, out);
     let common = page.map(|_page| log.common_span());
-    for span in [log.err_span(), one, common, page].into_iter().flatten() {
-        write_span(span, out);
+    let (bad, width) = (log.bad_members(), Width::of_record(log.value().len()));
+    out.push(head(log, one, page, width));
+    let mut pairs = PairWriter::new(out, width);
+    for span in [Some(log.ts.1), log.err_span(), one, common, page].into_iter().flatten() {
+        pairs.push(span.start, span.len());
     }
-    write_cuts(&log.reading.main_cuts, out);
-    write_cuts(&log.reading.error_cuts, out);
+    pairs.push(main_cuts.len(), error_cuts.len());
     if page.is_some() {
-        write_elements(displays, out);
-        write_elements(actions, out);
+        pairs.push(displays.len(), actions.len());
     }
-    if log.bad_members() > 0 {
-        write_varint(log.bad_members(), out);
+    if bad > 0 {
+        pairs.push(bad, 0);
     }
+    main_cuts.iter().chain(error_cuts).for_each(|cut| pairs.push(cut.start, cut.len()));
+    let elements = displays.iter().chain(actions);
+    elements.for_each(|element| pairs.push(element.span.start, marked(element)));
+}
+
+fn head(log: &AppLog<'_>, one: Option<Span>, page: Option<Span>, width: Width) -> u8 {
+    let bits = [
+        (log.has_err(), HAS_ERR),
+        (one.is_some(), IS_NEW_ONE),
+        (page.is_some(), HAS_ELEMENTS),
+        (log.start_and_page(), START_AND_PAGE),
+        (log.bad_members() > 0, HAS_BAD),
+        (width == Width::Wide, WIDE),
+    ];
+    bits.iter().fold(main_bits(log.main()), |head, (is, bit)| if *is { head | bit } else { head })
+}
+
+/// The length of an element with its marks.
+fn marked(element: &Element) -> usize {
+    let ts = if element.has_ts { TS } else { 0 };
+    let parts = if element.has_parts { PARTS } else { 0 };
+    element.span.len() << MARKS | ts | parts
 }
 
 const fn main_bits(main: Main) -> u8 {
@@ -285,41 +256,6 @@ fn main_of(bits: u8) -> Main {
     }
 }
 
-#[inline]
-fn write_varint(mut value: usize, out: &mut Vec<u8>) {
-    while value > 0x7f {
-        out.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    out.push(value.to_le_bytes()[0]);
-}
-
-fn write_span(span: Span, out: &mut Vec<u8>) {
-    write_varint(span.start, out);
-    write_varint(span.len(), out);
-}
-
-fn write_cuts(cuts: &[Span], out: &mut Vec<u8>) {
-    write_varint(cuts.len(), out);
-    let mut end = 0;
-    for cut in cuts {
-        write_varint(cut.start - end, out);
-        write_varint(cut.len(), out);
-        end = cut.end;
-    }
-}
-
-fn write_elements(elements: &[Element], out: &mut Vec<u8>) {
-    write_varint(elements.len(), out);
-    let mut end = 0;
-    for element in elements {
-        let marks = usize::from(element.has_ts) | usize::from(element.has_parts) << 1;
-        write_varint(element.span.start - end, out);
-        write_varint(element.span.len() << 2 | marks, out);
-        end = element.span.end;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::AppLogParser;
@@ -333,66 +269,78 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_these() {
-        for (value, bytes) in [
-            // No main record, ts at 32.
-            (r#"{"common":{"mid":"m"},"err":7,"ts":5}"#, &[0b0_0100, 35, 1, 28, 1, 0, 0][..]),
+    fn the_pairs_are_these() {
+        for (value, head, pairs) in [
+            // No main record, ts at 35.
+            (r#"{"common":{"mid":"m"},"err":7,"ts":5}"#, 0b0_0100, &[(35, 1), (28, 1), (0, 0)][..]),
             // A plain page record, is_new "1" at 30.
             (
                 r#"{"common":{"mid":"m","is_new":"1"},"page":{},"ts":1234}"#,
-                &[0b0_1010, 50, 4, 30, 3, 0, 0],
+                0b0_1010,
+                &[(50, 4), (30, 3), (0, 0)],
             ),
             // A start record less its err.
             (
                 r#"{"err":7,"common":{"mid":"m"},"start":{},"ts":5}"#,
-                &[0b0_0101, 46, 1, 7, 1, 1, 1, 8, 0],
+                0b0_0101,
+                &[(46, 1), (7, 1), (1, 0), (1, 8)],
             ),
-            // A page record less displays and actions.
+            // A page record less displays and actions: one run, comma first.
             (
                 r#"{"common":{"mid":"m"},"page":{},"ts":5,"displays":[{"a":1},{"ts":1}],"actions":[{"ts":1,"page":2}]}"#,
+                0b1_0010,
                 &[
-                    0b1_0010,
-                    37,
-                    1,
-                    10,
-                    11,
-                    29,
-                    2,
-                    1,
-                    38,
-                    60,
-                    0, // cuts: one run, comma first
-                    2,
-                    51,
-                    7 << 2,
-                    1,
-                    8 << 2 | 1, // displays
-                    1,
-                    80,
-                    17 << 2 | 3,
+                    (37, 1),
+                    (10, 11),
+                    (29, 2),
+                    (1, 0),
+                    (2, 1),
+                    (38, 60),
+                    (51, 7 << 2),
+                    (59, 8 << 2 | 1),
+                    (80, 17 << 2 | 3),
                 ],
             ),
             // A start record with a page, and a page record with a bad displays.
-            (r#"{"common":{"mid":"m"},"start":{},"page":{},"ts":5}"#, &[0b10_0001, 48, 1, 0, 0]),
+            (
+                r#"{"common":{"mid":"m"},"start":{},"page":{},"ts":5}"#,
+                0b10_0001,
+                &[(48, 1), (0, 0)],
+            ),
             (
                 r#"{"common":{"mid":"m"},"displays":7,"page":{},"ts":5}"#,
-                &[0b100_0010, 50, 1, 1, 22, 13, 0, 1],
+                0b100_0010,
+                &[(50, 1), (1, 0), (1, 0), (22, 13)],
             ),
         ] {
-            assert_eq!(written(value), bytes, "{value}");
+            let layout = written(value);
+            assert_eq!(layout[0], head, "{value}");
+            assert_eq!(
+                Pairs::new(&layout[1..], Width::Narrow).collect::<Vec<_>>(),
+                pairs,
+                "{value}"
+            );
         }
     }
 
     #[test]
-    fn varints_hold_any_size() {
-        for value in [0, 1, 127, 128, 300, 16_383, 16_384, 1 << 31, usize::MAX] {
-            let mut out = Vec::new();
-            write_varint(value, &mut out);
-            let mut cursor = Cursor { rest: &out };
-            assert_eq!((cursor.varint(), cursor.rest), (value, &[][..]));
+    fn what_is_written_is_read_of_short_and_of_long_records() {
+        let record = r#"{"common":{"mid":"m","is_new":"1"},"displays":[{"a":1},7,{"ts":1}],"err":3,"actions":[{"page":2}],"page":{},"ts":5}"#;
+        for spaces in [0, 16_000, 17_000, 70_000] {
+            let value = record.replacen('{', &format!("{{{}", " ".repeat(spaces)), 1);
+            let bytes = written(&value);
+            assert_eq!(bytes[0] & WIDE != 0, spaces > 16_000);
+            let layout = Layout::read(&bytes);
+            let mut parser = AppLogParser::default();
+            let log = parser.parse(value.as_bytes()).expect("a clean record");
+            assert_eq!((layout.ts, layout.err), (log.ts.1, log.err_span()));
+            assert_eq!((layout.common, Some(layout.page)), (log.common_span(), log.page_span()));
+            assert_eq!(layout.is_new_one, log.is_new_token());
+            assert_eq!(layout.main_cuts.collect::<Vec<_>>(), log.reading.main_cuts);
+            assert_eq!(layout.error_cuts.collect::<Vec<_>>(), log.reading.error_cuts);
+            assert_eq!(layout.displays().collect::<Vec<_>>(), log.displays());
+            assert_eq!(layout.actions().collect::<Vec<_>>(), log.actions());
+            assert_eq!((layout.bad_members(), layout.main()), (1, Main::Page));
         }
-        let mut out = Vec::new();
-        write_varint(300, &mut out);
-        assert_eq!(out, [0xac, 0x02]);
     }
 }

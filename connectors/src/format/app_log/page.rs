@@ -13,7 +13,7 @@ use std::sync::Arc;
 use engine::batch::build::{BatchBuilder, RAW_VALUE, Stamp};
 use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
-use engine::batch::{Batch, Slice};
+use engine::batch::{Batch, Cell, Slice};
 use engine::codec::{Dead, Decoded, Decoder};
 
 use super::decoder::{Taker, whole};
@@ -38,22 +38,22 @@ pub const IS_NEW: usize = 7;
 /// Column: `page.during_time`, milliseconds. Int, null if it is absent or no integer.
 pub const DURING_TIME: usize = 8;
 
+/// Names and kinds of the columns.
+const COLUMNS: [(&str, Kind); 9] = [
+    ("mid", Kind::Slice),
+    ("value", Kind::Slice),
+    ("page_id", Kind::Slice),
+    ("last_page_id", Kind::Slice),
+    ("vc", Kind::Slice),
+    ("ch", Kind::Slice),
+    ("ar", Kind::Slice),
+    ("is_new", Kind::Slice),
+    ("during_time", Kind::Int),
+];
+
 /// The schema of page rows.
 pub fn page_schema() -> Arc<Schema> {
-    Schema::new(
-        "page",
-        &[
-            ("mid", Kind::Slice),
-            ("value", Kind::Slice),
-            ("page_id", Kind::Slice),
-            ("last_page_id", Kind::Slice),
-            ("vc", Kind::Slice),
-            ("ch", Kind::Slice),
-            ("ar", Kind::Slice),
-            ("is_new", Kind::Slice),
-            ("during_time", Kind::Int),
-        ],
-    )
+    Schema::new("page", &COLUMNS)
 }
 
 /// The columns of a page row but its value; see the constants of this module.
@@ -142,23 +142,24 @@ impl Decoder for PageDecoder {
 }
 
 fn write(log: &AppLog<'_>, row: Row<'_>, rows: &mut BatchBuilder) {
-    rows.begin_over(row);
-    rows.slice(PAGE_VALUE, whole(log));
-    let mut taker = Taker { log, rows };
-    taker.text(PAGE_KEY, Some(log.mid));
+    rows.begin_bytes_over(row);
+    let mut cells = [Cell::Unset; COLUMNS.len()];
     let (common, page) = (log.common, log.page());
-    taker.text(PAGE_ID, page.and_then(|page| page.page_id));
-    taker.part(LAST_PAGE_ID, page.and_then(|page| page.last_page_id));
-    taker.part(VC, common.vc);
-    taker.part(CH, common.ch);
-    taker.part(AR, common.ar);
-    match common.is_new {
-        IsNew::Zero => taker.fixed(IS_NEW, b"0"),
-        IsNew::One => taker.fixed(IS_NEW, b"1"),
-        IsNew::Other => taker.part(IS_NEW, common.is_new_other),
-    }
-    rows.int(DURING_TIME, log.during_time());
-    rows.end(Stamp { time: log.ts(), ..Stamp::of(row) });
+    let mut taker = Taker { log, rows };
+    cells[PAGE_KEY] = taker.text(Some(log.mid));
+    cells[PAGE_VALUE] = whole(log);
+    cells[PAGE_ID] = taker.text(page.and_then(|page| page.page_id));
+    cells[LAST_PAGE_ID] = taker.part(page.and_then(|page| page.last_page_id));
+    cells[VC] = taker.part(common.vc);
+    cells[CH] = taker.part(common.ch);
+    cells[AR] = taker.part(common.ar);
+    cells[IS_NEW] = match common.is_new {
+        IsNew::Zero => taker.fixed(b"0"),
+        IsNew::One => taker.fixed(b"1"),
+        IsNew::Other => taker.part(common.is_new_other),
+    };
+    cells[DURING_TIME] = Cell::Int(log.during_time());
+    rows.end_with(&cells, Stamp { time: log.ts(), ..Stamp::of(row) });
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ fn found(value: &[u8], repair: bool, options: SplitOptions) -> Result<Verdict, D
     let mut layout = Vec::new();
     log.write_layout(&mut layout);
     let repair = repair && log.is_new() == IsNew::One;
-    let split = Split::new(value, Layout::read(&layout), repair, options);
+    let mut endings = used_endings();
+    let split = Split::new(value, Layout::read(&layout), repair, options, &mut endings);
     let owned = |text: Option<&str>| text.map(as_the_model_spells_it);
     let texts = [
         log.vc(),
@@ -39,6 +40,18 @@ fn found(value: &[u8], repair: bool, options: SplitOptions) -> Result<Verdict, D
         bad_members: log.bad_members(),
         outputs: outputs(value, &log, &layout, &split),
     })
+}
+
+/// A buffer that another record was split with before.
+fn used_endings() -> Endings {
+    let before = br#"{"common":{"mid":"before"},"page":{"b":4},"displays":[{}],"ts":404}"#;
+    let (mut parser, mut layout) = (AppLogParser::default(), Vec::new());
+    parser.parse(before).expect("a clean record").write_layout(&mut layout);
+    let mut endings = Endings::default();
+    let options = SplitOptions::default();
+    let split = Split::new(before, Layout::read(&layout), false, options, &mut endings);
+    assert!(!split.is_main_plain(), "it has a display");
+    endings
 }
 
 /// The model knows numbers by their value only, not by their text.
@@ -149,7 +162,8 @@ fn check(bytes: &[u8], options: SplitOptions) -> Result<(), TestCaseError> {
     let mut layout = Vec::new();
     log.write_layout(&mut layout);
     let layout = Layout::read(&layout);
-    let split = Split::new(bytes, layout, log.is_new() == IsNew::One, options);
+    let mut endings = used_endings();
+    let split = Split::new(bytes, layout, log.is_new() == IsNew::One, options, &mut endings);
     let error = layout.has_err().then(|| written(|out| split.write_error(out)));
     let main = (layout.main() != Main::None).then(|| written(|out| split.write_main(out)));
     let displays = layout.displays().map(|e| written(|out| split.write_display(e, out)));

@@ -17,6 +17,7 @@
 //! Misuse: the value must be the one that the layout was written for, and an element must come from
 //! this layout.
 
+use super::endings::{Ending, Endings};
 use super::flat;
 use super::members::members;
 use super::name::Name;
@@ -103,16 +104,25 @@ pub struct Split<'a> {
     pub(super) options: SplitOptions,
     /// The `"1"` to be written as `"0"`.
     patch: Option<Span>,
+    ending: Ending<'a>,
 }
 
 impl<'a> Split<'a> {
     /// The split of `value`, whose layout is `layout`. `repaired` says that `is_new`, which is
-    /// `"1"`, is to be `"0"` in every output.
+    /// `"1"`, is to be `"0"` in every output. What was in `endings` before does not matter.
     #[must_use]
-    pub fn new(value: &'a [u8], layout: Layout<'a>, repaired: bool, options: SplitOptions) -> Self {
+    pub fn new(
+        value: &'a [u8],
+        layout: Layout<'a>,
+        repaired: bool,
+        options: SplitOptions,
+        endings: &'a mut Endings,
+    ) -> Self {
         debug_assert!(!repaired || layout.is_new_one.is_some(), "only a \"1\" is repaired");
         let patch = layout.is_new_one.filter(|_span| repaired);
-        Self { value, layout, options, patch }
+        let mut split = Self { value, layout, options, patch, ending: Ending::default() };
+        split.ending = endings.of(&split);
+        split
     }
 
     /// Whether the main record equals the value byte for byte, so that the value can be passed on.
@@ -171,8 +181,8 @@ impl<'a> Split<'a> {
         self.write_element(Kind::Action, element, out);
     }
 
+    #[inline]
     fn write_element(&self, kind: Kind, element: Element, out: &mut Vec<u8>) {
-        out.reserve(self.element_bytes_max(element));
         match self.options.shape {
             Shape::Nested => self.write_nested(kind, element, out),
             Shape::Wrapped => self.write_wrapped(kind, element, out),
@@ -180,49 +190,47 @@ impl<'a> Split<'a> {
         }
     }
 
+    #[inline]
     fn write_nested(&self, kind: Kind, element: Element, out: &mut Vec<u8>) {
-        let keeps_ts = self.keeps_own_ts(kind);
-        let mut object = Object::open(out);
-        if element.has_parts || (element.has_ts && !keeps_ts) {
-            self.write_without_clash(element, keeps_ts, &mut object);
+        let is_empty = if element.has_parts || (element.has_ts && !self.keeps_own_ts(kind)) {
+            self.open_without_clash(kind, element, out)
         } else {
-            object.parts(self.inside(element.span));
-        }
-        self.write_common_and_page(&mut object);
-        if self.adds_ts(kind) {
-            self.write_ts(&mut object);
-        }
-        object.close();
+            self.open(element, out)
+        };
+        out.extend_from_slice(self.ending.behind(is_empty, kind));
     }
 
-    fn write_wrapped(&self, kind: Kind, element: Element, out: &mut Vec<u8>) {
+    /// Begins an object with the element's members; whether there are none.
+    #[inline]
+    fn open(&self, element: Element, out: &mut Vec<u8>) -> bool {
+        let object = element.span.of(self.value);
+        let is_empty = matches!(object, [b'{', inside @ .., b'}'] if is_blank(inside));
+        let opened = if is_empty { b"{" } else { object.strip_suffix(b"}").unwrap_or_default() };
+        out.extend_from_slice(opened);
+        is_empty
+    }
+
+    /// Likewise, but for the members that the record adds or the options leave out.
+    #[cold]
+    fn open_without_clash(&self, kind: Kind, element: Element, out: &mut Vec<u8>) -> bool {
         let mut object = Object::open(out);
-        object.parts(match kind {
-            Kind::Display => b"\"display\":",
-            Kind::Action => b"\"action\":",
-        });
-        object.out.extend_from_slice(element.span.of(self.value));
-        self.write_common_and_page(&mut object);
-        self.write_ts(&mut object);
-        object.close();
-    }
-
-    /// The element's members but those that the record adds or the options leave out.
-    fn write_without_clash(&self, element: Element, keeps_ts: bool, object: &mut Object<'_>) {
         for member in members(self.value, element.span) {
             match member.name() {
                 Name::Common | Name::Page => {}
-                Name::Ts if !keeps_ts => {}
+                Name::Ts if !self.keeps_own_ts(kind) => {}
                 _ => object.parts(member.span.of(self.value)),
             }
         }
+        object.empty
     }
 
-    fn write_common_and_page(&self, object: &mut Object<'_>) {
-        object.parts(b"\"common\":");
-        self.copy(self.layout.common, object.out);
-        object.parts(b"\"page\":");
-        object.out.extend_from_slice(self.layout.page.of(self.value));
+    fn write_wrapped(&self, kind: Kind, element: Element, out: &mut Vec<u8>) {
+        out.extend_from_slice(match kind {
+            Kind::Display => b"{\"display\":",
+            Kind::Action => b"{\"action\":",
+        });
+        out.extend_from_slice(element.span.of(self.value));
+        out.extend_from_slice(self.ending.behind(false, kind));
     }
 
     /// Appends the record's `ts`, its number as it is written.
@@ -259,12 +267,8 @@ impl<'a> Split<'a> {
 
     /// Whether the output has the record's `ts`.
     pub(super) fn adds_ts(&self, kind: Kind) -> bool {
-        kind == Kind::Display || self.options.action_ts == ActionTs::Page
-    }
-
-    /// What stands between the braces of an object.
-    fn inside(&self, object: Span) -> &'a [u8] {
-        Span { start: object.start + 1, end: object.end - 1 }.of(self.value)
+        let SplitOptions { shape, action_ts, .. } = self.options;
+        kind == Kind::Display || shape == Shape::Wrapped || action_ts == ActionTs::Page
     }
 
     fn copy_less(&self, cuts: impl Iterator<Item = Span>, out: &mut Vec<u8>) {
@@ -313,7 +317,7 @@ impl<'o> Object<'o> {
     /// Appends a member, several with their commas, or the beginning of one. White space alone is
     /// no member.
     pub(super) fn parts(&mut self, bytes: &[u8]) {
-        if !bytes.trim_ascii_start().is_empty() {
+        if !is_blank(bytes) {
             self.next();
             self.out.extend_from_slice(bytes);
         }
@@ -322,6 +326,12 @@ impl<'o> Object<'o> {
     pub(super) fn close(self) {
         self.out.push(b'}');
     }
+}
+
+/// Whether there is white space only, or nothing.
+#[inline]
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_whitespace)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A text without an escape is a range of the value. One with escapes is decoded into the parser's
 //! arena and is a range of that. Which one it is must be remembered with the range: [`Text`].
 
+use engine::batch::Slice;
 use engine::batch::build::BatchBuilder;
 
 use super::{Quoted, ShortSpan, Span};
@@ -52,15 +53,21 @@ impl Text {
 }
 
 impl Text {
-    /// Sets slice column `column` of the row under construction, which lies over the record: to
-    /// where the text stands, or to its decoded form, which is added to the row.
+    /// Its place in the row under construction, which lies over the record: where it stands, or where
+    /// its decoded form was added.
     #[inline(always)]
-    pub(crate) fn set(self, column: usize, rows: &mut BatchBuilder, arena: &str) {
-        let slice = if self.decoded {
+    pub(crate) fn place(self, rows: &mut BatchBuilder, arena: &str) -> Slice {
+        if self.decoded {
             rows.append(str_of(arena, self.span.into()).as_bytes())
         } else {
             self.span.in_row()
-        };
+        }
+    }
+
+    /// Sets slice column `column` of that row to it.
+    #[inline]
+    pub(crate) fn set(self, column: usize, rows: &mut BatchBuilder, arena: &str) {
+        let slice = self.place(rows, arena);
         rows.slice(column, slice);
     }
 }

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::ready::Ready;
 use crate::kafka::murmur2;
-use crate::kafka::wire::batch::{Batch, Record, Stamp};
+use crate::kafka::wire::batch::{Batch, HEADER_BYTES, Record, Stamp, header_of};
 use crate::kafka::wire::code::ErrorCode;
 use crate::kafka::wire::failure::Failure;
 use crate::kafka::wire::message::coordinator::ProducerId;
@@ -28,7 +29,73 @@ pub(super) struct Place {
 pub(super) struct Sealed {
     pub(super) topic: Arc<str>,
     pub(super) partition: i32,
-    pub(super) batch: Batch,
+    body: Body,
+}
+
+/// Where the bytes of a sealed batch are.
+#[derive(Debug)]
+enum Body {
+    Own(Batch),
+    Ready { header: [u8; HEADER_BYTES], records: Ready },
+}
+
+impl Sealed {
+    /// What is sent first.
+    pub(super) fn front(&self) -> &[u8] {
+        match &self.body {
+            Body::Own(_) => &[],
+            Body::Ready { header, .. } => header,
+        }
+    }
+
+    /// What is sent behind it.
+    pub(super) fn rest(&self) -> &[u8] {
+        match &self.body {
+            Body::Own(batch) => batch.bytes(),
+            Body::Ready { records, .. } => records.bytes(),
+        }
+    }
+
+    /// No record has more bytes of key and value.
+    pub(super) fn largest(&self) -> usize {
+        match &self.body {
+            Body::Own(batch) => batch.largest(),
+            Body::Ready { records, .. } => records.largest,
+        }
+    }
+}
+
+/// Records of a partition that are not sent yet.
+#[derive(Debug)]
+enum Waiting {
+    Filling(Batch),
+    Ready(Ready),
+}
+
+impl Waiting {
+    /// Bytes of records.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Filling(batch) => batch.records_bytes(),
+            Self::Ready(ready) => ready.bytes().len(),
+        }
+    }
+
+    /// Ready to be sent, and how many records that are.
+    fn seal(self, stamp: Stamp) -> (Body, u32) {
+        match self {
+            Self::Filling(mut batch) => {
+                batch.seal(stamp);
+                let records = batch.records();
+                (Body::Own(batch), records)
+            }
+            Self::Ready(records) => {
+                let count = records.count();
+                let header = header_of(records.bytes(), count, now_ms(), stamp);
+                (Body::Ready { header, records }, count)
+            }
+        }
+    }
 }
 
 /// The topics of a producer.
@@ -60,7 +127,7 @@ struct Partition {
     sequence: i32,
     /// Whether it is part of the transaction.
     taken_in: bool,
-    batch: Option<Batch>,
+    waiting: Option<Waiting>,
 }
 
 impl Topics {
@@ -114,25 +181,58 @@ impl Topics {
         Place { topic, partition }
     }
 
-    /// Whether so many bytes more fit into the batch there; always if there is none.
+    /// Where these records go as they are; `None` if the topic takes no such batch, or has no such
+    /// partition any more.
+    pub(super) fn place_ready(&self, topic: usize, ready: &Ready) -> Option<Place> {
+        let found = &self.topics[topic];
+        let fits = ready.count() == 1 || HEADER_BYTES + ready.bytes().len() <= found.batch_bytes;
+        let partition = ready.partition;
+        (fits && partition < found.partitions.len()).then_some(Place { topic, partition })
+    }
+
+    /// Partitions of a topic whose batches may have so many bytes of records; 0 if they may not.
+    pub(super) fn partitions_for(&self, topic: usize, records_bytes: usize) -> u32 {
+        let found = &self.topics[topic];
+        let fits = HEADER_BYTES + records_bytes <= found.batch_bytes;
+        if fits { u32::try_from(found.partitions.len()).expect("few partitions") } else { 0 }
+    }
+
+    /// Whether so many bytes more fit into the batch there; always if nothing waits.
     #[inline]
     pub(super) fn has_room(&self, place: Place, bytes: usize) -> bool {
         let topic = &self.topics[place.topic];
-        let batch = topic.partitions[place.partition].batch.as_ref();
-        batch.is_none_or(|batch| batch.len() + bytes <= topic.batch_bytes)
+        match &topic.partitions[place.partition].waiting {
+            None => true,
+            Some(Waiting::Filling(batch)) => batch.len() + bytes <= topic.batch_bytes,
+            Some(Waiting::Ready(_)) => false,
+        }
     }
 
-    /// Appends a record there.
+    /// Whether nothing waits there.
+    pub(super) fn is_free(&self, place: Place) -> bool {
+        self.topics[place.topic].partitions[place.partition].waiting.is_none()
+    }
+
+    /// Puts records there, where nothing waits.
+    pub(super) fn put(&mut self, place: Place, ready: Ready) {
+        self.buffered += ready.bytes().len();
+        let before = self.partition(place).waiting.replace(Waiting::Ready(ready));
+        assert!(before.is_none(), "what waits for a partition is sent first");
+    }
+
+    /// Appends a record there, where there is room for it.
     #[inline]
     pub(super) fn push<'a, H>(&mut self, place: Place, record: &Record<'a, H>)
     where
         H: Iterator<Item = (&'a str, &'a [u8])> + Clone,
     {
         let partition = &mut self.topics[place.topic].partitions[place.partition];
-        let batch = partition.batch.get_or_insert_with(|| {
+        let waiting = partition.waiting.get_or_insert_with(|| {
             let spare = self.spare.pop();
-            Batch::begin(spare.unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES_FIRST)), now_ms())
+            let memory = spare.unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES_FIRST));
+            Waiting::Filling(Batch::begin(memory, now_ms()))
         });
+        let Waiting::Filling(batch) = waiting else { unreachable!("there is no room for it") };
         let before = batch.records_bytes();
         batch.push(record);
         self.buffered += batch.records_bytes() - before;
@@ -146,12 +246,12 @@ impl Topics {
 
     /// Where there are records.
     pub(super) fn filled(&self) -> Vec<Place> {
-        self.places(|partition| partition.batch.is_some())
+        self.places(|partition| partition.waiting.is_some())
     }
 
     /// Where there are records that the transaction does not know of yet.
     pub(super) fn not_taken_in(&self) -> Vec<Place> {
-        self.places(|partition| partition.batch.is_some() && !partition.taken_in)
+        self.places(|partition| partition.waiting.is_some() && !partition.taken_in)
     }
 
     /// Partitions of the transaction.
@@ -204,30 +304,34 @@ impl Topics {
         let mut all = Vec::with_capacity(places.len());
         for place in places {
             let partition = &mut self.topics[place.topic].partitions[place.partition];
-            let Some(mut batch) = partition.batch.take() else { continue };
+            let Some(waiting) = partition.waiting.take() else { continue };
+            self.buffered -= waiting.bytes();
             let ProducerId { id, epoch } = id;
-            batch.seal(Stamp { producer: id, epoch, sequence: partition.sequence });
-            partition.sequence = after(partition.sequence, batch.records());
-            self.buffered -= batch.records_bytes();
+            let stamp = Stamp { producer: id, epoch, sequence: partition.sequence };
+            let (body, records) = waiting.seal(stamp);
+            partition.sequence = after(partition.sequence, records);
             let topic = &mut self.topics[place.topic];
             if topic.keyless == place.partition {
                 topic.keyless = (topic.keyless + 1) % topic.partitions.len();
             }
             let name = Arc::clone(&topic.name);
-            all.push(Sealed { topic: name, partition: number(place.partition), batch });
+            all.push(Sealed { topic: name, partition: number(place.partition), body });
         }
         all
     }
 
     /// Takes the memory of batches back.
     pub(super) fn give_back(&mut self, batches: Vec<Sealed>) {
-        self.spare.extend(batches.into_iter().map(|sealed| sealed.batch.into_memory()));
+        self.spare.extend(batches.into_iter().filter_map(|sealed| match sealed.body {
+            Body::Own(batch) => Some(batch.into_memory()),
+            Body::Ready { .. } => None,
+        }));
     }
 
     /// Forgets records that were not sent, and that partitions were part of a transaction.
     pub(super) fn forget(&mut self) {
         for partition in self.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-            partition.batch = None;
+            partition.waiting = None;
             partition.taken_in = false;
         }
         self.buffered = 0;
@@ -268,6 +372,8 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use engine::outbox::block::{Block, BlockHeader};
+
     use super::*;
 
     const ID: ProducerId = ProducerId { id: 7, epoch: 0 };
@@ -294,7 +400,7 @@ mod tests {
     }
 
     fn sequence(sealed: &Sealed) -> i32 {
-        i32::from_be_bytes(*sealed.batch.bytes()[53..].first_chunk().unwrap())
+        i32::from_be_bytes(*sealed.rest()[53..].first_chunk().unwrap())
     }
 
     #[test]
@@ -342,13 +448,57 @@ mod tests {
         let place = topics.place(1, None);
         assert!(topics.has_room(place, 10_000));
         push(&mut topics, 1, None);
-        let length = topics.partition(place).batch.as_ref().map_or(0, Batch::len);
+        let length = HEADER_BYTES + topics.buffered();
         // What its topic takes, not what the producer would.
         assert!(topics.has_room(place, 150 - length));
         assert!(!topics.has_room(place, 151 - length));
         let elsewhere = push(&mut topics, 0, None);
         assert!(topics.has_room(elsewhere, 200 - length));
         assert!(!topics.has_room(elsewhere, 201 - length));
+    }
+
+    /// A block of `records` records for a partition, as an outbox gives it back.
+    fn ready(partition: u8, records: usize) -> Ready {
+        let mut bytes = vec![0x80, 0, 0, partition, 0, 0, 0, 9, 0, 0, 0];
+        bytes.extend_from_slice(&b"\x0e\0\0\0\x01\x02v\0".repeat(records));
+        let rows = u32::try_from(records).unwrap();
+        let header = BlockHeader { rows, epoch: 1, sink: 1, shard: 0, base: 0 };
+        Ready::of(&Arc::new(Block { header, bytes: bytes.into() })).unwrap()
+    }
+
+    #[test]
+    fn records_of_a_block_are_numbered_like_others_and_stay_where_they_are() {
+        let mut topics = topics();
+        let place = topics.place_ready(0, &ready(1, 3)).unwrap();
+        assert!(topics.is_free(place));
+        topics.put(place, ready(1, 3));
+        assert!(!topics.is_free(place) && !topics.has_room(place, 0));
+        assert_eq!((topics.buffered(), topics.filled()), (24, vec![place]));
+        let sealed = topics.seal(&[place], ID);
+        let (front, rest) = (sealed[0].front(), sealed[0].rest());
+        assert_eq!((front.len(), rest), (HEADER_BYTES, &b"\x0e\0\0\0\x01\x02v\0".repeat(3)[..]));
+        assert_eq!((sealed[0].partition, sealed[0].largest(), topics.buffered()), (1, 9, 0));
+        let whole = [front, rest].concat();
+        let crc = u32::from_be_bytes(*whole[17..].first_chunk().unwrap());
+        assert_eq!(crc, crc32c::crc32c(&whole[21..]));
+        topics.give_back(sealed);
+        // The next one begins where the three ended, whoever puts it there.
+        topics.push(place, &record(None));
+        assert_eq!(sequence(&topics.seal(&[place], ID)[0]), 3);
+    }
+
+    #[test]
+    fn a_block_that_does_not_fit_any_more_is_not_taken() {
+        let topics = topics();
+        // 200 bytes less 61 of header are 17 of 8.
+        assert!(topics.place_ready(0, &ready(2, 17)).is_some());
+        assert!(topics.place_ready(0, &ready(2, 18)).is_none(), "larger than a batch");
+        assert!(topics.place_ready(0, &ready(3, 1)).is_none(), "no such partition");
+        assert!(topics.place_ready(1, &ready(0, 11)).is_some());
+        assert!(topics.place_ready(1, &ready(0, 12)).is_none(), "larger than its topic takes");
+        let partitions = [(0, 139), (0, 140), (1, 89), (1, 90)];
+        let partitions = partitions.map(|(topic, bytes)| topics.partitions_for(topic, bytes));
+        assert_eq!(partitions, [3, 0, 1, 0]);
     }
 
     #[test]

@@ -95,10 +95,11 @@ impl Leaders {
             let name = of_topic.first().map_or("", |sealed| &*sealed.topic);
             produce::write_topic(request, name, of_topic.len());
             for sealed in of_topic {
-                produce::write_batch(request, sealed.partition, sealed.batch.len());
+                let (front, rest) = (sealed.front(), sealed.rest().len());
+                produce::write_batch(request, sealed.partition, front, rest);
             }
         }
-        let parts: Vec<&[u8]> = batches.iter().map(|sealed| sealed.batch.bytes()).collect();
+        let parts: Vec<&[u8]> = batches.iter().map(Sealed::rest).collect();
         leader.connection.send(&PRODUCE, &parts, patience)?;
         leader.sent.push_back(batches.iter().map(Sent::of).collect());
         Ok(())
@@ -153,8 +154,8 @@ impl Leader {
 
 impl Sent {
     fn of(sealed: &Sealed) -> Self {
-        let Sealed { topic, partition, batch } = sealed;
-        Self { topic: Arc::clone(topic), partition: *partition, largest: batch.largest() }
+        let Sealed { topic, partition, .. } = sealed;
+        Self { topic: Arc::clone(topic), partition: *partition, largest: sealed.largest() }
     }
 
     fn is(&self, written: &Written) -> bool {

@@ -9,8 +9,11 @@ use std::time::Instant;
 
 use engine::crash_point::{CrashPoint, CrashPoints};
 use engine::error::Fault;
+use engine::outbox::block::Block;
 use engine::outbox::blocks::Blocks;
 use engine::outbox::rows::RowReader;
+use engine::outbox::rows::records::RECORDS_BYTES_MAX;
+use engine::sink::partitions::Partitions;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::limits::Limits;
@@ -18,7 +21,7 @@ use super::targets::Targets;
 use super::transaction::{Broken, Lost, Note, Trouble, Undelivered, died, never};
 use super::{Stop, StopMode};
 use crate::kafka::config::KafkaConfig;
-use crate::kafka::producer::{Producer, Refusal, Settings};
+use crate::kafka::producer::{Producer, Ready, Refusal, Settings};
 use crate::kafka::watch::{fault_of, is_refusal};
 use crate::kafka::wire::batch::Record;
 use crate::kafka::wire::code::ErrorCode;
@@ -95,29 +98,58 @@ impl Own {
         note: &Note<'_>,
         points: &CrashPoints,
     ) -> Result<(), End> {
-        let mut until_half = blocks.rows() / 2;
+        let mut half = Half { until: blocks.rows() / 2, points };
         for block in blocks {
             let block = block.map_err(Trouble::Broken)?;
             if self.stop.is_set() {
                 return Err(Trouble::Stopped.into());
             }
-            for row in RowReader::new(&block.bytes) {
-                let row = row.map_err(|fault| never(format!("cannot deliver a block: {fault}")))?;
-                let target = topics.of(&row)?;
-                let record = Record { key: row.key, value: row.value, headers: row.headers };
-                self.check_size(record.bytes(), &topics.names()[target])?;
-                self.producer.append(self.numbers[target], &record)?;
-                if until_half == 1 && points.is_heard() {
-                    self.producer.send_all()?;
-                    points.pass(CrashPoint::HalfSent).map_err(died)?;
-                }
-                until_half = until_half.saturating_sub(1);
+            if self.write_ready(topics, &block)? {
+                half.pass(&mut self.producer, u64::from(block.header.rows))?;
+            } else {
+                self.write_rows(topics, &block, &mut half)?;
             }
         }
         let (key, value) = (Some(note.key.as_bytes()), Some(note.value.as_bytes()));
         let record = Record { key, value, headers: std::iter::empty() };
         self.producer.append(self.numbers[topics.names().len()], &record)?;
         Ok(self.producer.settle()?)
+    }
+
+    /// Sends the rows of a block as they lie there, if they can be; whether that is so.
+    fn write_ready(&mut self, topics: &Targets, block: &Arc<Block>) -> Result<bool, End> {
+        let Some(ready) = Ready::of(block) else { return Ok(false) };
+        if ready.largest as u64 > self.record_bytes_max {
+            return Ok(false);
+        }
+        let target = topics.of_number(ready.target)?;
+        Ok(self.producer.append_ready(self.numbers[target], ready)?)
+    }
+
+    fn write_rows(
+        &mut self,
+        topics: &Targets,
+        block: &Block,
+        half: &mut Half<'_>,
+    ) -> Result<(), End> {
+        for row in RowReader::new(&block.bytes) {
+            let row = row.map_err(|fault| never(format!("cannot deliver a block: {fault}")))?;
+            let target = topics.of(&row)?;
+            let record = Record { key: row.key, value: row.value, headers: row.headers };
+            self.check_size(record.bytes(), &topics.names()[target])?;
+            self.producer.append(self.numbers[target], &record)?;
+            half.pass(&mut self.producer, 1)?;
+        }
+        Ok(())
+    }
+
+    /// Tells those who encode rows how many partitions the topics have that rows number, as far as
+    /// these take whole blocks.
+    pub(super) fn tell(&self, topics: &Targets, partitions: &Partitions) {
+        for target in 0..topics.numbered().len() {
+            let number = self.numbers[target];
+            partitions.learn(target, self.producer.partitions_for(number, RECORDS_BYTES_MAX));
+        }
     }
 
     fn check_size(&self, bytes: usize, topic: &str) -> Result<(), Trouble> {
@@ -133,6 +165,27 @@ impl Own {
             Ok(()) => Broken::Aborted(trouble),
             Err(failure) => lost("abort", &failure, begun),
         }
+    }
+}
+
+/// The middle of a unit, where a crash may be wanted.
+struct Half<'a> {
+    /// Rows until then.
+    until: u64,
+    points: &'a CrashPoints,
+}
+
+impl Half<'_> {
+    /// So many rows more are handed over. With the middle, all of them are sent.
+    #[inline]
+    fn pass(&mut self, producer: &mut Producer, rows: u64) -> Result<(), End> {
+        let before = self.until;
+        self.until = before.saturating_sub(rows);
+        if before > 0 && before <= rows && self.points.is_heard() {
+            producer.send_all()?;
+            self.points.pass(CrashPoint::HalfSent).map_err(died)?;
+        }
+        Ok(())
     }
 }
 

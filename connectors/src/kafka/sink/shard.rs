@@ -12,7 +12,6 @@ use engine::crash_point::CrashPoints;
 use engine::error::{Fatal, Fault, Retry};
 use engine::outbox::blocks::Blocks;
 use engine::runtime::ddl::DDL_SHARD;
-use engine::sink::row_limits::RowLimits;
 use engine::sink::{SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit};
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -22,7 +21,7 @@ use super::own::Own;
 use super::targets::Targets;
 use super::topics;
 use super::transaction::{Broken, Lost, Note, Transactional, Trouble, Undelivered};
-use super::{Stop, StopMode};
+use super::{Stop, StopMode, Told};
 use crate::kafka::config::KafkaConfig;
 use crate::kafka::progress::{self, Progress};
 use crate::kafka::watch::fault_of;
@@ -37,7 +36,7 @@ pub(super) struct Shard {
     topics: Targets,
     /// What the topics take, and those who want to know.
     limits: Limits,
-    rows: RowLimits,
+    told: Told,
     stop: Stop,
     points: CrashPoints,
     /// Tells our progress records from those of another instance.
@@ -98,7 +97,7 @@ struct Doubt {
 impl Shard {
     pub(super) fn new(
         config: KafkaConfig,
-        (topics, rows): (Vec<String>, RowLimits),
+        (topics, told): (Vec<String>, Told),
         stop: Stop,
         points: CrashPoints,
     ) -> Self {
@@ -106,7 +105,7 @@ impl Shard {
             config,
             topics: Targets::new(topics),
             limits: Limits::default(),
-            rows,
+            told,
             stop,
             points,
             // Keys of the standard hasher are random.
@@ -150,7 +149,7 @@ impl Shard {
     /// Whether the cluster answered.
     fn ask_limits(&mut self) -> bool {
         let answered = self.limits.ask(&self.config, self.topics.names());
-        self.limits.tell(&self.config, &self.topics, &self.rows);
+        self.limits.tell(&self.config, &self.topics, &self.told.rows);
         answered
     }
 
@@ -159,7 +158,7 @@ impl Shard {
         topics::ensure_one(&self.config, topic, &|| self.stop.is_set())?;
         let mut limits = Limits::default();
         limits.ask(&self.config, &[topic.to_owned()]);
-        limits.tell_of(&self.config, topic, &self.rows);
+        limits.tell_of(&self.config, topic, &self.told.rows);
         Ok(SinkReply::TableReady)
     }
 
@@ -208,7 +207,12 @@ impl Shard {
         let note = Note { topic: &self.config.progress_topic, key: &key, value: &progress };
         let (topics, points) = (&self.topics, &self.points);
         let delivered = match self.producer.as_mut().expect("made by is_there") {
-            Producer::Own(own) => own.deliver(topics, blocks, &note, points),
+            Producer::Own(own) => {
+                let delivered = own.deliver(topics, blocks, &note, points);
+                // A topic may have grown since.
+                own.tell(topics, &self.told.partitions);
+                delivered
+            }
             Producer::Librdkafka(other) => other.deliver(topics, blocks, &note, points),
         };
         match delivered {
@@ -350,6 +354,7 @@ impl Shard {
             Choice::Own(settings) => {
                 let topics = self.topics.names();
                 let own = Own::open(config, (&settings, &self.limits), topics, &id, stop)?;
+                own.tell(&self.topics, &self.told.partitions);
                 Ok(Producer::Own(Box::new(own)))
             }
             Choice::Librdkafka(_) => {

@@ -51,7 +51,12 @@ impl Targets {
         if let Some(topic) = row.topic {
             return self.named.get(topic).copied().ok_or(Trouble::NewTopic);
         }
-        let target = usize::from(row.target);
+        self.of_number(row.target)
+    }
+
+    /// The topic of this number.
+    pub(super) fn of_number(&self, target: u16) -> Result<usize, Trouble> {
+        let target = usize::from(target);
         if target < self.numbered {
             return Ok(target);
         }

@@ -22,7 +22,7 @@
 use super::bytes::low_bits;
 
 /// Bytes before the first record.
-pub(super) const HEADER_BYTES: usize = 61;
+pub(in crate::kafka) const HEADER_BYTES: usize = 61;
 /// Version of the format.
 pub(super) const MAGIC: u8 = 2;
 const TRANSACTIONAL: i16 = 1 << 4;
@@ -162,27 +162,8 @@ impl Batch {
     /// Fills in the header. The batch takes no more records.
     pub(in crate::kafka) fn seal(&mut self, stamp: Stamp) {
         assert!(self.records > 0, "a batch has records");
-        let records = i32::try_from(self.records).expect("a batch is below 2 GiB");
-        let mut header = Vec::with_capacity(HEADER_BYTES);
-        {
-            use super::bytes::Put as _;
-            header.i64(0);
-            header.count(self.bytes.len() - LENGTH_COUNTS_FROM);
-            header.i32(-1);
-            header.put(&[MAGIC]);
-            header.i32(0);
-            header.i16(TRANSACTIONAL);
-            header.i32(records - 1);
-            header.i64(self.time_ms);
-            header.i64(self.time_ms);
-            header.i64(stamp.producer);
-            header.i16(stamp.epoch);
-            header.i32(stamp.sequence);
-            header.i32(records);
-        }
-        self.bytes[..HEADER_BYTES].copy_from_slice(&header);
-        let crc = crc32c::crc32c(&self.bytes[CRC_COVERS_FROM..]);
-        self.bytes[CRC].copy_from_slice(&crc.to_be_bytes());
+        let (header, records) = self.bytes.split_at_mut(HEADER_BYTES);
+        header.copy_from_slice(&header_of(records, self.records, self.time_ms, stamp));
     }
 
     /// A sealed batch as it is sent.
@@ -194,6 +175,34 @@ impl Batch {
     pub(in crate::kafka) fn into_memory(self) -> Vec<u8> {
         self.bytes
     }
+}
+
+/// The header of a batch of these records, so many, which all carry the time `time_ms`.
+pub(in crate::kafka) fn header_of(
+    records: &[u8],
+    count: u32,
+    time_ms: i64,
+    stamp: Stamp,
+) -> [u8; HEADER_BYTES] {
+    use super::bytes::Put as _;
+    let count = i32::try_from(count).expect("a batch is below 2 GiB");
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    header.i64(0);
+    header.count(HEADER_BYTES + records.len() - LENGTH_COUNTS_FROM);
+    header.i32(-1);
+    header.put(&[MAGIC]);
+    header.i32(0);
+    header.i16(TRANSACTIONAL);
+    header.i32(count - 1);
+    header.i64(time_ms);
+    header.i64(time_ms);
+    header.i64(stamp.producer);
+    header.i16(stamp.epoch);
+    header.i32(stamp.sequence);
+    header.i32(count);
+    let crc = crc32c::crc32c(&header[CRC_COVERS_FROM..]);
+    header[CRC].copy_from_slice(&crc32c::crc32c_append(crc, records).to_be_bytes());
+    header.try_into().expect("the fields are 61 bytes")
 }
 
 /// The length field does not count itself and what is before it.

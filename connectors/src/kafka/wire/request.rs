@@ -38,9 +38,11 @@ impl Request {
         }
     }
 
-    /// Here comes the next of the parts that are handed in when it is sent, with its length before.
-    pub(in crate::kafka) fn part(&mut self, length: usize) {
-        self.body.count(length);
+    /// Here come `front` and the next of the parts that are handed in when it is sent, so many bytes,
+    /// with the length of both before.
+    pub(in crate::kafka) fn part(&mut self, front: &[u8], bytes: usize) {
+        self.body.count(front.len() + bytes);
+        self.body.put(front);
         self.cuts.push(self.body.len());
     }
 
@@ -77,7 +79,7 @@ mod tests {
         let mut request = Request::default();
         request.begin(&END_TXN, "me");
         request.body.i8(7);
-        request.part(2);
+        request.part(b"", 2);
         request.body.i8(8);
         request.seal(5, &[b"xy"]);
         let sent: Vec<u8> =

@@ -1,22 +1,30 @@
-//! The places of a sink, where blocks are filled: an outbox is one, an embedded topic has one for each
-//! partition.
+//! The places of a sink, where blocks are filled: a topic has one for each partition, what knows of no
+//! partitions has one for all rows.
 //!
-//! Topics that the plan names have their places from the start; one that a row names gets its own with
-//! its first row on this worker.
+//! Embedded topics that the plan names have their places from the start; one that a row names gets its
+//! own with its first row on this worker. Topics outside get theirs when their sink has told of their
+//! partitions ([`outside`]).
+
+mod outside;
 
 use std::sync::Arc;
 
+use self::outside::OutsidePlaces;
 use crate::checkpoint::writer::Destination;
 use crate::graph::plan::{Partitioner, SinkTarget};
 use crate::hash::Map;
-use crate::outbox::rows::OutRow;
+use crate::outbox::block::BLOCK_BYTES_MAX;
+use crate::outbox::rows::records::RECORDS_BYTES_MAX;
+use crate::outbox::rows::{OutRow, RowWriter};
 
 /// The places, numbered.
 pub(super) enum Places {
     /// All rows go one way.
     Outbox,
-    /// They are spread over partitions.
+    /// They are spread over partitions of embedded topics.
     Topics(TopicPlaces),
+    /// They are spread over partitions outside, as far as these are known.
+    Outside(OutsidePlaces),
 }
 
 /// The partitions of a sink's embedded topics.
@@ -29,24 +37,48 @@ pub(super) struct TopicPlaces {
     /// Partitions of a topic that a row names first.
     partitions: u32,
     all: Vec<Destination>,
-    /// The key asked for last, and its partition among so many: rows made from one come together.
-    last_key: Vec<u8>,
-    last: (u32, u32),
+    last: LastKey,
+}
+
+/// The key asked for last, and its partition among so many: rows made from one come together.
+#[derive(Default)]
+struct LastKey {
+    key: Vec<u8>,
+    /// Of no topic to begin with: it is never asked for.
+    partitions: u32,
+    partition: u32,
+}
+
+impl LastKey {
+    #[inline]
+    fn partition(&mut self, partitioner: Partitioner, key: &[u8], partitions: u32) -> usize {
+        if self.partitions != partitions || self.key != key {
+            (self.partitions, self.partition) = (partitions, partitioner(key, partitions));
+            self.key.clear();
+            self.key.extend_from_slice(key);
+        }
+        usize::try_from(self.partition).expect("32 bits fit")
+    }
 }
 
 impl Places {
-    /// Those that the plan names.
-    pub(super) fn of(target: &SinkTarget) -> Self {
-        let SinkTarget::Topics(specs, partitioner) = target else { return Self::Outbox };
+    /// Those of a sink on this worker.
+    pub(super) fn of(target: &SinkTarget, worker: usize) -> Self {
+        let (specs, partitioner) = match target {
+            SinkTarget::Topics(specs, partitioner) => (specs, partitioner),
+            SinkTarget::Outside(factory) => {
+                let partitions = factory.partitions();
+                let outside = partitions.map(|found| OutsidePlaces::new(found, worker));
+                return outside.map_or(Self::Outbox, Self::Outside);
+            }
+        };
         let mut topics = TopicPlaces {
             partitioner: *partitioner,
             numbered: Vec::new(),
             named: Map::default(),
             partitions: specs.first().map_or(1, |spec| spec.partitions),
             all: Vec::new(),
-            last_key: Vec::new(),
-            // Of no topic: it is never asked for.
-            last: (0, 0),
+            last: LastKey::default(),
         };
         for spec in specs {
             let places = topics.add(&spec.name, spec.partitions);
@@ -55,17 +87,30 @@ impl Places {
         Self::Topics(topics)
     }
 
+    /// Gets to know partitions that were told of since. Between two rows of a topic that grows, a key
+    /// may change its partition, as with any producer.
+    pub(super) fn learn(&mut self) {
+        if let Self::Outside(outside) = self {
+            outside.learn();
+        }
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         match self {
             Self::Outbox => 1,
             Self::Topics(topics) => topics.all.len(),
+            Self::Outside(outside) => outside.count(),
         }
     }
 
     /// The place of a row.
     pub(super) fn of_row(&mut self, row: &OutRow<'_>) -> usize {
-        let Self::Topics(topics) = self else { return 0 };
+        let topics = match self {
+            Self::Outbox => return 0,
+            Self::Outside(outside) => return outside.of_row(row),
+            Self::Topics(topics) => topics,
+        };
         let (first, partitions) = topics.of_topic(row);
         if let Some(key) = row.key {
             return topics.of_key((first, partitions), key);
@@ -77,15 +122,38 @@ impl Places {
     /// The place of a row with this key that numbers its topic.
     #[inline]
     pub(super) fn of_key(&mut self, target: u16, key: &[u8]) -> usize {
-        let Self::Topics(topics) = self else { return 0 };
-        topics.of_key(topics.numbered[usize::from(target)], key)
+        match self {
+            Self::Outbox => 0,
+            Self::Topics(topics) => topics.of_key(topics.numbered[usize::from(target)], key),
+            Self::Outside(outside) => outside.of_key(target, key),
+        }
     }
 
-    /// Where the rows of a place go.
-    pub(super) fn destination(&self, place: usize) -> Destination {
+    /// A writer without rows for a place, in this memory.
+    pub(super) fn writer(&self, place: usize, memory: Vec<u8>) -> RowWriter {
+        match self {
+            Self::Outbox | Self::Topics(_) => RowWriter::within(memory),
+            Self::Outside(outside) => outside.writer(place, memory),
+        }
+    }
+
+    /// Bytes of a block there, unless it is one row.
+    pub(super) fn block_bytes_max(&self, place: usize) -> usize {
+        match self {
+            Self::Outside(_) if place > 0 => RECORDS_BYTES_MAX,
+            Self::Outbox | Self::Topics(_) | Self::Outside(_) => BLOCK_BYTES_MAX,
+        }
+    }
+
+    /// Where the rows of a block go that was filled at a place.
+    pub(super) fn destination(&mut self, place: usize) -> Destination {
         match self {
             Self::Outbox => Destination::Outbox,
             Self::Topics(topics) => topics.all[place].clone(),
+            Self::Outside(outside) => {
+                outside.filled(place);
+                Destination::Outbox
+            }
         }
     }
 }
@@ -102,12 +170,7 @@ impl TopicPlaces {
     /// The place of a key among those of a topic.
     #[inline]
     fn of_key(&mut self, (first, partitions): (usize, u32), key: &[u8]) -> usize {
-        if self.last.0 != partitions || self.last_key != key {
-            self.last = (partitions, (self.partitioner)(key, partitions));
-            self.last_key.clear();
-            self.last_key.extend_from_slice(key);
-        }
-        first + usize::try_from(self.last.1).expect("32 bits fit")
+        first + self.last.partition(self.partitioner, key, partitions)
     }
 
     fn add(&mut self, name: &str, partitions: u32) -> (usize, u32) {
@@ -131,7 +194,7 @@ mod tests {
         let specs = vec![spec("a", 2), spec("b", 1)];
         let partitioner: Partitioner =
             |key, count| u32::try_from(key.len()).expect("short") % count;
-        let mut places = Places::of(&SinkTarget::Topics(specs, partitioner));
+        let mut places = Places::of(&SinkTarget::Topics(specs, partitioner), 0);
         assert_eq!(places.count(), 3);
         let mut place = |target, topic, key: &'static [u8]| {
             let key = Some(key);

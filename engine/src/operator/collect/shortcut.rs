@@ -16,7 +16,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::{CollectStage, OpenEpoch};
+use super::CollectStage;
 use crate::codec::Verbatim;
 use crate::graph::plan::FeedTarget;
 use crate::outbox::rows::draft::Draft;
@@ -74,8 +74,7 @@ impl CollectStage {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> bool {
         let Draft { target, key, .. } = *draft;
-        let places = self.places.count();
-        self.epochs.entry(epoch).or_insert_with(|| OpenEpoch::new(places));
+        Self::opened(&mut self.epochs, &mut self.places, epoch);
         let place = self.places.of_key(target, key);
         let writer = self.block(epoch, place, draft.bytes_at_most());
         let start = writer.bytes().len();

@@ -7,6 +7,7 @@
 //! Misuse: a value longer than was said may make the block larger than blocks are; that is a fault of
 //! the program, and noticed.
 
+use super::records::RowForm;
 use super::{
     FLAG_KEY, FLAG_VALUE, FRONT_BYTES_MAX, RowWriter, VARINT_BYTES_MAX, length_of, push_part,
 };
@@ -42,23 +43,41 @@ impl RowWriter {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> usize {
         self.bytes.reserve(draft.bytes_at_most());
-        self.push_front(FLAG_KEY | FLAG_VALUE, draft.target, draft.time_ms);
-        push_part(&mut self.bytes, draft.key);
-        let (_, free) = varint(length_of(draft.value_bytes_max));
+        let length = match self.form {
+            RowForm::Any => {
+                self.push_front(FLAG_KEY | FLAG_VALUE, draft.target, draft.time_ms);
+                push_part(&mut self.bytes, draft.key);
+                self.push_value(length_of, draft.value_bytes_max, write)
+            }
+            RowForm::Records { .. } => self.push_record_draft(draft, write),
+        };
+        self.rows += 1;
+        length
+    }
+
+    /// Lets `write` append a value and puts its length before it, as `written` makes it; answers how
+    /// long it is.
+    #[inline]
+    pub(super) fn push_value(
+        &mut self,
+        written: impl Fn(usize) -> u32,
+        bytes_max: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> usize {
+        let (_, free) = varint(written(bytes_max));
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; VARINT_BYTES_MAX][..free]);
         write(&mut self.bytes);
         let length = self.bytes.len() - at - free;
-        assert!(length <= draft.value_bytes_max, "a value is longer than was said");
-        self.set_length(at, free, length);
-        self.rows += 1;
+        assert!(length <= bytes_max, "a value is longer than was said");
+        self.set_length(at, free, written(length));
         length
     }
 
     /// Writes a length into the `free` bytes at `at`.
     #[inline]
-    fn set_length(&mut self, at: usize, free: usize, length: usize) {
-        let (bytes, count) = varint(length_of(length));
+    pub(super) fn set_length(&mut self, at: usize, free: usize, length: u32) {
+        let (bytes, count) = varint(length);
         if count == free {
             self.bytes[at..at + count].copy_from_slice(&bytes[..count]);
         } else {
@@ -69,7 +88,10 @@ impl RowWriter {
     /// Takes the last row out again, which begins at `start` and has a value of so many bytes: the
     /// value.
     pub(crate) fn take_back(&mut self, start: usize, value: usize) -> Vec<u8> {
-        let value = self.bytes.split_off(self.bytes.len() - value);
+        // A record has the number of its headers behind its value.
+        let behind = usize::from(self.form != RowForm::Any);
+        let end = self.bytes.len() - behind;
+        let value = self.bytes[end - value..end].to_vec();
         self.bytes.truncate(start);
         self.rows -= 1;
         value
@@ -78,7 +100,7 @@ impl RowWriter {
 
 /// The bytes of a varint, and how many they are.
 #[inline]
-fn varint(mut value: u32) -> ([u8; VARINT_BYTES_MAX], usize) {
+pub(super) fn varint(mut value: u32) -> ([u8; VARINT_BYTES_MAX], usize) {
     let (mut bytes, mut count) = ([0; VARINT_BYTES_MAX], 0);
     while value >= 0x80 {
         bytes[count] = value.to_le_bytes()[0] | 0x80;

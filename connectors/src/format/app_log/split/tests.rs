@@ -12,7 +12,8 @@ fn lines(value: &str, repair: bool, options: SplitOptions) -> Vec<String> {
     log.write_layout(&mut layout);
     let layout = Layout::read(&layout);
     let repaired = repair && log.is_new() == IsNew::One;
-    let split = Split::new(value.as_bytes(), layout, repaired, options);
+    let mut endings = Endings::default();
+    let split = Split::new(value.as_bytes(), layout, repaired, options, &mut endings);
     let mut lines = Vec::new();
     let mut line = |mark: &str, write: &dyn Fn(&mut Vec<u8>)| {
         let mut out = mark.as_bytes().to_vec();
@@ -235,6 +236,41 @@ fn shapes_and_the_ts_of_an_action() {
         };
         let expected = [line("D ", display), line("A ", action), line("", main)];
         check(ELEMENTS, options, &expected.each_ref().map(String::as_str));
+    }
+}
+
+#[test]
+fn an_element_without_members_gives_its_additions() {
+    let record =
+        r#"{@,"displays":[{},{ },{"page":1}],"actions":[{},{ "ts":1}, { "a":1 } ],#,"ts":1}"#;
+    let page = r#""page":{}"#;
+    for (options, displays, actions) in [
+        (DEFAULT, [r#"{@,#,"ts":1}"#; 3], [r#"{@,#}"#, r#"{ "ts":1,@,#}"#, r#"{ "a":1 ,@,#}"#]),
+        (
+            SplitOptions { action_ts: ActionTs::Page, ..DEFAULT },
+            [r#"{@,#,"ts":1}"#; 3],
+            [r#"{@,#,"ts":1}"#, r#"{@,#,"ts":1}"#, r#"{ "a":1 ,@,#,"ts":1}"#],
+        ),
+        (
+            WRAPPED,
+            [
+                r#"{"display":{},@,#,"ts":1}"#,
+                r#"{"display":{ },@,#,"ts":1}"#,
+                r#"{"display":{"page":1},@,#,"ts":1}"#,
+            ],
+            [
+                r#"{"action":{},@,#,"ts":1}"#,
+                r#"{"action":{ "ts":1},@,#,"ts":1}"#,
+                r#"{"action":{ "a":1 },@,#,"ts":1}"#,
+            ],
+        ),
+    ] {
+        let line = |mark: &str, pattern: &str| format!("{mark}{}", pattern.replace('#', page));
+        let mut expected = displays.map(|display| line("D ", display)).to_vec();
+        expected.extend(actions.map(|action| line("A ", action)));
+        expected.push(line("M ", r#"{@,#,"ts":1}"#));
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        check(&record.replace('#', page), options, &expected);
     }
 }
 

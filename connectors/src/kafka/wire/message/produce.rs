@@ -36,10 +36,16 @@ pub(in crate::kafka) fn write_topic(request: &mut Request, topic: &str, partitio
     request.body.count(partitions);
 }
 
-/// One batch of so many bytes, which is handed in when the request is sent.
-pub(in crate::kafka) fn write_batch(request: &mut Request, partition: i32, bytes: usize) {
+/// One batch: as much of it as `front`, and so many bytes behind, which are handed in when the request
+/// is sent.
+pub(in crate::kafka) fn write_batch(
+    request: &mut Request,
+    partition: i32,
+    front: &[u8],
+    bytes: usize,
+) {
     request.body.i32(partition);
-    request.part(bytes);
+    request.part(front, bytes);
 }
 
 pub(in crate::kafka) fn read(reader: &mut Reader<'_>) -> Result<Vec<Written>, Garbled> {
@@ -80,9 +86,9 @@ mod tests {
         let header = request.body.len();
         write_head(&mut request, "id", 30_000, 1);
         write_topic(&mut request, "a", 1);
-        write_batch(&mut request, 3, 258);
+        write_batch(&mut request, 3, b"fr", 258);
         let golden =
-            b"\0\x02id\xff\xff\0\0\x75\x30\0\0\0\x01\0\x01a\0\0\0\x01\0\0\0\x03\0\0\x01\x02";
+            b"\0\x02id\xff\xff\0\0\x75\x30\0\0\0\x01\0\x01a\0\0\0\x01\0\0\0\x03\0\0\x01\x04fr";
         assert_eq!(&request.body[header..], golden);
 
         let mut answer = b"\0\0\0\x01\0\x01a\0\0\0\x02\0\0\0\x03\0\0".to_vec();
