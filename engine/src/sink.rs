@@ -14,6 +14,7 @@ use self::row_limits::RowLimits;
 use crate::clock::Moment;
 use crate::error::{Fatal, Fault};
 use crate::outbox::blocks::Blocks;
+use crate::runtime::step::Waker;
 
 /// Who is asking; the target's own record of progress carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +138,12 @@ impl UnitPolicy {
 pub trait Sink: Send {
     /// Starts a request; the one before MUST be finished.
     fn begin(&mut self, request: SinkRequest);
+    /// From now on wakes `waker` when a request under way is answered, if it can: whether it will. One
+    /// that does not is polled every millisecond.
+    fn wake_with(&mut self, waker: Waker) -> bool {
+        let _ = waker;
+        false
+    }
     /// Asks how it stands.
     fn poll(&mut self, now: Moment) -> SinkPoll;
     /// Lets go of connections; nothing is called afterwards.

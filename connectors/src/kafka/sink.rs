@@ -32,6 +32,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use engine::clock::Moment;
 use engine::crash_point::CrashPoints;
 use engine::error::Fault;
+use engine::runtime::step::Waker;
 use engine::sink::partitions::Partitions;
 use engine::sink::row_limits::RowLimits;
 use engine::sink::{Delivery, Sink, SinkFactory, SinkPoll, SinkRequest, UnitPolicy};
@@ -126,6 +127,7 @@ pub struct KafkaSink {
     setup: Option<(KafkaConfig, Vec<String>)>,
     told: Told,
     points: CrashPoints,
+    waker: Waker,
     stop: Stop,
     link: Option<Link>,
     /// Why the thread could not be started.
@@ -142,7 +144,8 @@ impl KafkaSink {
     pub fn new(config: KafkaConfig, topics: Vec<String>) -> Self {
         let (told, points) = (Told::nothing(&topics), CrashPoints::default());
         let setup = Some((config, topics));
-        Self { setup, told, points, stop: Stop::default(), link: None, failed: None }
+        let (waker, stop) = (Waker::default(), Stop::default());
+        Self { setup, told, points, waker, stop, link: None, failed: None }
     }
 
     fn start(&mut self) -> Result<(), Fault> {
@@ -150,6 +153,7 @@ impl KafkaSink {
         let (requests, asked) = channel();
         let (answer, answers) = channel();
         let (stop, points) = (self.stop.clone(), self.points.clone());
+        let waker = self.waker.clone();
         let told = (topics.clone(), self.told.clone());
         let mut shard = Shard::new(config.clone(), told, stop, points);
         let thread = std::thread::Builder::new().name("kafka sink".to_owned());
@@ -158,6 +162,7 @@ impl KafkaSink {
                 if answer.send(shard.serve(request)).is_err() {
                     break;
                 }
+                waker.wake();
             }
         });
         match started {
@@ -180,6 +185,11 @@ impl Sink for KafkaSink {
             // If the thread has ended, poll says so.
             drop(link.requests.send(request));
         }
+    }
+
+    fn wake_with(&mut self, waker: Waker) -> bool {
+        self.waker = waker;
+        true
     }
 
     fn poll(&mut self, _now: Moment) -> SinkPoll {

@@ -22,8 +22,10 @@ use crate::sink::{Sink, SinkIdentity, SinkPoll, SinkReply, SinkRequest};
 
 /// First and greatest pause after a fault that may pass.
 const RETRY_MS: (u64, u64) = (50, 10_000);
-/// Pause between two polls of a pending request, unless the sink wakes us.
+/// Pause between two polls of a pending request.
 const POLL_MS: u64 = 1;
+/// The same where the sink wakes us.
+const POLL_WOKEN_MS: u64 = 100;
 
 /// What a dispatcher is made of.
 pub(crate) struct DispatchSetup {
@@ -60,6 +62,8 @@ enum State {
 pub(crate) struct Dispatcher {
     setup: DispatchSetup,
     sink: Box<dyn Sink>,
+    /// Pause between two polls of a pending request.
+    poll_ms: u64,
     state: State,
     units: VecDeque<PlannedUnit>,
     /// Restored units still to be delivered before the shard is ready.
@@ -76,7 +80,7 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(mut setup: DispatchSetup, sink: Box<dyn Sink>) -> Self {
+    pub(crate) fn new(mut setup: DispatchSetup, mut sink: Box<dyn Sink>) -> Self {
         let units: VecDeque<_> = std::mem::take(&mut setup.planned).into();
         let identity = SinkIdentity {
             family: setup.family,
@@ -84,7 +88,9 @@ impl Dispatcher {
             sink: setup.key.sink.clone(),
             shard: setup.key.shard,
         };
+        let wakes = sink.wake_with(setup.waker.clone());
         Self {
+            poll_ms: if wakes { POLL_WOKEN_MS } else { POLL_MS },
             restored: units.len(),
             units,
             setup,
@@ -226,7 +232,7 @@ impl Dispatcher {
             State::Waiting(request) => match self.sink.poll(now) {
                 SinkPoll::Pending => {
                     self.state = State::Waiting(request);
-                    Ok(Step::IdleUntil(now.tick_after_ms(POLL_MS)))
+                    Ok(Step::IdleUntil(now.tick_after_ms(self.poll_ms)))
                 }
                 SinkPoll::Done(SinkReply::Delivered) => {
                     self.setup.points.pass(CrashPoint::ReplyUnseen)?;
