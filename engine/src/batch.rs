@@ -19,6 +19,7 @@
 
 pub mod buffer;
 pub mod build;
+pub(crate) mod kept;
 pub mod key;
 pub mod order;
 pub mod row;

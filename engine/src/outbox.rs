@@ -7,3 +7,4 @@ pub mod log;
 pub mod quota;
 pub mod rows;
 pub mod sinks;
+pub(crate) mod written;

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::kept::Kept;
 use super::spare::Spare;
+use crate::limit::KEPT_SHARE;
 
 /// Live bytes of a process: the third brake (specification 17.3). Every [`Buffer`] adds its size
 /// when made and subtracts it when dropped, so the sum is exact, stashed rows included. What counts
@@ -15,6 +17,9 @@ use super::spare::Spare;
 pub struct Budget {
     live: AtomicU64,
     limit: u64,
+    /// Bytes of blocks that are written and wait for their sink; not among the live ones.
+    kept: AtomicU64,
+    kept_most: u64,
     listener: OnceLock<Listener>,
     spare: Spare,
 }
@@ -28,7 +33,12 @@ struct Listener {
 impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, ..Self::default() })
+        Self::keeping(limit, limit / KEPT_SHARE)
+    }
+
+    /// A budget of `limit` bytes, beside which written blocks of at most `kept_most` bytes are kept.
+    pub(crate) fn keeping(limit: u64, kept_most: u64) -> Arc<Self> {
+        Arc::new(Self { limit, kept_most, ..Self::default() })
     }
 
     /// From now on calls `filling` when the budget begins to fill ([`Budget::is_filling`]), and `open`
@@ -51,6 +61,11 @@ impl Budget {
     /// Bytes alive now.
     pub fn live(&self) -> u64 {
         self.live.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of written blocks that are kept now.
+    pub(crate) fn kept(&self) -> u64 {
+        self.kept.load(Ordering::SeqCst)
     }
 
     /// Whether the open epoch should close early. What an epoch holds grows several times over when
@@ -76,13 +91,19 @@ impl Budget {
     }
 
     /// Bytes of spare memory at most: about the blocks of an epoch under full load. They do not count
-    /// as alive.
+    /// as alive. What is kept is taken from it, so that a process grows no larger by that.
     fn spare_most(&self) -> u64 {
-        self.limit / 2
+        (self.limit / 2).saturating_sub(self.kept())
     }
 
     fn closed_above(&self) -> u64 {
         self.limit / 2
+    }
+
+    /// Pieces of spare memory.
+    #[cfg(test)]
+    pub(super) fn spares(&self) -> usize {
+        self.spare.count()
     }
 
     fn take(&self, bytes: usize) {
@@ -96,12 +117,36 @@ impl Budget {
     fn give_back(&self, memory: Vec<u8>) {
         let bytes = memory.capacity() as u64;
         self.spare.keep(memory, self.spare_most());
-        let before = self.live.fetch_sub(bytes, Ordering::Relaxed);
+        self.end_live(bytes);
+    }
+
+    fn end_live(&self, bytes: u64) {
+        let before = self.live.fetch_sub(bytes, Ordering::SeqCst);
         let closed = self.closed_above();
         if before > closed && before - bytes <= closed {
             self.listener.get().iter().for_each(|listener| (listener.open)());
         }
-        if before == bytes {
+        // Of two threads that end the last live and the last kept bytes, one sees both at zero.
+        if before == bytes && self.kept() == 0 {
+            self.spare.clear();
+        }
+    }
+
+    /// Counts live bytes as kept from now on; not if more would be kept than may.
+    fn keep(&self, bytes: u64) -> bool {
+        let within = |kept: u64| kept.checked_add(bytes).filter(|kept| *kept <= self.kept_most);
+        let kept = self.kept.fetch_update(Ordering::SeqCst, Ordering::SeqCst, within).is_ok();
+        if kept {
+            self.end_live(bytes);
+        }
+        kept
+    }
+
+    pub(super) fn give_back_kept(&self, memory: Vec<u8>) {
+        let bytes = memory.capacity() as u64;
+        self.spare.keep(memory, self.spare_most() + bytes);
+        let before = self.kept.fetch_sub(bytes, Ordering::SeqCst);
+        if before == bytes && self.live.load(Ordering::SeqCst) == 0 {
             self.spare.clear();
         }
     }
@@ -135,6 +180,14 @@ impl Buffer {
             budget.take(self.bytes.capacity());
             self.budget = Some(budget.clone());
         }
+    }
+
+    /// Keeps bytes that are written, for who is to read them. `None` where as much is kept as may be;
+    /// then they are let go.
+    pub(crate) fn keep(mut self) -> Option<Kept> {
+        let bytes = self.bytes.capacity() as u64;
+        let budget = self.budget.take_if(|budget| budget.keep(bytes))?;
+        Some(Kept::new(std::mem::take(&mut self.bytes), budget))
     }
 
     /// The bytes.
@@ -193,11 +246,11 @@ mod tests {
         let block = || Buffer::new(budget.memory(1 << 20), Some(budget.clone()));
         let (first, second, third) = (block(), block(), block());
         drop((first, second));
-        assert_eq!(budget.spare.count(), 2);
+        assert_eq!(budget.spares(), 2);
         let again = block();
-        assert_eq!((budget.spare.count(), budget.live()), (1, 2 << 20));
+        assert_eq!((budget.spares(), budget.live()), (1, 2 << 20));
         drop((again, third));
-        assert_eq!((budget.spare.count(), budget.live()), (0, 0), "nothing is under way");
+        assert_eq!((budget.spares(), budget.live()), (0, 0), "nothing is under way");
     }
 
     #[test]

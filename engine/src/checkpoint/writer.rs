@@ -28,9 +28,10 @@ use crate::clock::Moment;
 use crate::control::event::ControlEvent;
 use crate::crash_point::{CrashPoint, CrashPoints};
 use crate::error::Fatal;
-use crate::outbox::block::{BlockHeader, BlockRef};
+use crate::outbox::block::BlockHeader;
 use crate::outbox::log::{LogOptions, Mark};
 use crate::outbox::quota::Backlog;
+use crate::outbox::written::WrittenBlock;
 use crate::runtime::step::{Inbox, Machine, Step, Waker};
 use crate::sink::{Unit, UnitPolicy};
 use crate::state::backend::{StateBackend, StateBatch};
@@ -94,7 +95,7 @@ struct EpochBlock {
 /// Where the rows of a block are.
 enum Content {
     /// In the outbox.
-    Outbox(BlockRef),
+    Outbox(WrittenBlock),
     /// Still in memory, for this topic.
     Topic { topic: Arc<str>, partition: u32, bytes: Buffer },
 }
@@ -152,7 +153,7 @@ pub(crate) type WriterInbox = Inbox<WriterItem>;
 #[derive(Debug, Clone)]
 pub(crate) struct PlannedUnit {
     pub(crate) unit: Unit,
-    pub(crate) blocks: Vec<crate::outbox::block::BlockRef>,
+    pub(crate) blocks: Arc<[WrittenBlock]>,
 }
 
 /// The ways to the dispatchers.
@@ -264,17 +265,24 @@ impl Writer {
     /// Writes a block of the outbox as soon as it is full, so that an epoch may give more than fits
     /// into memory. Nobody sees it until the checkpoint refers to it. A block of a topic has to wait
     /// for its epoch: the mark of an earlier one would show it.
+    ///
+    /// Its bytes stay for its sink where there is room, and no longer count against the budget.
     fn write_early(&mut self, block: OpenBlock) -> Result<EpochBlock, Fatal> {
         let OpenBlock { job, sink, shard, epoch, destination, rows, bytes } = block;
         let content = match destination {
             Destination::Topic { topic, partition } => Content::Topic { topic, partition, bytes },
             Destination::Outbox => {
                 let op = self.groups.sink(&job, &sink).op;
-                let header = BlockHeader { rows, epoch, sink: op, shard, base: 0 };
+                let base = self.logs.outbox_base();
+                let header = BlockHeader { rows, epoch, sink: op, shard, base };
                 self.setup.points.pass(CrashPoint::BeforeBlock)?;
                 let reference = self.logs.append_outbox(header, bytes.bytes())?;
                 self.setup.points.pass(CrashPoint::BlockWritten)?;
-                Content::Outbox(reference)
+                let of = SinkKey { job: job.clone(), sink: sink.clone(), shard };
+                Content::Outbox(match self.deliveries.stands_still(&of) {
+                    true => reference.into(),
+                    false => WrittenBlock::new(reference, header, bytes),
+                })
             }
         };
         Ok(EpochBlock { job, sink, shard, epoch, rows, content })

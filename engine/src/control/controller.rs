@@ -366,6 +366,7 @@ impl Controller {
             groups: self.groups.iter().map(|group| group.status(now)).collect(),
             holds: self.setup.workers.iter().flat_map(|worker| worker.holds.entries()).collect(),
             inflight_bytes: self.setup.budget.live(),
+            kept_bytes: self.setup.budget.kept(),
             states,
             sinks: self.sinks.all(now),
             faults: self.faults.clone(),

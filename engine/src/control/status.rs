@@ -46,6 +46,8 @@ pub struct Status {
     pub holds: Vec<HoldEntry>,
     /// Live bytes of batches and blocks under way.
     pub inflight_bytes: u64,
+    /// Bytes of written blocks that are kept for their sinks; not among those.
+    pub kept_bytes: u64,
     /// State in memory, by job and operator.
     pub states: Vec<StateSize>,
     /// Shards of sinks and what they are at.

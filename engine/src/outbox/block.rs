@@ -17,9 +17,11 @@
 //!
 //! Bytes of a close mark: `has_before u8 | complete_before u64 | group (UTF-8, to the end)`.
 
+mod bytes;
+
 use std::borrow::Cow;
-use std::fmt;
-use std::ops::Deref;
+
+pub use self::bytes::BlockBytes;
 
 /// Most uncompressed bytes in a block, except where a single row is larger.
 pub const BLOCK_BYTES_MAX: usize = 1 << 20;
@@ -71,48 +73,6 @@ pub struct Block {
     pub header: BlockHeader,
     /// The bytes as they were appended.
     pub bytes: BlockBytes,
-}
-
-/// Bytes of a block, in the buffer they were read into: a block is not copied once more.
-#[derive(Clone)]
-pub struct BlockBytes {
-    whole: Vec<u8>,
-    /// Bytes before them, such as the header.
-    before: usize,
-}
-
-impl Deref for BlockBytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.whole[self.before..]
-    }
-}
-
-impl From<Vec<u8>> for BlockBytes {
-    fn from(whole: Vec<u8>) -> Self {
-        Self { whole, before: 0 }
-    }
-}
-
-impl From<&[u8]> for BlockBytes {
-    fn from(bytes: &[u8]) -> Self {
-        bytes.to_vec().into()
-    }
-}
-
-impl PartialEq for BlockBytes {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl Eq for BlockBytes {}
-
-impl fmt::Debug for BlockBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BlockBytes({} bytes)", self.len())
-    }
 }
 
 /// The statement that a group has closed an epoch, kept so that a checkpoint store which lost its
@@ -222,7 +182,7 @@ impl StoredHeader {
     /// in `whole` behind `before` others.
     pub(super) fn unpack(&self, whole: Vec<u8>, before: usize) -> Result<BlockBytes, Damage> {
         if self.flags & FLAG_LZ4 == 0 {
-            return Ok(BlockBytes { whole, before });
+            return Ok(BlockBytes::read(whole, before));
         }
         let (length, packed) = lz4_flex::block::uncompressed_size(&whole[before..])
             .map_err(|_too_short| "compressed block has no size")?;

@@ -1,14 +1,16 @@
-//! The blocks of a delivery unit, read from the outbox one after the other.
+//! The blocks of a delivery unit, one after the other: from memory where they still are, else read from
+//! the outbox.
 //!
 //! A unit may be as large as what an epoch gives in a second; a sink holds one block of it at a time.
-//! Every attempt to deliver reads them again and gets the same bytes, or an error that ends the
-//! process: a damaged block is never delivered, and what was sent before it must not become visible.
+//! Every attempt to deliver gets the same bytes, or an error that ends the process: a damaged block is
+//! never delivered, and what was sent before it must not become visible.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::block::{Block, BlockRef};
 use super::log::read_ref;
+use super::written::WrittenBlock;
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::OUTBOX_DIR;
 use crate::error::Fatal;
@@ -19,21 +21,27 @@ pub struct Blocks(Inner);
 
 #[derive(Clone)]
 enum Inner {
-    Stored { disk: Arc<dyn Disk>, references: Arc<[BlockRef]> },
+    Written { disk: Arc<dyn Disk>, blocks: Arc<[WrittenBlock]> },
     Held(Arc<[Arc<Block>]>),
 }
 
 impl Blocks {
     /// Blocks that lie in the outbox.
     pub fn stored(disk: Arc<dyn Disk>, references: &[BlockRef]) -> Self {
-        Self(Inner::Stored { disk, references: references.into() })
+        let blocks = references.iter().map(|reference| WrittenBlock::from(*reference));
+        Self::written(disk, blocks.collect())
+    }
+
+    /// Blocks that lie in the outbox, some of them still in memory, too.
+    pub(crate) fn written(disk: Arc<dyn Disk>, blocks: Arc<[WrittenBlock]>) -> Self {
+        Self(Inner::Written { disk, blocks })
     }
 
     /// Rows in all blocks, without reading them.
     pub fn rows(&self) -> u64 {
         match &self.0 {
-            Inner::Stored { references, .. } => {
-                references.iter().map(|reference| u64::from(reference.rows)).sum()
+            Inner::Written { blocks, .. } => {
+                blocks.iter().map(|block| u64::from(block.reference.rows)).sum()
             }
             Inner::Held(blocks) => blocks.iter().map(|block| u64::from(block.header.rows)).sum(),
         }
@@ -42,7 +50,7 @@ impl Blocks {
     /// Number of blocks.
     pub fn len(&self) -> usize {
         match &self.0 {
-            Inner::Stored { references, .. } => references.len(),
+            Inner::Written { blocks, .. } => blocks.len(),
             Inner::Held(blocks) => blocks.len(),
         }
     }
@@ -52,15 +60,17 @@ impl Blocks {
         self.len() == 0
     }
 
-    /// Reads them, each when it is asked for. After an error the caller MUST stop the process.
+    /// Gives them, each read when it is asked for. After an error the caller MUST stop the process.
     pub fn iter(&self) -> BlockIter<'_> {
         BlockIter { blocks: self, next: 0 }
     }
 
     fn get(&self, index: usize) -> Option<Result<Arc<Block>, Fatal>> {
         match &self.0 {
-            Inner::Stored { disk, references } => {
-                let block = read_ref(disk.as_ref(), OUTBOX_DIR, references.get(index)?);
+            Inner::Written { disk, blocks } => {
+                let written = blocks.get(index)?;
+                let read = || read_ref(disk.as_ref(), OUTBOX_DIR, &written.reference);
+                let block = written.take().map_or_else(read, Ok);
                 Some(block.map(Arc::new).map_err(Fatal::disk))
             }
             Inner::Held(blocks) => blocks.get(index).cloned().map(Ok),
@@ -110,6 +120,7 @@ impl<'a> IntoIterator for &'a Blocks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::buffer::{Budget, Buffer};
     use crate::error::exit;
     use crate::outbox::block::BlockHeader;
     use crate::outbox::log::{BlockLog, LogOptions};
@@ -138,5 +149,35 @@ mod tests {
         assert!(reading.next().is_none());
         // Another attempt begins again.
         assert!(blocks.iter().next().unwrap().is_ok());
+    }
+
+    #[test]
+    fn what_is_in_memory_is_not_read_but_the_next_time() {
+        let disk = SimDisk::new();
+        let options = LogOptions::default();
+        let mut log = BlockLog::open(Arc::new(disk.clone()), OUTBOX_DIR, 7, options, None).unwrap();
+        let budget = Budget::keeping(100, 5);
+        let mut write = |bytes: &[u8]| {
+            let header =
+                BlockHeader { rows: 2, epoch: 1, sink: 1, shard: 0, base: log.next_base() };
+            let reference = log.append(header, bytes).unwrap();
+            let bytes = Buffer::new(bytes.to_vec(), Some(budget.clone()));
+            WrittenBlock::new(reference, header, bytes)
+        };
+        // There is room for one of them.
+        let written = [write(b"first"), write(b"second")];
+        let blocks = Blocks::written(Arc::new(disk.clone()), written.clone().into());
+        let (file, first) = ("state/outbox/00000000000000000000.log", written[0].reference);
+        let flip = || disk.flip_bit(file, first.offset + u64::from(first.length) - 1);
+        flip();
+        assert_eq!((blocks.rows(), blocks.len(), budget.kept()), (4, 2, 5));
+        let attempt: Vec<_> = blocks.iter().map(Result::unwrap).collect();
+        assert_eq!(blocks.iter().next().unwrap().unwrap_err().code, exit::DISK);
+        flip();
+        let again: Vec<_> = blocks.iter().map(Result::unwrap).collect();
+        assert_eq!(attempt, again);
+        assert_eq!(budget.kept(), 5, "the sink still has it");
+        drop(attempt);
+        assert_eq!((budget.kept(), budget.live()), (0, 0));
     }
 }

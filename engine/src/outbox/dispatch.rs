@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::blocks::Blocks;
 use super::sinks::{SinkTable, SinkWork, Standing};
+use super::written::WrittenBlock;
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::SinkKey;
 use crate::checkpoint::writer::{PlannedUnit, WriterInbox, WriterItem};
@@ -112,7 +113,7 @@ impl Dispatcher {
                 self.delivered();
                 continue;
             }
-            let blocks = Blocks::stored(self.setup.disk.clone(), &planned.blocks);
+            let blocks = Blocks::written(self.setup.disk.clone(), planned.blocks.clone());
             return Some(SinkRequest::Deliver(planned.unit.clone(), blocks));
         }
         None
@@ -120,6 +121,8 @@ impl Dispatcher {
 
     fn delivered(&mut self) {
         let planned = self.units.pop_front().expect("only called with a unit at the front");
+        // Those that the target had already were never asked for.
+        planned.blocks.iter().for_each(WrittenBlock::let_go);
         let key = self.setup.key.clone();
         self.setup.writer.push(WriterItem::Delivered(key, planned.unit.upper));
         self.restored = self.restored.saturating_sub(1);

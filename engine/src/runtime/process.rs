@@ -45,6 +45,9 @@ pub struct ProcessSettings {
     pub epoch: EpochSettings,
     /// Live bytes above which sources stop.
     pub inflight_bytes_max: u64,
+    /// Bytes of written blocks that are kept for their sinks at most; a share of the in-flight budget,
+    /// unless told otherwise. With 0 a sink gets what is in the outbox.
+    pub kept_bytes_max: Option<u64>,
     /// Bytes of state in memory above which the process stops; no limit, unless told otherwise.
     pub state_bytes_max: u64,
     /// How much may wait for a sink before its group stops.
@@ -78,6 +81,7 @@ impl ProcessSettings {
             workers,
             epoch: EpochSettings::default(),
             inflight_bytes_max: INFLIGHT_BYTES_MAX,
+            kept_bytes_max: None,
             state_bytes_max: u64::MAX,
             quota: Quota::default(),
             stall: StallLimits::default(),
@@ -130,7 +134,10 @@ impl Process {
         let points = settings.crash_points.clone();
         points.pass(CrashPoint::GenerationWritten)?;
 
-        let budget = Budget::new(settings.inflight_bytes_max);
+        let budget = match settings.kept_bytes_max {
+            Some(most) => Budget::keeping(settings.inflight_bytes_max, most),
+            None => Budget::new(settings.inflight_bytes_max),
+        };
         let (controller_waker, writer_waker) = (Waker::default(), Waker::default());
         let events = Inbox::new(controller_waker.clone());
         let writer = Inbox::new(writer_waker.clone());

@@ -39,6 +39,8 @@ const CRASH_WITHIN: u64 = 600;
 
 /// Bytes held back on the simulated disk: enough for the records of a few stops.
 const RESERVE_BYTES: u64 = 2_000;
+/// Bytes of blocks kept for their sinks in some histories: a few blocks, fewer than wait.
+const KEPT_BYTES: u64 = 1_000;
 /// Bytes of the record of one stop.
 const RECORD_BYTES: usize = 100;
 const CRASH_DIR: &str = "state/crash";
@@ -144,6 +146,9 @@ impl Simulation {
         // From a few rows in each turn to whole epochs.
         settings.operator_rows =
             [10, 30, 100, usize::MAX][usize::try_from(seed % 4).expect("below 4")];
+        // From sinks that read every block in the outbox to those that read none.
+        settings.kept_bytes_max =
+            [None, Some(0), Some(KEPT_BYTES)][usize::try_from(seed / 4 % 3).expect("below 3")];
         settings.reread_rows = 1 + usize::try_from(seed % 30).expect("below 30");
         Self {
             settings,

@@ -71,9 +71,9 @@ impl Writer {
                     let header = BlockHeader { rows, epoch, sink: sink.op, shard, base: 0 };
                     self.logs.give_topic((topic, partition), header, bytes)?;
                 }
-                Content::Outbox(reference) => {
+                Content::Outbox(written) => {
                     let sink = SinkKey { job: block.job, sink: block.sink, shard };
-                    let waiting = WaitingBlock { epoch, sequence, reference };
+                    let waiting = WaitingBlock { epoch, sequence, written };
                     self.outbox_block(&sink, waiting, closing.stamp_ms, commit);
                     sequence += 1;
                 }
@@ -124,7 +124,7 @@ impl Writer {
         commit: &mut Commit,
     ) {
         let key = block_key(sink, waiting.epoch, waiting.sequence);
-        commit.put(space::OUTBOX, key, layout::encode_ref(&waiting.reference));
+        commit.put(space::OUTBOX, key, layout::encode_ref(waiting.reference()));
         self.deliveries.gather(sink, stamp_ms, waiting);
     }
 

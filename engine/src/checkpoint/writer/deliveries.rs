@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::{PlannedUnit, SinkRecord};
 use crate::checkpoint::layout::SinkKey;
 use crate::checkpoint::restore::Saved;
+use crate::limit::KEPT_UNITS_MAX;
 use crate::outbox::block::BlockRef;
 use crate::outbox::quota::Backlog;
+use crate::outbox::written::WrittenBlock;
 use crate::sink::{Unit, UnitPolicy};
 
 /// One block that waits.
@@ -15,7 +17,13 @@ use crate::sink::{Unit, UnitPolicy};
 pub(super) struct WaitingBlock {
     pub(super) epoch: u64,
     pub(super) sequence: u32,
-    pub(super) reference: BlockRef,
+    pub(super) written: WrittenBlock,
+}
+
+impl WaitingBlock {
+    pub(super) fn reference(&self) -> &BlockRef {
+        &self.written.reference
+    }
 }
 
 /// One sink shard.
@@ -29,6 +37,8 @@ struct Shard {
     units: VecDeque<(Unit, Vec<WaitingBlock>)>,
     /// Bytes of all these blocks.
     bytes: u64,
+    /// Units planned since one was last delivered.
+    planned: u64,
 }
 
 /// What a delivery takes out of the store with the next batch.
@@ -57,7 +67,7 @@ impl Deliveries {
                 shard.units.push_back((unit.clone(), Vec::new()));
             }
             for (&(epoch, sequence), &reference) in blocks {
-                let block = WaitingBlock { epoch, sequence, reference };
+                let block = WaitingBlock { epoch, sequence, written: reference.into() };
                 shard.bytes += u64::from(reference.length);
                 let within = |unit: &Unit| (unit.lower..=unit.upper).contains(&epoch);
                 match shard.units.iter_mut().find(|(unit, _)| within(unit)) {
@@ -98,7 +108,7 @@ impl Deliveries {
         if shard.gathered.is_empty() {
             shard.since_ms = stamp_ms;
         }
-        shard.bytes += u64::from(block.reference.length);
+        shard.bytes += u64::from(block.reference().length);
         shard.gathered.push(block);
     }
 
@@ -123,6 +133,8 @@ impl Deliveries {
                 let unit = unit_of(&blocks, epoch);
                 plans.push((key.clone(), planned(&unit, &blocks)));
                 shard.units.push_back((unit, blocks));
+                shard.planned += 1;
+                shard.let_go_if_still();
             }
         }
         plans
@@ -132,10 +144,16 @@ impl Deliveries {
     pub(super) fn delivered(&mut self, sink: &SinkKey, upper: u64) {
         let Some(shard) = self.shards.get_mut(sink) else { return };
         while let Some((unit, blocks)) = shard.units.pop_front_if(|(unit, _)| unit.upper <= upper) {
+            shard.planned = 0;
             shard.bytes -=
-                blocks.iter().map(|block| u64::from(block.reference.length)).sum::<u64>();
+                blocks.iter().map(|block| u64::from(block.reference().length)).sum::<u64>();
             self.retired.push(Retired { sink: sink.clone(), unit, blocks });
         }
+    }
+
+    /// Whether a block that is written now would be kept for nobody.
+    pub(super) fn stands_still(&self, sink: &SinkKey) -> bool {
+        self.shards.get(sink).is_some_and(Shard::stands_still)
     }
 
     pub(super) fn take_retired(&mut self) -> Vec<Retired> {
@@ -156,7 +174,7 @@ impl Deliveries {
 
     /// Blocks that are complete and not delivered.
     pub(super) fn blocks(&self) -> impl Iterator<Item = &BlockRef> {
-        self.shards.values().flat_map(Shard::blocks).map(|block| &block.reference)
+        self.shards.values().flat_map(Shard::blocks).map(WaitingBlock::reference)
     }
 
     /// What waits for each sink, all its shards together.
@@ -179,14 +197,32 @@ impl Deliveries {
 }
 
 impl Shard {
+    /// Whether it has delivered nothing for long.
+    fn stands_still(&self) -> bool {
+        self.planned > KEPT_UNITS_MAX
+    }
+
+    /// To be called when a unit was planned: once it stands still, nothing is kept of that unit, nor of
+    /// those before it.
+    fn let_go_if_still(&self) {
+        let units = match self.planned.checked_sub(KEPT_UNITS_MAX) {
+            None | Some(0) => 0,
+            Some(1) => self.units.len(),
+            Some(_) => 1,
+        };
+        let blocks = self.units.iter().rev().take(units).flat_map(|(_, blocks)| blocks);
+        blocks.for_each(|block| block.written.let_go());
+    }
+
     fn blocks(&self) -> impl Iterator<Item = &WaitingBlock> {
         self.units.iter().flat_map(|(_, blocks)| blocks).chain(&self.gathered)
     }
 
     fn is_due(&self, policy: &UnitPolicy, epoch: u64, stamp_ms: i64, flush: bool) -> bool {
         let Some(first) = self.gathered.first() else { return false };
-        let rows: u64 = self.gathered.iter().map(|block| u64::from(block.reference.rows)).sum();
-        let bytes: u64 = self.gathered.iter().map(|block| u64::from(block.reference.length)).sum();
+        let rows: u64 = self.gathered.iter().map(|block| u64::from(block.reference().rows)).sum();
+        let bytes: u64 =
+            self.gathered.iter().map(|block| u64::from(block.reference().length)).sum();
         flush
             || epoch - first.epoch + 1 >= policy.epochs_max
             || rows >= policy.rows_max
@@ -198,18 +234,21 @@ impl Shard {
 fn unit_of(blocks: &[WaitingBlock], upper: u64) -> Unit {
     let mut crc = 0;
     for block in blocks {
-        crc = crc32c::crc32c_append(crc, &block.reference.crc.to_be_bytes());
+        crc = crc32c::crc32c_append(crc, &block.reference().crc.to_be_bytes());
     }
     Unit {
         lower: blocks.first().map_or(upper, |block| block.epoch),
         upper,
-        rows: blocks.iter().map(|block| u64::from(block.reference.rows)).sum(),
-        bytes: blocks.iter().map(|block| u64::from(block.reference.length)).sum(),
+        rows: blocks.iter().map(|block| u64::from(block.reference().rows)).sum(),
+        bytes: blocks.iter().map(|block| u64::from(block.reference().length)).sum(),
         crc,
     }
 }
 
 fn planned(unit: &Unit, blocks: &[WaitingBlock]) -> PlannedUnit {
-    let blocks = blocks.iter().map(|block| block.reference).collect();
+    let blocks = blocks.iter().map(|block| block.written.clone()).collect();
     PlannedUnit { unit: unit.clone(), blocks }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,7 +90,7 @@ impl Groups {
     pub(super) fn written_blocks(&self) -> impl Iterator<Item = &BlockRef> {
         let blocks = self.groups.values().flat_map(|group| &group.blocks);
         blocks.filter_map(|block| match &block.content {
-            Content::Outbox(reference) => Some(reference),
+            Content::Outbox(block) => Some(&block.reference),
             Content::Topic { .. } => None,
         })
     }

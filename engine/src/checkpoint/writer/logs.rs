@@ -68,12 +68,16 @@ impl Logs {
         })
     }
 
+    /// The number that the first row of the next block in the outbox will have.
+    pub(super) fn outbox_base(&self) -> u64 {
+        self.outbox.next_base()
+    }
+
     pub(super) fn append_outbox(
         &mut self,
-        mut header: BlockHeader,
+        header: BlockHeader,
         bytes: &[u8],
     ) -> Result<BlockRef, Fatal> {
-        header.base = self.outbox.next_base();
         self.outbox.append(header, bytes).map_err(Fatal::disk)
     }
 
