@@ -90,6 +90,49 @@ impl OpenEpoch {
     }
 }
 
+/// Where new blocks come from, and full ones go.
+struct Supply<'s> {
+    places: &'s mut Places,
+    expected: &'s [usize],
+    outlet: &'s Outlet,
+}
+
+impl OpenEpoch {
+    /// The open block of a place, with room for a row of so many bytes: a full one goes to the writer.
+    #[inline]
+    fn block(
+        &mut self,
+        (epoch, place): (u64, usize),
+        row_bytes: usize,
+        supply: &mut Supply<'_>,
+    ) -> &mut RowWriter {
+        let has_room = |writer: &RowWriter| !writer.is_empty() && writer.has_room(row_bytes);
+        if !self.blocks.get(place).is_some_and(has_room) {
+            self.begin_block(epoch, place, supply);
+        }
+        &mut self.blocks[place]
+    }
+
+    fn begin_block(&mut self, epoch: u64, place: usize, supply: &mut Supply<'_>) {
+        let Supply { places, expected, outlet } = supply;
+        if self.blocks.len() <= place {
+            self.blocks.resize(places.count(), RowWriter::new());
+            self.full.resize(places.count(), false);
+        }
+        if self.blocks[place].is_empty() {
+            let bytes = expected.get(place).copied().unwrap_or_default();
+            self.blocks[place] = places.writer(place, outlet.memory(bytes));
+            return;
+        }
+        // Where one block became full, the next one will: it gets its memory at once.
+        let memory = outlet.memory(places.block_bytes_max(place));
+        let next = places.writer(place, memory);
+        let full = std::mem::replace(&mut self.blocks[place], next);
+        self.full[place] = true;
+        outlet.send(epoch, places.destination(place), full);
+    }
+}
+
 /// The blocks of a sink on this worker.
 pub(crate) struct CollectStage {
     outlet: Outlet,
@@ -213,25 +256,11 @@ impl CollectStage {
         self.block(epoch, place, bytes_at_most(row)).push(row);
     }
 
-    /// The open block of a place, with room for a row of so many bytes: a full one goes to the writer.
+    /// The open block of a place, with room for a row of so many bytes.
     fn block(&mut self, epoch: u64, place: usize, row_bytes: usize) -> &mut RowWriter {
-        let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
-        if open.blocks.len() <= place {
-            open.blocks.resize(self.places.count(), RowWriter::new());
-            open.full.resize(self.places.count(), false);
-        }
-        let writer = &mut open.blocks[place];
-        if writer.is_empty() {
-            let bytes = self.expected.get(place).copied().unwrap_or_default();
-            *writer = self.places.writer(place, self.outlet.memory(bytes));
-        } else if !writer.has_room(row_bytes) {
-            // Where one block became full, the next one will: it gets its memory at once.
-            let memory = self.outlet.memory(self.places.block_bytes_max(place));
-            let full = std::mem::replace(writer, self.places.writer(place, memory));
-            open.full[place] = true;
-            self.outlet.send(epoch, self.places.destination(place), full);
-        }
-        writer
+        let Self { epochs, places, expected, outlet, .. } = self;
+        let open = epochs.get_mut(&epoch).expect("opened with its first rows");
+        open.block((epoch, place), row_bytes, &mut Supply { places, expected, outlet })
     }
 
     /// The next epoch is expected to be like this one, and an eighth more.

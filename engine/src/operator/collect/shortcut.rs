@@ -16,7 +16,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::CollectStage;
+use super::{CollectStage, Supply};
 use crate::codec::Verbatim;
 use crate::graph::plan::FeedTarget;
 use crate::outbox::rows::draft::Draft;
@@ -57,35 +57,39 @@ impl Shortcut {
             unreachable!("rows that name their topic have no shortcut")
         };
         let (draft, counted) = (Draft { target, time_ms, key, value_bytes_max }, feed.counted);
-        let dead = stage.write_draft(epoch, &draft, write);
-        let open = stage.epochs.get_mut(&epoch).expect("opened by the row");
-        open.dead += u64::from(dead);
-        open.results += u64::from(counted && !dead);
+        stage.write_draft(epoch, &draft, counted, write);
     }
 }
 
 impl CollectStage {
-    /// Writes a row, or what goes instead if it is too large; whether that is a dead letter more.
+    /// Writes a row, which counts as a result where that is `counted`, or what goes instead if it is too
+    /// large.
     #[inline]
     fn write_draft(
         &mut self,
         epoch: u64,
         draft: &Draft<'_>,
+        counted: bool,
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> bool {
+    ) {
         let Draft { target, key, .. } = *draft;
-        Self::opened(&mut self.epochs, &mut self.places, epoch);
-        let place = self.places.of_key(target, key);
-        let writer = self.block(epoch, place, draft.bytes_at_most());
+        let Self { epochs, places, expected, outlet, gauge, .. } = self;
+        let open = Self::opened(epochs, places, epoch);
+        let place = places.of_key(target, key);
+        let mut supply = Supply { places, expected, outlet };
+        let writer = open.block((epoch, place), draft.bytes_at_most(), &mut supply);
         let start = writer.bytes().len();
         let length = writer.push_draft(draft, write);
         let bytes = key.len() + length;
-        if self.gauge.as_ref().is_none_or(|gauge| gauge.takes(target, bytes)) {
-            return false;
+        if gauge.as_ref().is_none_or(|gauge| gauge.takes(target, bytes)) {
+            open.results += u64::from(counted);
+            return;
         }
+        let value = writer.take_back(start, length);
+        let dead = self.measure(epoch, &out_row(draft, &value));
         let open = self.epochs.get_mut(&epoch).expect("opened above");
-        let value = open.blocks[place].take_back(start, length);
-        self.measure(epoch, &out_row(draft, &value))
+        open.dead += u64::from(dead);
+        open.results += u64::from(counted && !dead);
     }
 }
 

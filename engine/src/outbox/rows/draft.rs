@@ -78,11 +78,11 @@ impl RowWriter {
     #[inline]
     pub(super) fn set_length(&mut self, at: usize, free: usize, length: u32) {
         let (bytes, count) = varint(length);
-        if count == free {
-            self.bytes[at..at + count].copy_from_slice(&bytes[..count]);
-        } else {
-            self.bytes.splice(at..at + free, bytes[..count].iter().copied());
+        if count < free {
+            self.bytes.copy_within(at + free.., at + count);
+            self.bytes.truncate(self.bytes.len() - (free - count));
         }
+        self.bytes[at..at + count].copy_from_slice(&bytes[..count]);
     }
 
     /// Takes the last row out again, which begins at `start` and has a value of so many bytes: the
