@@ -4,13 +4,19 @@
 //! the map, decoded; so a restore does not pay for keys that nobody asks for, and they take less
 //! memory. What a caller sees is one map, whatever lies where.
 
+use smallvec::SmallVec;
+
 use super::run::Run;
 use crate::hash::{Map, key_group};
 use crate::limit::KEY_GROUPS;
 
+/// A key beside its value: short ones, as most are, without a place of their own, so that finding one
+/// does not go to memory once more to compare it.
+type Key = SmallVec<[u8; 24]>;
+
 /// The map. `V` is what `decode` makes of stored bytes.
 pub(crate) struct KeyMap<V> {
-    used: Map<Box<[u8]>, V>,
+    used: Map<Key, V>,
     /// By key group; empty if nothing was loaded.
     runs: Vec<Run>,
     /// Entries in runs.
@@ -43,7 +49,7 @@ impl<V> KeyMap<V> {
             self.loaded += 1;
             return Some(index);
         }
-        self.used.insert(key.into(), (self.decode)(value));
+        self.used.insert(Key::from_slice(key), (self.decode)(value));
         None
     }
 
@@ -72,7 +78,7 @@ impl<V> KeyMap<V> {
 
     /// Adds a key that [`KeyMap::get_mut`] did not find.
     pub(crate) fn insert(&mut self, key: &[u8], value: V) -> &mut V {
-        self.used.entry(key.into()).insert_entry(value).into_mut()
+        self.used.entry(Key::from_slice(key)).insert_entry(value).into_mut()
     }
 
     /// Removes a key that [`KeyMap::get_mut`] found.
@@ -91,7 +97,7 @@ impl<V> KeyMap<V> {
         let Some(index) = run.find(key) else { return };
         let value = (self.decode)(run.entry(index).1);
         brought(key, &value);
-        self.used.insert(key.into(), value);
+        self.used.insert(Key::from_slice(key), value);
         run.take(index);
         self.loaded -= 1;
         if run.left() <= run.len() / 2 {
@@ -106,7 +112,7 @@ impl<V> KeyMap<V> {
         for (key, value) in run.rest() {
             let value = (self.decode)(value);
             brought(key, &value);
-            self.used.insert(key.into(), value);
+            self.used.insert(Key::from_slice(key), value);
         }
     }
 }

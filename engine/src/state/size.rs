@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What an entry of a map takes beside the bytes of its key and value: a boxed key, a slot that is
-/// used for seven eighths at most, and the allocator's rounding.
+/// What an entry of a map takes beside the bytes of its key and value: the place of its key, a slot that
+/// is used for seven eighths at most, and the allocator's rounding.
 const ENTRY_BYTES: u64 = 64;
 
 /// State of one operator, all workers together.
