@@ -63,6 +63,7 @@ fn check_in(
     Ran {
         generations: simulation.generations,
         repeated: target.repeated(),
+        blocks: target.blocks(),
         deaths: simulation.deaths,
     }
 }
@@ -72,6 +73,8 @@ fn check_in(
 struct Ran {
     generations: u32,
     repeated: u64,
+    /// Of records of one partition, and others.
+    blocks: (u64, u64),
     deaths: BTreeMap<CrashPoint, u32>,
 }
 
@@ -84,6 +87,7 @@ fn crashes_lose_nothing_and_double_nothing() {
         let ran = check(seed, 8, 20 + seed % 80, policy);
         all.generations += ran.generations;
         all.repeated += ran.repeated;
+        all.blocks = (all.blocks.0 + ran.blocks.0, all.blocks.1 + ran.blocks.1);
         for (point, deaths) in ran.deaths {
             *all.deaths.entry(point).or_default() += deaths;
         }
@@ -92,6 +96,8 @@ fn crashes_lose_nothing_and_double_nothing() {
     if seeds.len() > 1 {
         assert!(all.generations > 150, "{} generations", all.generations);
         assert!(all.repeated > 0, "no unit was ever sent twice");
+        let (records, others) = all.blocks;
+        assert!(records > 100 && others > 100, "{records} blocks of records, {others} others");
         // The sinks have transactions in Kafka only, and one worker has one shard.
         let elsewhere =
             [CrashPoint::TransactionBegun, CrashPoint::HalfSent, CrashPoint::BetweenShards];

@@ -129,6 +129,7 @@ impl OpenEpoch {
         let next = places.writer(place, memory);
         let full = std::mem::replace(&mut self.blocks[place], next);
         self.full[place] = true;
+        places.filled(place);
         outlet.send(epoch, places.destination(place), full);
     }
 }
@@ -279,6 +280,7 @@ impl CollectStage {
         self.expect(&open);
         let filled = open.blocks.into_iter().enumerate().filter(|(_, writer)| !writer.is_empty());
         for (place, writer) in filled {
+            self.places.filled(place);
             self.outlet.send(epoch, self.places.destination(place), writer);
         }
         self.counters.add("records_out", open.results);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::clock::Moment;
 use crate::error::{Fatal, Fault};
 use crate::outbox::rows::RowReader;
+use crate::outbox::rows::records::Records;
 use crate::random::Random;
 use crate::sink::partitions::Partitions;
 use crate::sink::row_limits::RowLimits;
@@ -27,6 +28,8 @@ struct World {
     progress: BTreeMap<(String, u16), (u64, u64)>,
     /// Units that arrived although the target had them.
     repeated: u64,
+    /// Blocks whose rows were records of one partition, and other ones.
+    blocks: (u64, u64),
     /// It takes no units.
     gone: bool,
 }
@@ -110,6 +113,18 @@ impl Target {
     pub fn repeated(&self) -> u64 {
         self.world.lock().expect("one thread").repeated
     }
+
+    /// How many blocks of records of one partition were delivered, and how many others.
+    pub fn blocks(&self) -> (u64, u64) {
+        self.world.lock().expect("one thread").blocks
+    }
+
+    /// A record that has a key lies in its partition.
+    fn check_partition(&self, records: &Records<'_>, key: Option<&[u8]>) {
+        let count = self.told[usize::from(records.target)];
+        let expected = key.map_or(records.partition, |key| partition_of(key, count));
+        assert_eq!(records.partition, expected, "{key:?} of target {}", records.target);
+    }
 }
 
 impl SinkFactory for Target {
@@ -186,8 +201,14 @@ impl TargetSink {
                 let (mut rows, mut named) = (Vec::new(), Vec::new());
                 for block in blocks {
                     let block = block?;
+                    let records = Records::of(&block.bytes);
+                    let blocks = &mut world.blocks;
+                    *(if records.is_some() { &mut blocks.0 } else { &mut blocks.1 }) += 1;
                     for row in RowReader::new(&block.bytes) {
                         let row = row.expect("checked by the block's checksum");
+                        if let Some(records) = &records {
+                            self.target.check_partition(records, row.key);
+                        }
                         let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
                         match row.topic {
                             None => rows.push((row.target, owned(row.key), owned(row.value))),

@@ -145,15 +145,18 @@ impl Places {
         }
     }
 
-    /// Where the rows of a block go that was filled at a place.
-    pub(super) fn destination(&mut self, place: usize) -> Destination {
+    /// Where the rows of a place go.
+    pub(super) fn destination(&self, place: usize) -> Destination {
         match self {
-            Self::Outbox => Destination::Outbox,
+            Self::Outbox | Self::Outside(_) => Destination::Outbox,
             Self::Topics(topics) => topics.all[place].clone(),
-            Self::Outside(outside) => {
-                outside.filled(place);
-                Destination::Outbox
-            }
+        }
+    }
+
+    /// A block of this place is on its way.
+    pub(super) fn filled(&mut self, place: usize) {
+        if let Self::Outside(outside) = self {
+            outside.filled(place);
         }
     }
 }

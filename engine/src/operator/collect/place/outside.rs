@@ -94,7 +94,7 @@ impl OutsidePlaces {
         }
     }
 
-    /// A block of this place is on its way: rows without key go elsewhere from now on.
+    /// A block of this place is on its way: rows without key go to another from now on.
     pub(super) fn filled(&mut self, place: usize) {
         let Some(index) = place.checked_sub(1) else { return };
         let topic = &mut self.topics[usize::from(self.all[index].0)];
