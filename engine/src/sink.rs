@@ -163,8 +163,8 @@ pub trait SinkFactory: Send + Sync {
     fn row_limits(&self) -> Option<RowLimits> {
         None
     }
-    /// The partitions of its topics, where its sinks send records as they lie in a block: they learn
-    /// them in `Prepare`.
+    /// The partitions of its topics, where its sinks send records as they lie in a block: each learns
+    /// them in `Prepare`, for its shard.
     fn partitions(&self) -> Option<Partitions> {
         None
     }

@@ -19,7 +19,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use self::place::Places;
+use self::place::{Places, Routes};
 use self::too_large::{Gauge, TOO_LARGE};
 use super::context::{JobContext, OperatorName};
 use super::{PieceStream, RowStream};
@@ -73,6 +73,7 @@ pub(crate) fn collect<'s>(
 struct OpenEpoch {
     /// There with the first batch.
     hold: Option<Hold>,
+    routes: Routes,
     /// By number of the place; those of topics that came later are added when they are needed.
     blocks: Vec<RowWriter>,
     /// Whether a place has filled a block.
@@ -84,9 +85,10 @@ struct OpenEpoch {
 }
 
 impl OpenEpoch {
-    fn new(places: usize) -> Self {
-        let (blocks, full) = (vec![RowWriter::new(); places], vec![false; places]);
-        Self { hold: None, blocks, full, results: 0, dead: 0 }
+    fn new(places: &mut Places) -> Self {
+        let routes = places.routes();
+        let (blocks, full) = (vec![RowWriter::new(); places.count()], vec![false; places.count()]);
+        Self { hold: None, routes, blocks, full, results: 0, dead: 0 }
     }
 }
 
@@ -151,9 +153,10 @@ pub(crate) struct CollectStage {
 
 impl CollectStage {
     pub(crate) fn new(context: &Rc<JobContext>, uid: &Arc<str>, spec: &CollectSpec) -> Self {
+        let outlet = Outlet { context: context.clone(), name: context.name(uid) };
         Self {
-            outlet: Outlet { context: context.clone(), name: context.name(uid) },
-            places: Places::of(&spec.target, context.worker.index),
+            places: Places::of(&spec.target, outlet.shard()),
+            outlet,
             feeds: spec.feeds.clone(),
             gauge: Gauge::of(spec),
             epochs: BTreeMap::new(),
@@ -173,17 +176,14 @@ impl CollectStage {
         Self::opened(&mut self.epochs, &mut self.places, epoch).hold.get_or_insert_with(hold);
     }
 
-    /// The open epoch of this number; one that is new has places for all partitions known by now.
+    /// The open epoch of this number.
     #[inline]
     fn opened<'e>(
         epochs: &'e mut BTreeMap<u64, OpenEpoch>,
         places: &mut Places,
         epoch: u64,
     ) -> &'e mut OpenEpoch {
-        epochs.entry(epoch).or_insert_with(|| {
-            places.learn();
-            OpenEpoch::new(places.count())
-        })
+        epochs.entry(epoch).or_insert_with(|| OpenEpoch::new(places))
     }
 
     fn rows(&mut self, epoch: u64, input: usize, batch: &Batch) {
@@ -253,15 +253,11 @@ impl CollectStage {
     }
 
     fn write(&mut self, epoch: u64, row: &OutRow<'_>) {
-        let place = self.places.of_row(row);
-        self.block(epoch, place, bytes_at_most(row)).push(row);
-    }
-
-    /// The open block of a place, with room for a row of so many bytes.
-    fn block(&mut self, epoch: u64, place: usize, row_bytes: usize) -> &mut RowWriter {
         let Self { epochs, places, expected, outlet, .. } = self;
         let open = epochs.get_mut(&epoch).expect("opened with its first rows");
-        open.block((epoch, place), row_bytes, &mut Supply { places, expected, outlet })
+        let place = places.of_row(&open.routes, row);
+        let mut supply = Supply { places, expected, outlet };
+        open.block((epoch, place), bytes_at_most(row), &mut supply).push(row);
     }
 
     /// The next epoch is expected to be like this one, and an eighth more.
@@ -302,6 +298,10 @@ impl Outlet {
         self.context.worker.hold(&self.name, HoldReason::Pending, capabilities)
     }
 
+    fn shard(&self) -> u16 {
+        u16::try_from(self.context.worker.index).expect("at most 1024 workers")
+    }
+
     /// Memory for a block of so many bytes.
     fn memory(&self, bytes: usize) -> Vec<u8> {
         self.context.worker.budget.memory(bytes)
@@ -309,7 +309,7 @@ impl Outlet {
 
     fn send(&self, epoch: u64, destination: Destination, writer: RowWriter) {
         let (job, sink) = (self.name.job.clone(), self.name.uid.clone());
-        let shard = u16::try_from(self.context.worker.index).expect("at most 1024 workers");
+        let shard = self.shard();
         let rows = writer.rows();
         let bytes = Buffer::new(writer.into_bytes(), Some(self.context.worker.budget.clone()));
         let block = OpenBlock { job, sink, shard, epoch, destination, rows, bytes };

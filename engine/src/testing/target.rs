@@ -176,9 +176,7 @@ impl TargetSink {
                 for (number, bytes_max) in self.target.bytes_max.iter().enumerate() {
                     self.target.limits.learn(number, *bytes_max);
                 }
-                for (number, count) in self.target.told.iter().enumerate() {
-                    self.target.partitions.learn(number, *count);
-                }
+                self.target.partitions.learn(identity.shard, self.target.told.to_vec());
                 SinkReply::Prepared
             }
             SinkRequest::EnsureTable(_) => SinkReply::TableReady,

@@ -13,7 +13,6 @@ use engine::outbox::block::Block;
 use engine::outbox::blocks::Blocks;
 use engine::outbox::rows::RowReader;
 use engine::outbox::rows::records::RECORDS_BYTES_MAX;
-use engine::sink::partitions::Partitions;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::limits::Limits;
@@ -143,13 +142,10 @@ impl Own {
         Ok(())
     }
 
-    /// Tells those who encode rows how many partitions the topics have that rows number, as far as
-    /// these take whole blocks.
-    pub(super) fn tell(&self, topics: &Targets, partitions: &Partitions) {
-        for target in 0..topics.numbered().len() {
-            let number = self.numbers[target];
-            partitions.learn(target, self.producer.partitions_for(number, RECORDS_BYTES_MAX));
-        }
+    /// How many partitions each topic has that rows number; 0 where it does not take whole blocks.
+    pub(super) fn partitions(&self, topics: &Targets) -> Vec<u32> {
+        let numbers = self.numbers.iter().take(topics.numbered().len());
+        numbers.map(|number| self.producer.partitions_for(*number, RECORDS_BYTES_MAX)).collect()
     }
 
     fn check_size(&self, bytes: usize, topic: &str) -> Result<(), Trouble> {

@@ -205,12 +205,12 @@ impl Shard {
         let progress = Progress::of(unit, self.instance).encode();
         let key = progress::key(self.identity());
         let note = Note { topic: &self.config.progress_topic, key: &key, value: &progress };
-        let (topics, points) = (&self.topics, &self.points);
+        let (topics, points, shard) = (&self.topics, &self.points, self.identity().shard);
         let delivered = match self.producer.as_mut().expect("made by is_there") {
             Producer::Own(own) => {
                 let delivered = own.deliver(topics, blocks, &note, points);
                 // A topic may have grown since.
-                own.tell(topics, &self.told.partitions);
+                self.told.partitions.learn(shard, own.partitions(topics));
                 delivered
             }
             Producer::Librdkafka(other) => other.deliver(topics, blocks, &note, points),
@@ -354,7 +354,7 @@ impl Shard {
             Choice::Own(settings) => {
                 let topics = self.topics.names();
                 let own = Own::open(config, (&settings, &self.limits), topics, &id, stop)?;
-                own.tell(&self.topics, &self.told.partitions);
+                self.told.partitions.learn(self.identity().shard, own.partitions(&self.topics));
                 Ok(Producer::Own(Box::new(own)))
             }
             Choice::Librdkafka(_) => {

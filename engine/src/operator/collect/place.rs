@@ -10,6 +10,7 @@ mod outside;
 use std::sync::Arc;
 
 use self::outside::OutsidePlaces;
+pub(super) use self::outside::Routes;
 use crate::checkpoint::writer::Destination;
 use crate::graph::plan::{Partitioner, SinkTarget};
 use crate::hash::Map;
@@ -63,12 +64,12 @@ impl LastKey {
 
 impl Places {
     /// Those of a sink on this worker.
-    pub(super) fn of(target: &SinkTarget, worker: usize) -> Self {
+    pub(super) fn of(target: &SinkTarget, shard: u16) -> Self {
         let (specs, partitioner) = match target {
             SinkTarget::Topics(specs, partitioner) => (specs, partitioner),
             SinkTarget::Outside(factory) => {
                 let partitions = factory.partitions();
-                let outside = partitions.map(|found| OutsidePlaces::new(found, worker));
+                let outside = partitions.map(|found| OutsidePlaces::new(found, shard));
                 return outside.map_or(Self::Outbox, Self::Outside);
             }
         };
@@ -87,11 +88,11 @@ impl Places {
         Self::Topics(topics)
     }
 
-    /// Gets to know partitions that were told of since. Between two rows of a topic that grows, a key
-    /// may change its partition, as with any producer.
-    pub(super) fn learn(&mut self) {
-        if let Self::Outside(outside) = self {
-            outside.learn();
+    /// Where the rows of an epoch that is opened now go.
+    pub(super) fn routes(&mut self) -> Routes {
+        match self {
+            Self::Outbox | Self::Topics(_) => Routes::default(),
+            Self::Outside(outside) => outside.routes(),
         }
     }
 
@@ -104,11 +105,11 @@ impl Places {
         }
     }
 
-    /// The place of a row.
-    pub(super) fn of_row(&mut self, row: &OutRow<'_>) -> usize {
+    /// The place of a row of an epoch with these routes.
+    pub(super) fn of_row(&mut self, routes: &Routes, row: &OutRow<'_>) -> usize {
         let topics = match self {
             Self::Outbox => return 0,
-            Self::Outside(outside) => return outside.of_row(row),
+            Self::Outside(outside) => return outside.of_row(routes, row),
             Self::Topics(topics) => topics,
         };
         let (first, partitions) = topics.of_topic(row);
@@ -119,13 +120,13 @@ impl Places {
         first + usize::try_from(partition).expect("32 bits fit")
     }
 
-    /// The place of a row with this key that numbers its topic.
+    /// The place of a row with this key that numbers its topic, likewise.
     #[inline]
-    pub(super) fn of_key(&mut self, target: u16, key: &[u8]) -> usize {
+    pub(super) fn of_key(&mut self, routes: &Routes, target: u16, key: &[u8]) -> usize {
         match self {
             Self::Outbox => 0,
             Self::Topics(topics) => topics.of_key(topics.numbered[usize::from(target)], key),
-            Self::Outside(outside) => outside.of_key(target, key),
+            Self::Outside(outside) => outside.of_key(routes, target, key),
         }
     }
 
@@ -210,7 +211,7 @@ mod tests {
                 value: None,
                 headers: &[],
             };
-            let place = places.of_row(&row);
+            let place = places.of_row(&Routes::default(), &row);
             match places.destination(place) {
                 Destination::Topic { topic, partition } => (place, topic.to_string(), partition),
                 Destination::Outbox => panic!("a topic"),

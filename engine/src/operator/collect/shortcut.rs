@@ -75,7 +75,7 @@ impl CollectStage {
         let Draft { target, key, .. } = *draft;
         let Self { epochs, places, expected, outlet, gauge, .. } = self;
         let open = Self::opened(epochs, places, epoch);
-        let place = places.of_key(target, key);
+        let place = places.of_key(&open.routes, target, key);
         let mut supply = Supply { places, expected, outlet };
         let writer = open.block((epoch, place), draft.bytes_at_most(), &mut supply);
         let start = writer.bytes().len();
