@@ -11,9 +11,10 @@
 //! whether the last unit is there.
 //!
 //! Two producers can write. Ours (`own`) sends blocks of records as they lie in the outbox, or copies
-//! rows into record batches, and costs a tenth of librdkafka's or less; it is taken where the cluster speaks plain text and no setting asks for what only
-//! librdkafka has (TLS, SASL, compression, its queues). Otherwise librdkafka's (`transaction`)
-//! writes, with the same guarantees; [`SinkFactory::describe`] then names the setting that decided.
+//! rows into record batches, and costs a tenth of librdkafka's or less; it is taken where the cluster
+//! speaks plain text and no setting asks for what only librdkafka has (TLS, SASL, compression, its
+//! queues). Otherwise librdkafka's (`transaction`) writes, with the same guarantees;
+//! [`SinkFactory::describe`] then names the setting that decided.
 //!
 //! Misuse: two sinks of one cluster with the same prefix, job and sink name fence each other.
 
