@@ -29,11 +29,13 @@ mod batches;
 mod coordinator;
 mod leaders;
 mod ready;
+mod waiting;
 
 use std::time::{Duration, Instant};
 
+use engine::outbox::rows::OutRow;
+
 use super::wire::address::Address;
-use super::wire::batch::Record;
 use super::wire::code::ErrorCode;
 use super::wire::failure::{Failure, Patience, Stopped};
 use super::wire::message::coordinator::ProducerId;
@@ -186,21 +188,14 @@ impl Producer {
         }
     }
 
-    /// Puts one record into the batch of its partition, and sends what is full.
+    /// Puts a row into the batch of its partition, and sends what is full.
     #[inline]
-    pub(super) fn append<'a, H>(
-        &mut self,
-        topic: usize,
-        record: &Record<'a, H>,
-    ) -> Result<(), Refusal>
-    where
-        H: Iterator<Item = (&'a str, &'a [u8])> + Clone,
-    {
-        let place = self.topics.place(topic, record.key);
-        if !self.topics.has_room(place, record.bytes_at_most()) {
+    pub(super) fn append(&mut self, topic: usize, row: &OutRow<'_>) -> Result<(), Refusal> {
+        let place = self.topics.place(topic, row.key);
+        if !self.topics.has_room(place, row.bytes_at_most()) {
             self.send(&[place])?;
         }
-        self.topics.push(place, record);
+        self.topics.push(place, row);
         if self.topics.buffered() >= BUFFERED_BYTES_MAX {
             self.send_all()?;
         }

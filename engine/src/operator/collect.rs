@@ -32,7 +32,7 @@ use crate::codec::{Encoder, Verbatim};
 use crate::counter::Counters;
 use crate::epoch::hold::{Hold, HoldReason};
 use crate::graph::plan::{CollectSpec, Feed, FeedTarget};
-use crate::outbox::rows::{Op, OutRow, RowWriter, bytes_at_most};
+use crate::outbox::rows::{Op, OutRow, RowWriter};
 use crate::runtime::current;
 
 /// Builds the operator around its stage, which operators before it may know as well ([`shortcut`]).
@@ -257,7 +257,7 @@ impl CollectStage {
         let open = epochs.get_mut(&epoch).expect("opened with its first rows");
         let place = places.of_row(&open.routes, row);
         let mut supply = Supply { places, expected, outlet };
-        open.block((epoch, place), bytes_at_most(row), &mut supply).push(row);
+        open.block((epoch, place), row.bytes_at_most(), &mut supply).push(row);
     }
 
     /// The next epoch is expected to be like this one, and an eighth more.

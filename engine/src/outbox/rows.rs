@@ -70,6 +70,16 @@ impl OutRow<'_> {
         let headers: usize = self.headers.iter().map(header).sum();
         (length(self.key) + length(self.value) + headers) as u64
     }
+
+    /// No row is larger in a block than this, whatever its form.
+    pub fn bytes_at_most(&self) -> usize {
+        let part = |bytes: &[u8]| VARINT_BYTES_MAX + bytes.len();
+        let fixed = FRONT_BYTES_MAX + VARINT_BYTES_MAX;
+        let headers: usize =
+            self.headers.iter().map(|(name, value)| part(name.as_bytes()) + part(value)).sum();
+        let topic = self.topic.map_or(0, |topic| part(topic.as_bytes()));
+        fixed + topic + self.key.map_or(0, part) + self.value.map_or(0, part) + headers
+    }
 }
 
 /// Rows collected for one block.
@@ -93,7 +103,7 @@ impl RowWriter {
 
     /// Appends a row. The caller asks [`RowWriter::has_room_for`] first and passes a full block on.
     pub fn push(&mut self, row: &OutRow<'_>) {
-        self.bytes.reserve(bytes_at_most(row));
+        self.bytes.reserve(row.bytes_at_most());
         match self.form {
             RowForm::Any => self.push_any(row),
             RowForm::Records { .. } => self.push_record(row),
@@ -131,7 +141,7 @@ impl RowWriter {
 
     /// Whether the row still fits into the block; always true for the first one.
     pub fn has_room_for(&self, row: &OutRow<'_>) -> bool {
-        self.has_room(bytes_at_most(row))
+        self.has_room(row.bytes_at_most())
     }
 
     /// Likewise, for a row of so many bytes at most.
@@ -171,16 +181,6 @@ impl RowWriter {
 
 /// Upper bound of the bytes of flags, target and time; a record has no more before its key.
 const FRONT_BYTES_MAX: usize = 1 + VARINT_BYTES_MAX + 8;
-
-/// Upper bound of the row's encoded bytes, in either form.
-pub(crate) fn bytes_at_most(row: &OutRow<'_>) -> usize {
-    let part = |bytes: &[u8]| VARINT_BYTES_MAX + bytes.len();
-    let fixed = FRONT_BYTES_MAX + VARINT_BYTES_MAX;
-    let headers: usize =
-        row.headers.iter().map(|(name, value)| part(name.as_bytes()) + part(value)).sum();
-    let topic = row.topic.map_or(0, |topic| part(topic.as_bytes()));
-    fixed + topic + row.key.map_or(0, part) + row.value.map_or(0, part) + headers
-}
 
 fn length_of(length: usize) -> u32 {
     u32::try_from(length).expect("a row is far below 4 GiB (row.bytes_max)")

@@ -5,9 +5,12 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use engine::outbox::rows::OutRow;
+
 use super::ready::Ready;
+use super::waiting::Waiting;
 use crate::kafka::murmur2;
-use crate::kafka::wire::batch::{Batch, HEADER_BYTES, Record, Stamp, header_of};
+use crate::kafka::wire::batch::{HEADER_BYTES, Stamp, header_of};
 use crate::kafka::wire::code::ErrorCode;
 use crate::kafka::wire::failure::Failure;
 use crate::kafka::wire::message::coordinator::ProducerId;
@@ -29,73 +32,8 @@ pub(super) struct Place {
 pub(super) struct Sealed {
     pub(super) topic: Arc<str>,
     pub(super) partition: i32,
-    body: Body,
-}
-
-/// Where the bytes of a sealed batch are.
-#[derive(Debug)]
-enum Body {
-    Own(Batch),
-    Ready { header: [u8; HEADER_BYTES], records: Ready },
-}
-
-impl Sealed {
-    /// What is sent first.
-    pub(super) fn front(&self) -> &[u8] {
-        match &self.body {
-            Body::Own(_) => &[],
-            Body::Ready { header, .. } => header,
-        }
-    }
-
-    /// What is sent behind it.
-    pub(super) fn rest(&self) -> &[u8] {
-        match &self.body {
-            Body::Own(batch) => batch.bytes(),
-            Body::Ready { records, .. } => records.bytes(),
-        }
-    }
-
-    /// No record has more bytes of key and value.
-    pub(super) fn largest(&self) -> usize {
-        match &self.body {
-            Body::Own(batch) => batch.largest(),
-            Body::Ready { records, .. } => records.largest,
-        }
-    }
-}
-
-/// Records of a partition that are not sent yet.
-#[derive(Debug)]
-enum Waiting {
-    Filling(Batch),
-    Ready(Ready),
-}
-
-impl Waiting {
-    /// Bytes of records.
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Filling(batch) => batch.records_bytes(),
-            Self::Ready(ready) => ready.bytes().len(),
-        }
-    }
-
-    /// Ready to be sent, and how many records that are.
-    fn seal(self, stamp: Stamp) -> (Body, u32) {
-        match self {
-            Self::Filling(mut batch) => {
-                batch.seal(stamp);
-                let records = batch.records();
-                (Body::Own(batch), records)
-            }
-            Self::Ready(records) => {
-                let count = records.count();
-                let header = header_of(records.bytes(), count, now_ms(), stamp);
-                (Body::Ready { header, records }, count)
-            }
-        }
-    }
+    pub(super) header: [u8; HEADER_BYTES],
+    pub(super) records: Waiting,
 }
 
 /// The topics of a producer.
@@ -203,8 +141,9 @@ impl Topics {
         let topic = &self.topics[place.topic];
         match &topic.partitions[place.partition].waiting {
             None => true,
-            Some(Waiting::Filling(batch)) => batch.len() + bytes <= topic.batch_bytes,
-            Some(Waiting::Ready(_)) => false,
+            Some(waiting) => {
+                waiting.has_room(bytes, topic.batch_bytes.saturating_sub(HEADER_BYTES))
+            }
         }
     }
 
@@ -222,20 +161,15 @@ impl Topics {
 
     /// Appends a record there, where there is room for it.
     #[inline]
-    pub(super) fn push<'a, H>(&mut self, place: Place, record: &Record<'a, H>)
-    where
-        H: Iterator<Item = (&'a str, &'a [u8])> + Clone,
-    {
+    pub(super) fn push(&mut self, place: Place, row: &OutRow<'_>) {
         let partition = &mut self.topics[place.topic].partitions[place.partition];
         let waiting = partition.waiting.get_or_insert_with(|| {
             let spare = self.spare.pop();
-            let memory = spare.unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES_FIRST));
-            Waiting::Filling(Batch::begin(memory, now_ms()))
+            Waiting::begin(spare.unwrap_or_else(|| Vec::with_capacity(BATCH_BYTES_FIRST)))
         });
-        let Waiting::Filling(batch) = waiting else { unreachable!("there is no room for it") };
-        let before = batch.records_bytes();
-        batch.push(record);
-        self.buffered += batch.records_bytes() - before;
+        let before = waiting.bytes().len();
+        waiting.push(row);
+        self.buffered += waiting.bytes().len() - before;
     }
 
     /// Bytes of records in all batches.
@@ -304,28 +238,27 @@ impl Topics {
         let mut all = Vec::with_capacity(places.len());
         for place in places {
             let partition = &mut self.topics[place.topic].partitions[place.partition];
-            let Some(waiting) = partition.waiting.take() else { continue };
-            self.buffered -= waiting.bytes();
+            let Some(records) = partition.waiting.take() else { continue };
+            self.buffered -= records.bytes().len();
             let ProducerId { id, epoch } = id;
             let stamp = Stamp { producer: id, epoch, sequence: partition.sequence };
-            let (body, records) = waiting.seal(stamp);
-            partition.sequence = after(partition.sequence, records);
+            let count = records.count();
+            let header = header_of(records.bytes(), count, now_ms(), stamp);
+            partition.sequence = after(partition.sequence, count);
             let topic = &mut self.topics[place.topic];
             if topic.keyless == place.partition {
                 topic.keyless = (topic.keyless + 1) % topic.partitions.len();
             }
             let name = Arc::clone(&topic.name);
-            all.push(Sealed { topic: name, partition: number(place.partition), body });
+            all.push(Sealed { topic: name, partition: number(place.partition), header, records });
         }
         all
     }
 
     /// Takes the memory of batches back.
     pub(super) fn give_back(&mut self, batches: Vec<Sealed>) {
-        self.spare.extend(batches.into_iter().filter_map(|sealed| match sealed.body {
-            Body::Own(batch) => Some(batch.into_memory()),
-            Body::Ready { .. } => None,
-        }));
+        let records = batches.into_iter().map(|sealed| sealed.records);
+        self.spare.extend(records.filter_map(Waiting::into_memory));
     }
 
     /// Forgets records that were not sent, and that partitions were part of a transaction.

@@ -95,11 +95,11 @@ impl Leaders {
             let name = of_topic.first().map_or("", |sealed| &*sealed.topic);
             produce::write_topic(request, name, of_topic.len());
             for sealed in of_topic {
-                let (front, rest) = (sealed.front(), sealed.rest().len());
-                produce::write_batch(request, sealed.partition, front, rest);
+                let bytes = sealed.records.bytes().len();
+                produce::write_batch(request, sealed.partition, &sealed.header, bytes);
             }
         }
-        let parts: Vec<&[u8]> = batches.iter().map(Sealed::rest).collect();
+        let parts: Vec<&[u8]> = batches.iter().map(|sealed| sealed.records.bytes()).collect();
         leader.connection.send(&PRODUCE, &parts, patience)?;
         leader.sent.push_back(batches.iter().map(Sent::of).collect());
         Ok(())
@@ -154,8 +154,8 @@ impl Leader {
 
 impl Sent {
     fn of(sealed: &Sealed) -> Self {
-        let Sealed { topic, partition, .. } = sealed;
-        Self { topic: Arc::clone(topic), partition: *partition, largest: sealed.largest() }
+        let Sealed { topic, partition, records, .. } = sealed;
+        Self { topic: Arc::clone(topic), partition: *partition, largest: records.largest() }
     }
 
     fn is(&self, written: &Written) -> bool {

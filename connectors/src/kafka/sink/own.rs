@@ -11,8 +11,8 @@ use engine::crash_point::{CrashPoint, CrashPoints};
 use engine::error::Fault;
 use engine::outbox::block::Block;
 use engine::outbox::blocks::Blocks;
-use engine::outbox::rows::RowReader;
 use engine::outbox::rows::records::RECORDS_BYTES_MAX;
+use engine::outbox::rows::{Op, OutRow, RowReader};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::limits::Limits;
@@ -22,7 +22,6 @@ use super::{Stop, StopMode};
 use crate::kafka::config::KafkaConfig;
 use crate::kafka::producer::{Producer, Ready, Refusal, Settings};
 use crate::kafka::watch::{fault_of, is_refusal};
-use crate::kafka::wire::batch::Record;
 use crate::kafka::wire::code::ErrorCode;
 use crate::kafka::wire::failure::Failure;
 
@@ -109,8 +108,7 @@ impl Own {
                 self.write_rows(topics, &block, &mut half)?;
             }
         }
-        let (key, value) = (Some(note.key.as_bytes()), Some(note.value.as_bytes()));
-        let record = Record { key, value, headers: std::iter::empty() };
+        let record = record(Some(note.key.as_bytes()), Some(note.value.as_bytes()), &[]);
         self.producer.append(self.numbers[topics.names().len()], &record)?;
         Ok(self.producer.settle()?)
     }
@@ -134,8 +132,10 @@ impl Own {
         for row in RowReader::new(&block.bytes) {
             let row = row.map_err(|fault| never(format!("cannot deliver a block: {fault}")))?;
             let target = topics.of(&row)?;
-            let record = Record { key: row.key, value: row.value, headers: row.headers };
-            self.check_size(record.bytes(), &topics.names()[target])?;
+            // Without headers no memory is asked for.
+            let headers: Vec<_> = row.headers.collect();
+            let record = record(row.key, row.value, &headers);
+            self.check_size(&record, &topics.names()[target])?;
             self.producer.append(self.numbers[target], &record)?;
             half.pass(&mut self.producer, 1)?;
         }
@@ -148,7 +148,8 @@ impl Own {
         numbers.map(|number| self.producer.partitions_for(*number, RECORDS_BYTES_MAX)).collect()
     }
 
-    fn check_size(&self, bytes: usize, topic: &str) -> Result<(), Trouble> {
+    fn check_size(&self, record: &OutRow<'_>, topic: &str) -> Result<(), Trouble> {
+        let bytes: usize = [record.key, record.value].into_iter().flatten().map(<[u8]>::len).sum();
         if bytes as u64 <= self.record_bytes_max {
             return Ok(());
         }
@@ -162,6 +163,15 @@ impl Own {
             Err(failure) => lost("abort", &failure, begun),
         }
     }
+}
+
+/// A row as a record: where it goes is known otherwise, and a null value is what deletes.
+fn record<'a>(
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: &'a [(&'a str, &'a [u8])],
+) -> OutRow<'a> {
+    OutRow { target: 0, topic: None, op: Op::Insert, time_ms: 0, key, value, headers }
 }
 
 /// The middle of a unit, where a crash may be wanted.

@@ -166,19 +166,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::kafka::wire::batch::{self, Batch, Stamp};
+    use crate::kafka::wire::batch::{Stamp, of_rows};
 
     type Pair = (Option<Vec<u8>>, Option<Vec<u8>>);
 
     fn written(all: &[Pair]) -> Vec<u8> {
-        let mut batch = Batch::begin(Vec::new(), 7);
-        for (key, value) in all {
-            let headers = [("h", &b"x"[..])].into_iter();
-            let (key, value) = (key.as_deref(), value.as_deref());
-            batch.push(&batch::Record { key, value, headers });
-        }
-        batch.seal(Stamp { producer: 5, epoch: 1, sequence: 0 });
-        batch.into_memory()
+        let rows: Vec<_> =
+            all.iter().map(|(key, value)| (key.as_deref(), value.as_deref())).collect();
+        of_rows(&rows, &[("h", b"x")], Stamp { producer: 5, epoch: 1, sequence: 0 })
     }
 
     fn pair() -> impl Strategy<Value = Pair> {

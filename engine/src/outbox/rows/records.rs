@@ -107,7 +107,7 @@ impl RowWriter {
         assert!(row.op == Op::Insert || row.value.is_none(), "a record deletes by its null value");
         let start = self.bytes.len();
         // What a record may be longest decides about the free bytes; mostly just as many are right.
-        let free = self.begin_record(super::bytes_at_most(row));
+        let free = self.begin_record(row.bytes_at_most());
         for part in [row.key, row.value] {
             push_nullable(&mut self.bytes, part);
         }

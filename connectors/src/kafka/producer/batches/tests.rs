@@ -1,6 +1,7 @@
 //! Tests of batches by partition.
 
 use engine::outbox::block::{Block, BlockHeader};
+use engine::outbox::rows::Op;
 
 use super::*;
 
@@ -17,8 +18,9 @@ fn topics() -> Topics {
     topics
 }
 
-fn record(key: Option<&[u8]>) -> Record<'_, std::iter::Empty<(&str, &[u8])>> {
-    Record { key, value: Some(b"value"), headers: std::iter::empty() }
+fn record(key: Option<&[u8]>) -> OutRow<'_> {
+    let value = Some(&b"value"[..]);
+    OutRow { target: 0, topic: None, op: Op::Insert, time_ms: 0, key, value, headers: &[] }
 }
 
 fn push(topics: &mut Topics, topic: usize, key: Option<&[u8]>) -> Place {
@@ -28,7 +30,7 @@ fn push(topics: &mut Topics, topic: usize, key: Option<&[u8]>) -> Place {
 }
 
 fn sequence(sealed: &Sealed) -> i32 {
-    i32::from_be_bytes(*sealed.rest()[53..].first_chunk().unwrap())
+    i32::from_be_bytes(*sealed.header[53..].first_chunk().unwrap())
 }
 
 #[test]
@@ -103,10 +105,10 @@ fn records_of_a_block_are_numbered_like_others_and_stay_where_they_are() {
     assert!(!topics.is_free(place) && !topics.has_room(place, 0));
     assert_eq!((topics.buffered(), topics.filled()), (24, vec![place]));
     let sealed = topics.seal(&[place], ID);
-    let (front, rest) = (sealed[0].front(), sealed[0].rest());
-    assert_eq!((front.len(), rest), (HEADER_BYTES, &b"\x0e\0\0\0\x01\x02v\0".repeat(3)[..]));
-    assert_eq!((sealed[0].partition, sealed[0].largest(), topics.buffered()), (1, 9, 0));
-    let whole = [front, rest].concat();
+    let Sealed { partition, header, records, .. } = &sealed[0];
+    assert_eq!(records.bytes(), b"\x0e\0\0\0\x01\x02v\0".repeat(3));
+    assert_eq!((*partition, records.largest(), topics.buffered()), (1, 9, 0));
+    let whole = [&header[..], records.bytes()].concat();
     let crc = u32::from_be_bytes(*whole[17..].first_chunk().unwrap());
     assert_eq!(crc, crc32c::crc32c(&whole[21..]));
     topics.give_back(sealed);

@@ -208,7 +208,7 @@ impl Aborted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::wire::batch::{self, Batch, Stamp};
+    use crate::kafka::wire::batch::{Stamp, of_rows};
 
     const PLACE: Place = Place { topic: 0, number: 3 };
     const ABORT: &[u8] = &[0, 0, 0, 0];
@@ -216,14 +216,9 @@ mod tests {
 
     /// A batch that begins at this offset, under leader 7.
     fn batch(first: u8, producer: i64, records: &[(&[u8], &str)], is_marker: bool) -> Vec<u8> {
-        let mut batch = Batch::begin(Vec::new(), 0);
-        for (key, value) in records {
-            let headers = std::iter::empty::<(&str, &[u8])>();
-            let (key, value) = (Some(*key), Some(value.as_bytes()));
-            batch.push(&batch::Record { key, value, headers });
-        }
-        batch.seal(Stamp { producer, epoch: 0, sequence: 0 });
-        let mut bytes = batch.into_memory();
+        let rows: Vec<_> =
+            records.iter().map(|(key, value)| (Some(*key), Some(value.as_bytes()))).collect();
+        let mut bytes = of_rows(&rows, &[], Stamp { producer, epoch: 0, sequence: 0 });
         bytes[7] = first;
         bytes[12..16].copy_from_slice(&[0, 0, 0, 7]);
         if is_marker {

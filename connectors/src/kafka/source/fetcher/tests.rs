@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::kafka::wire::address::Address;
-use crate::kafka::wire::batch::{self, Batch, Stamp};
+use crate::kafka::wire::batch::{Stamp, of_rows};
 use crate::kafka::wire::connection::Connection;
 use crate::kafka::wire::connection::polled::PolledConnection;
 use crate::kafka::wire::failure::Patience;
@@ -17,13 +17,8 @@ const PLACE: Place = Place { topic: 0, number: 0 };
 
 /// Five records from offset 10 on.
 fn records() -> Vec<u8> {
-    let mut batch = Batch::begin(Vec::new(), 0);
-    for value in [b"a", b"b", b"c", b"d", b"e"] {
-        let headers = std::iter::empty::<(&str, &[u8])>();
-        batch.push(&batch::Record { key: None, value: Some(value), headers });
-    }
-    batch.seal(Stamp { producer: 5, epoch: 0, sequence: 0 });
-    let mut bytes = batch.into_memory();
+    let rows = [b"a", b"b", b"c", b"d", b"e"].map(|value| (None, Some(&value[..])));
+    let mut bytes = of_rows(&rows, &[], Stamp { producer: 5, epoch: 0, sequence: 0 });
     bytes[7] = 10;
     bytes
 }

@@ -15,7 +15,7 @@ fn written(rows: &[OutRow<'_>]) -> Vec<u8> {
     for row in rows {
         let before = writer.bytes().len();
         writer.push(row);
-        assert!(writer.bytes().len() - before <= super::super::bytes_at_most(row));
+        assert!(writer.bytes().len() - before <= row.bytes_at_most());
     }
     assert_eq!(writer.rows() as usize, rows.len());
     writer.into_bytes()
