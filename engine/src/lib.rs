@@ -37,6 +37,7 @@
 
 pub mod batch;
 pub mod checkpoint;
+pub mod checksum;
 pub mod clock;
 pub mod codec;
 pub mod control;

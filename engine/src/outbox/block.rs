@@ -21,6 +21,8 @@ mod bytes;
 
 use std::borrow::Cow;
 
+use crate::checksum::joined;
+
 pub use self::bytes::BlockBytes;
 
 /// Most uncompressed bytes in a block, except where a single row is larger.
@@ -64,6 +66,16 @@ pub struct BlockRef {
     pub rows: u32,
     /// The block's checksum.
     pub crc: u32,
+}
+
+impl BlockRef {
+    /// The CRC-32C of the rows' bytes, so many, of the block of this header; `None` if they were
+    /// compressed.
+    pub(super) fn crc_of_rows(&self, header: BlockHeader, bytes: usize) -> Option<u32> {
+        let length = u32::try_from(bytes).ok()?;
+        let stored = StoredHeader { length, header, flags: 0, crc: self.crc };
+        (stored.stored_bytes() == u64::from(self.length)).then(|| stored.crc_of_stored())
+    }
 }
 
 /// One block, read and checked.
@@ -137,6 +149,11 @@ impl StoredHeader {
         BLOCK_HEADER_BYTES as u64 + u64::from(self.length)
     }
 
+    /// The CRC-32C of the bytes as stored: our own covers the fields as well.
+    fn crc_of_stored(&self) -> u32 {
+        joined(crc32c::crc32c(&self.encode_fields()), self.crc, self.length)
+    }
+
     /// Whether this is a close mark, not rows.
     pub(super) fn is_close(&self) -> bool {
         self.flags & FLAG_CLOSE != 0
@@ -182,7 +199,7 @@ impl StoredHeader {
     /// in `whole` behind `before` others.
     pub(super) fn unpack(&self, whole: Vec<u8>, before: usize) -> Result<BlockBytes, Damage> {
         if self.flags & FLAG_LZ4 == 0 {
-            return Ok(BlockBytes::read(whole, before));
+            return Ok(BlockBytes::read(whole, before).with_crc(Some(self.crc_of_stored())));
         }
         let (length, packed) = lz4_flex::block::uncompressed_size(&whole[before..])
             .map_err(|_too_short| "compressed block has no size")?;
@@ -354,6 +371,7 @@ mod tests {
             let (stored, bytes) = open(&frame).unwrap();
             prop_assert_eq!(stored.header, HEADER);
             prop_assert_eq!(&*bytes, &body[..]);
+            prop_assert_eq!(bytes.crc(), crc32c::crc32c(&body));
             let bit = bit.index(frame.len() * 8);
             frame[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(open(&frame).is_err());

@@ -176,6 +176,9 @@ mod tests {
         flip();
         let again: Vec<_> = blocks.iter().map(Result::unwrap).collect();
         assert_eq!(attempt, again);
+        for block in attempt.iter().chain(&again) {
+            assert_eq!(block.bytes.crc(), crc32c::crc32c(&block.bytes));
+        }
         assert_eq!(budget.kept(), 5, "the sink still has it");
         drop(attempt);
         assert_eq!((budget.kept(), budget.live()), (0, 0));

@@ -13,7 +13,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::block::{Block, BlockHeader, BlockRef};
+use super::block::{Block, BlockBytes, BlockHeader, BlockRef};
 use crate::batch::buffer::Buffer;
 
 /// See the module. Clones share the bytes, and that they are gone.
@@ -26,7 +26,10 @@ pub(crate) struct WrittenBlock {
 impl WrittenBlock {
     /// The block of `header` and `bytes` that was just written at `reference`, kept if there is room.
     pub(crate) fn new(reference: BlockRef, header: BlockHeader, bytes: Buffer) -> Self {
-        let block = bytes.keep().map(|bytes| Block { header, bytes: bytes.into() });
+        let block = bytes.keep().map(|bytes| {
+            let crc = reference.crc_of_rows(header, bytes.len());
+            Block { header, bytes: BlockBytes::from(bytes).with_crc(crc) }
+        });
         Self { reference, kept: block.map(|block| Arc::new(Mutex::new(Some(block)))) }
     }
 

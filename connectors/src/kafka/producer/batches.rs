@@ -239,12 +239,12 @@ impl Topics {
         for place in places {
             let partition = &mut self.topics[place.topic].partitions[place.partition];
             let Some(records) = partition.waiting.take() else { continue };
-            self.buffered -= records.bytes().len();
+            let sum = records.sum();
+            self.buffered -= sum.bytes;
             let ProducerId { id, epoch } = id;
             let stamp = Stamp { producer: id, epoch, sequence: partition.sequence };
-            let count = records.count();
-            let header = header_of(records.bytes(), count, now_ms(), stamp);
-            partition.sequence = after(partition.sequence, count);
+            let header = header_of(sum, now_ms(), stamp);
+            partition.sequence = after(partition.sequence, sum.count);
             let topic = &mut self.topics[place.topic];
             if topic.keyless == place.partition {
                 topic.keyless = (topic.keyless + 1) % topic.partitions.len();

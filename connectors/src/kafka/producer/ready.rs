@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engine::checksum::joined;
 use engine::outbox::block::Block;
 use engine::outbox::rows::records::{PREAMBLE_BYTES, Records};
 
@@ -28,6 +29,13 @@ impl Ready {
     /// As they are sent, behind the header of their batch.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.block.bytes[PREAMBLE_BYTES..]
+    }
+
+    /// CRC-32C of [these](Self::bytes): that of the block, without what is before them.
+    pub(super) fn crc(&self) -> u32 {
+        let (preamble, records) = self.block.bytes.split_at(PREAMBLE_BYTES);
+        let bytes = u32::try_from(records.len()).expect("a block is far below 4 GiB");
+        joined(crc32c::crc32c(preamble), self.block.bytes.crc(), bytes)
     }
 
     pub(in crate::kafka) fn count(&self) -> u32 {

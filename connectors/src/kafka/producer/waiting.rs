@@ -4,6 +4,7 @@ use engine::outbox::rows::records::{PREAMBLE_BYTES, Records};
 use engine::outbox::rows::{OutRow, RowWriter};
 
 use super::ready::Ready;
+use crate::kafka::wire::batch::Sum;
 
 /// See the module.
 #[derive(Debug)]
@@ -46,11 +47,14 @@ impl Waiting {
         }
     }
 
-    pub(super) fn count(&self) -> u32 {
-        match self {
-            Self::Filling(rows) => rows.rows(),
-            Self::Ready(ready) => ready.count(),
-        }
+    /// What their header says of them.
+    pub(super) fn sum(&self) -> Sum {
+        let records = self.bytes();
+        let (count, crc) = match self {
+            Self::Filling(rows) => (rows.rows(), crc32c::crc32c(records)),
+            Self::Ready(ready) => (ready.count(), ready.crc()),
+        };
+        Sum { bytes: records.len(), count, crc }
     }
 
     /// No record has more bytes of key and value.

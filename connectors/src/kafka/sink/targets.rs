@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use engine::error::Fatal;
 use engine::hash::Map;
 use engine::outbox::blocks::Blocks;
+use engine::outbox::rows::records::Records;
 use engine::outbox::rows::{RowReader, RowRef};
 
 use super::transaction::{Trouble, never};
@@ -68,8 +69,13 @@ impl Targets {
     pub(super) fn unknown(&self, blocks: &Blocks) -> Result<BTreeSet<String>, Fatal> {
         let mut unknown = BTreeSet::new();
         for block in blocks {
+            let block = block?;
+            // Records of one partition are of a topic with a number.
+            if Records::of(&block.bytes).is_some() {
+                continue;
+            }
             // A damaged row is told by whoever delivers it.
-            for topic in RowReader::new(&block?.bytes).flatten().filter_map(|row| row.topic) {
+            for topic in RowReader::new(&block.bytes).flatten().filter_map(|row| row.topic) {
                 if !self.named.contains_key(topic) && !unknown.contains(topic) {
                     unknown.insert(topic.to_owned());
                 }

@@ -19,6 +19,8 @@
 //! The records are written elsewhere: an outbox lays rows of one partition in just this form
 //! (`engine::outbox::rows::records`), and so does the producer. Here is what comes before them.
 
+use engine::checksum::joined;
+
 /// Bytes before the first record.
 pub(in crate::kafka) const HEADER_BYTES: usize = 61;
 /// Version of the format.
@@ -39,18 +41,23 @@ pub(in crate::kafka) struct Stamp {
     pub(in crate::kafka) sequence: i32,
 }
 
-/// The header of a batch of these records, so many, which all carry the time `time_ms`.
-pub(in crate::kafka) fn header_of(
-    records: &[u8],
-    count: u32,
-    time_ms: i64,
-    stamp: Stamp,
-) -> [u8; HEADER_BYTES] {
+/// What a header says of the records behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::kafka) struct Sum {
+    pub(in crate::kafka) bytes: usize,
+    pub(in crate::kafka) count: u32,
+    /// CRC-32C of the bytes.
+    pub(in crate::kafka) crc: u32,
+}
+
+/// The header of a batch of records that all carry the time `time_ms`.
+pub(in crate::kafka) fn header_of(records: Sum, time_ms: i64, stamp: Stamp) -> [u8; HEADER_BYTES] {
     use super::bytes::Put as _;
-    let count = i32::try_from(count).expect("a batch is below 2 GiB");
+    let count = i32::try_from(records.count).expect("a batch is below 2 GiB");
+    let bytes = u32::try_from(records.bytes).expect("a batch is below 2 GiB");
     let mut header = Vec::with_capacity(HEADER_BYTES);
     header.i64(0);
-    header.count(HEADER_BYTES + records.len() - LENGTH_COUNTS_FROM);
+    header.count(HEADER_BYTES + records.bytes - LENGTH_COUNTS_FROM);
     header.i32(-1);
     header.put(&[MAGIC]);
     header.i32(0);
@@ -63,7 +70,7 @@ pub(in crate::kafka) fn header_of(
     header.i32(stamp.sequence);
     header.i32(count);
     let crc = crc32c::crc32c(&header[CRC_COVERS_FROM..]);
-    header[CRC].copy_from_slice(&crc32c::crc32c_append(crc, records).to_be_bytes());
+    header[CRC].copy_from_slice(&joined(crc, records.crc, bytes).to_be_bytes());
     header.try_into().expect("the fields are 61 bytes")
 }
 
@@ -82,7 +89,8 @@ pub(in crate::kafka) fn of_rows(
         writer.push(&OutRow { target, topic, op, time_ms, key, value, headers });
     }
     let records = &writer.bytes()[PREAMBLE_BYTES..];
-    let header = header_of(records, writer.rows(), 0x0a0b, stamp);
+    let (bytes, count, crc) = (records.len(), writer.rows(), crc32c::crc32c(records));
+    let header = header_of(Sum { bytes, count, crc }, 0x0a0b, stamp);
     [&header[..], records].concat()
 }
 

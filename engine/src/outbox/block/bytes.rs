@@ -1,4 +1,5 @@
-//! Bytes of a block, in the memory they were read into or written from: a block is not copied once more.
+//! Bytes of a block, in the memory they were read into or written from: a block is not copied once more,
+//! and its checksum not counted again where the outbox knew it.
 
 use std::fmt;
 use std::ops::Deref;
@@ -8,7 +9,10 @@ use crate::batch::kept::Kept;
 
 /// See the module. Cheap to clone where they were not read.
 #[derive(Clone)]
-pub struct BlockBytes(Place);
+pub struct BlockBytes {
+    place: Place,
+    crc: Option<u32>,
+}
 
 #[derive(Clone)]
 enum Place {
@@ -21,7 +25,17 @@ enum Place {
 impl BlockBytes {
     /// Bytes that were read together with `before` others, which lie before them.
     pub(super) fn read(whole: Vec<u8>, before: usize) -> Self {
-        Self(Place::Read { whole, before })
+        Self { place: Place::Read { whole, before }, crc: None }
+    }
+
+    /// The same, whose CRC-32C is known.
+    pub(in crate::outbox) fn with_crc(self, crc: Option<u32>) -> Self {
+        Self { crc, ..self }
+    }
+
+    /// Their CRC-32C.
+    pub fn crc(&self) -> u32 {
+        self.crc.unwrap_or_else(|| crc32c::crc32c(self))
     }
 }
 
@@ -29,7 +43,7 @@ impl Deref for BlockBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        match &self.0 {
+        match &self.place {
             Place::Read { whole, before } => &whole[*before..],
             Place::Kept(bytes) => bytes,
         }
@@ -38,7 +52,7 @@ impl Deref for BlockBytes {
 
 impl From<Kept> for BlockBytes {
     fn from(bytes: Kept) -> Self {
-        Self(Place::Kept(Arc::new(bytes)))
+        Self { place: Place::Kept(Arc::new(bytes)), crc: None }
     }
 }
 
