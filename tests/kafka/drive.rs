@@ -10,7 +10,7 @@ use connectors::kafka::sink::KafkaSink;
 use connectors::kafka::source::KafkaSource;
 use engine::batch::build::{RAW_KEY, RAW_VALUE};
 use engine::clock::Moment;
-use engine::error::{Fault, Retry};
+use engine::error::{Fatal, Fault, Retry};
 use engine::outbox::block::{Block, BlockHeader};
 use engine::outbox::rows::{Op, OutRow, RowWriter};
 use engine::sink::{Sink, SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit};
@@ -292,6 +292,18 @@ impl Delivering {
                 Err(fault) => return Err(fault),
             }
             waiting.turn("a request that fails again and again");
+        }
+    }
+
+    /// The end of the process that the request under way asks for.
+    pub(crate) fn broken(&mut self) -> Fatal {
+        let waiting = Waiting::within(self.limit);
+        loop {
+            match self.sink.poll(self.clock.now()) {
+                SinkPoll::Pending => drop(waiting.turn("an answer of the sink")),
+                SinkPoll::Broken(fatal) => return fatal,
+                other => panic!("not the end: {other:?}"),
+            }
         }
     }
 

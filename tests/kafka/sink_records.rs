@@ -1,9 +1,17 @@
 //! Blocks of records, which the sink sends as they lie.
 
+use std::sync::Arc;
+
 use connectors::kafka::murmur2::partition_of;
 use connectors::kafka::sink::KafkaSinkFactory;
+use engine::checkpoint::layout::OUTBOX_DIR;
+use engine::error::Retry;
+use engine::outbox::block::{Block, BlockHeader};
+use engine::outbox::blocks::Blocks;
+use engine::outbox::log::{BlockLog, LogOptions};
 use engine::outbox::rows::{OutRow, RowWriter};
-use engine::sink::{SinkFactory as _, SinkReply};
+use engine::sink::{SinkFactory as _, SinkReply, SinkRequest};
+use engine::testing::disk::SimDisk;
 
 use crate::broker::{Record, read_committed, set_topic, topic, topic_with, values};
 use crate::drive::{Delivering, identity, row, shared, unit_of, unit_of_records, writing};
@@ -90,6 +98,57 @@ fn a_block_that_does_not_fit_any_more_goes_row_by_row() {
     let mended = |fault: &String| fault.contains("it takes batches of 3000 bytes now");
     assert!(!faults.is_empty() && faults.iter().all(mended), "{faults:?}");
     assert_eq!(read_committed(&bootstrap, "smaller").len(), 800);
+}
+
+/// A unit of records as it lies in the outbox of a disk, and where its last block ends.
+fn stored(disk: &SimDisk, epoch: u64, rows: &[OutRow<'_>]) -> (SinkRequest, u64) {
+    let log = BlockLog::open(Arc::new(disk.clone()), OUTBOX_DIR, 7, LogOptions::default(), None);
+    let mut log = log.expect("an empty outbox");
+    let (unit, blocks) = unit_of_records(epoch, epoch, &[(0, rows), (1, rows)]);
+    let append = |block: &Arc<Block>| {
+        let header = BlockHeader { base: log.next_base(), ..block.header };
+        log.append(header, &block.bytes).expect("a disk without faults")
+    };
+    let references: Vec<_> = blocks.iter().map(append).collect();
+    let last = references.last().expect("a unit has blocks");
+    let end = last.offset + u64::from(last.length);
+    (SinkRequest::Deliver(unit, Blocks::stored(Arc::new(disk.clone()), &references)), end)
+}
+
+/// The broker finds what nobody else has looked at; the second time the sink looks.
+#[test]
+fn a_damaged_block_is_refused_by_the_broker_and_then_found_where_it_lies() {
+    const FILE: &str = "state/outbox/00000000000000000000.log";
+    let Some(broker) = shared() else { return };
+    let bootstrap = broker.bootstrap();
+    topic(broker, "damaged", 2);
+    let config = writing(&bootstrap, "damaged", &[]);
+    let (mut sink, _) = Delivering::start(config, &["damaged"], &identity("damaged"));
+    let rows = [row(Some("k"), Some("first")), row(None, Some("last"))];
+    // A letter of the last value, the number of its record; of the block what it says of its largest one,
+    // and its partition.
+    for (epoch, behind) in [(1, 2), (2, 8), (3, 28), (4, 32)] {
+        let disk = SimDisk::new();
+        let (request, end) = stored(&disk, epoch, &rows);
+        disk.flip_bit(FILE, end - behind);
+        sink.sink.begin(request.clone());
+        let fault = sink.answer().unwrap_err();
+        assert_eq!(fault.retry, Retry::Later);
+        assert!(fault.to_string().contains("says that a batch is damaged"), "{fault}");
+        sink.sink.begin(request.clone());
+        let fatal = sink.broken();
+        assert!(fatal.message.contains(FILE), "{fatal}");
+        // It was memory, say, and not the disk.
+        disk.flip_bit(FILE, end - behind);
+        sink.sink.begin(request);
+        assert_eq!(sink.answer(), Ok(SinkReply::Delivered));
+    }
+    let found = read_committed(&bootstrap, "damaged");
+    assert_eq!(
+        values(&found),
+        ["first", "last"].repeat(8),
+        "each unit once, nothing of its damage"
+    );
 }
 
 #[test]

@@ -204,12 +204,12 @@ impl Producer {
 
     /// Takes records that lie in a block, to be sent as they are; `false` if they cannot, and have to
     /// be appended one by one.
-    pub(super) fn append_ready(&mut self, topic: usize, ready: Ready) -> Result<bool, Refusal> {
-        let Some(place) = self.topics.place_ready(topic, &ready) else { return Ok(false) };
+    pub(super) fn append_ready(&mut self, topic: usize, ready: &Ready) -> Result<bool, Refusal> {
+        let Some(place) = self.topics.place_ready(topic, ready) else { return Ok(false) };
         if !self.topics.is_free(place) {
             self.send_all()?;
         }
-        self.topics.put(place, ready);
+        self.topics.put(place, ready.clone());
         if self.topics.buffered() >= BUFFERED_BYTES_MAX {
             self.send_all()?;
         }

@@ -149,6 +149,11 @@ impl StoredHeader {
         BLOCK_HEADER_BYTES as u64 + u64::from(self.length)
     }
 
+    /// Whether these are rows as they were appended.
+    pub(super) fn is_plain(&self) -> bool {
+        self.flags == 0
+    }
+
     /// The CRC-32C of the bytes as stored: our own covers the fields as well.
     fn crc_of_stored(&self) -> u32 {
         joined(crc32c::crc32c(&self.encode_fields()), self.crc, self.length)

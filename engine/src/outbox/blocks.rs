@@ -3,13 +3,14 @@
 //!
 //! A unit may be as large as what an epoch gives in a second; a sink holds one block of it at a time.
 //! Every attempt to deliver gets the same bytes, or an error that ends the process: a damaged block is
-//! never delivered, and what was sent before it must not become visible.
+//! never delivered, and what was sent before it must not become visible. Whoever sends the checksum of a
+//! block along may leave the check to who receives it ([`Check::There`]).
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::block::{Block, BlockRef};
-use super::log::read_ref;
+use super::log::{Check, read_ref_with};
 use super::written::WrittenBlock;
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::layout::OUTBOX_DIR;
@@ -60,20 +61,23 @@ impl Blocks {
         self.len() == 0
     }
 
-    /// Gives them, each read when it is asked for. After an error the caller MUST stop the process.
+    /// Gives them, each read and checked when it is asked for. After an error the caller MUST stop the
+    /// process.
     pub fn iter(&self) -> BlockIter<'_> {
         BlockIter { blocks: self, next: 0 }
     }
 
-    fn get(&self, index: usize) -> Option<Result<Arc<Block>, Fatal>> {
+    /// The block of this number, which MUST be one of [`Blocks::len`], checked by whom `check` says. After
+    /// an error the caller MUST stop the process.
+    pub fn read(&self, index: usize, check: Check) -> Result<Arc<Block>, Fatal> {
         match &self.0 {
             Inner::Written { disk, blocks } => {
-                let written = blocks.get(index)?;
-                let read = || read_ref(disk.as_ref(), OUTBOX_DIR, &written.reference);
-                let block = written.take().map_or_else(read, Ok);
-                Some(block.map(Arc::new).map_err(Fatal::disk))
+                let WrittenBlock { reference, .. } = &blocks[index];
+                let read = || read_ref_with(disk.as_ref(), OUTBOX_DIR, reference, check);
+                let block = blocks[index].take().map_or_else(read, Ok);
+                block.map(Arc::new).map_err(Fatal::disk)
             }
-            Inner::Held(blocks) => blocks.get(index).cloned().map(Ok),
+            Inner::Held(blocks) => Ok(blocks[index].clone()),
         }
     }
 }
@@ -102,9 +106,9 @@ impl Iterator for BlockIter<'_> {
     type Item = Result<Arc<Block>, Fatal>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let block = self.blocks.get(self.next)?;
-        self.next += 1;
-        Some(block)
+        let index = self.next;
+        self.next = self.blocks.len().min(index + 1);
+        (index < self.next).then(|| self.blocks.read(index, Check::Here))
     }
 }
 
@@ -149,6 +153,32 @@ mod tests {
         assert!(reading.next().is_none());
         // Another attempt begins again.
         assert!(blocks.iter().next().unwrap().is_ok());
+    }
+
+    #[test]
+    fn only_records_may_be_checked_by_who_gets_them() {
+        use crate::outbox::rows::RowWriter;
+        let disk = SimDisk::new();
+        let options = LogOptions::default();
+        let mut log = BlockLog::open(Arc::new(disk.clone()), OUTBOX_DIR, 7, options, None).unwrap();
+        let records = RowWriter::of_partition(Vec::new(), 1, 2);
+        let references = [records.bytes(), b"of another form"].map(|bytes| {
+            let header =
+                BlockHeader { rows: 2, epoch: 1, sink: 1, shard: 0, base: log.next_base() };
+            log.append(header, bytes).unwrap()
+        });
+        let blocks = Blocks::stored(Arc::new(disk.clone()), &references);
+        for index in [0, 1] {
+            let good = blocks.read(index, Check::There).unwrap();
+            assert_eq!(good.bytes.crc(), crc32c::crc32c(&good.bytes));
+            let file = "state/outbox/00000000000000000000.log";
+            let reference = &references[index];
+            disk.flip_bit(file, reference.offset + u64::from(reference.length) - 1);
+            assert!(blocks.read(index, Check::Here).is_err());
+        }
+        let damaged = blocks.read(0, Check::There).unwrap();
+        assert_ne!(damaged.bytes.crc(), crc32c::crc32c(&damaged.bytes));
+        assert!(blocks.read(1, Check::There).is_err());
     }
 
     #[test]

@@ -33,7 +33,8 @@ use spare::Spare;
 pub use check::{Holes, VerifyReport, last_close_marks, verify};
 pub use error::LogError;
 pub use mark::{Mark, MarkError};
-pub use reader::{LogReader, read_ref};
+pub(in crate::outbox) use reader::read_ref_with;
+pub use reader::{Check, LogReader, read_ref};
 
 /// A block below this is copied behind its header: a call to the system costs as much.
 const COPIED_BYTES_MAX: usize = 16 << 10;

@@ -11,6 +11,7 @@ use engine::crash_point::{CrashPoint, CrashPoints};
 use engine::error::Fault;
 use engine::outbox::block::Block;
 use engine::outbox::blocks::Blocks;
+use engine::outbox::log::Check;
 use engine::outbox::rows::records::RECORDS_BYTES_MAX;
 use engine::outbox::rows::{Op, OutRow, RowReader};
 use rdkafka::error::RDKafkaErrorCode;
@@ -55,18 +56,19 @@ impl Own {
         Ok(Self { producer, numbers, record_bytes_max, stop: stop.clone() })
     }
 
-    /// Writes the rows of `blocks` and the note in one transaction, and commits it.
+    /// Writes the rows of `blocks` and the note in one transaction, and commits it. Where `check` leaves
+    /// records to the broker, it refuses a batch that is damaged ([`Trouble::Damaged`]).
     pub(super) fn deliver(
         &mut self,
         topics: &Targets,
-        blocks: &Blocks,
+        (blocks, check): (&Blocks, Check),
         note: &Note<'_>,
         points: &CrashPoints,
     ) -> Result<(), Broken> {
         let begun = Instant::now();
         self.producer.begin().map_err(|failure| self.not_begun(failure, begun))?;
         let written = points.pass(CrashPoint::TransactionBegun).map_err(|fatal| died(fatal).into());
-        let written = written.and_then(|()| self.write(topics, blocks, note, points));
+        let written = written.and_then(|()| self.write(topics, (blocks, check), note, points));
         match written {
             Ok(()) => self.producer.commit().map_err(|failure| lost("commit", &failure, begun)),
             Err(End::Trouble(Trouble::Stopped)) if self.stop.mode() == StopMode::Leave => {
@@ -92,20 +94,24 @@ impl Own {
     fn write(
         &mut self,
         topics: &Targets,
-        blocks: &Blocks,
+        (blocks, check): (&Blocks, Check),
         note: &Note<'_>,
         points: &CrashPoints,
     ) -> Result<(), End> {
         let mut half = Half { until: blocks.rows() / 2, points };
-        for block in blocks {
-            let block = block.map_err(Trouble::Broken)?;
+        for index in 0..blocks.len() {
             if self.stop.is_set() {
                 return Err(Trouble::Stopped.into());
             }
-            if self.write_ready(topics, &block)? {
-                half.pass(&mut self.producer, u64::from(block.header.rows))?;
-            } else {
-                self.write_rows(topics, &block, &mut half)?;
+            let read = |check| blocks.read(index, check).map_err(Trouble::Broken);
+            let block = read(check)?;
+            match Ready::of(&block) {
+                Some(ready) if self.write_ready(topics, &ready)? => {
+                    half.pass(&mut self.producer, u64::from(block.header.rows))?;
+                }
+                // Nobody else checks what is not sent as it lies.
+                Some(_) => self.write_rows(topics, &*read(Check::Here)?, &mut half)?,
+                None => self.write_rows(topics, &block, &mut half)?,
             }
         }
         let record = record(Some(note.key.as_bytes()), Some(note.value.as_bytes()), &[]);
@@ -114,8 +120,7 @@ impl Own {
     }
 
     /// Sends the rows of a block as they lie there, if they can be; whether that is so.
-    fn write_ready(&mut self, topics: &Targets, block: &Arc<Block>) -> Result<bool, End> {
-        let Some(ready) = Ready::of(block) else { return Ok(false) };
+    fn write_ready(&mut self, topics: &Targets, ready: &Ready) -> Result<bool, End> {
         if ready.largest as u64 > self.record_bytes_max {
             return Ok(false);
         }
@@ -239,6 +244,9 @@ fn undelivered(
     bytes: usize,
     message: Option<String>,
 ) -> Trouble {
+    if code == RDKafkaErrorCode::InvalidMessage {
+        return Trouble::Damaged(topic);
+    }
     match message {
         // The broker knows more than the code says.
         Some(message) if code != RDKafkaErrorCode::MessageSizeTooLarge => {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use engine::crash_point::CrashPoints;
 use engine::error::{Fatal, Fault, Retry};
 use engine::outbox::blocks::Blocks;
+use engine::outbox::log::Check;
 use engine::runtime::ddl::DDL_SHARD;
 use engine::sink::{SinkIdentity, SinkPoll, SinkReply, SinkRequest, Unit};
 use rdkafka::error::RDKafkaErrorCode;
@@ -46,6 +47,9 @@ pub(super) struct Shard {
     doubt: Option<Doubt>,
     /// Greatest epoch we know to be delivered.
     known: Option<u64>,
+    /// Brokers check every batch, by a checksum that the worker counted: what they have taken need not
+    /// be checked here. Once an attempt has come to nothing we look ourselves.
+    check: Check,
 }
 
 /// Who writes.
@@ -114,6 +118,7 @@ impl Shard {
             producer: None,
             doubt: None,
             known: None,
+            check: Check::There,
         }
     }
 
@@ -208,19 +213,22 @@ impl Shard {
         let (topics, points, shard) = (&self.topics, &self.points, self.identity().shard);
         let delivered = match self.producer.as_mut().expect("made by is_there") {
             Producer::Own(own) => {
-                let delivered = own.deliver(topics, blocks, &note, points);
+                let delivered = own.deliver(topics, (blocks, self.check), &note, points);
                 // A topic may have grown since.
                 self.told.partitions.learn(shard, own.partitions(topics));
                 delivered
             }
             Producer::Librdkafka(other) => other.deliver(topics, blocks, &note, points),
         };
+        let check = if delivered.is_ok() { Check::There } else { Check::Here };
+        let checked = std::mem::replace(&mut self.check, check);
         match delivered {
             Ok(()) => {
                 self.known = Some(unit.upper);
                 Ok(SinkReply::Delivered)
             }
             Err(Broken::Aborted(Trouble::NewTopic)) => Err(Attempt::NewTopic),
+            Err(Broken::Aborted(Trouble::Damaged(topic))) => Err(damaged(&topic, checked).into()),
             Err(Broken::Aborted(trouble)) => Err(self.troubled(trouble).into()),
             Err(Broken::Lost(lost)) => Err(Failure::from(self.lost(lost)).into()),
         }
@@ -294,7 +302,7 @@ impl Shard {
                 }
             }
             Trouble::Gone(fault) => self.gone(fault),
-            Trouble::NewTopic => unreachable!("dealt with by the attempt"),
+            Trouble::NewTopic | Trouble::Damaged(_) => unreachable!("dealt with by the attempt"),
         };
         fault.into()
     }
@@ -376,6 +384,17 @@ impl Shard {
 
     fn identity(&self) -> &SinkIdentity {
         self.identity.as_ref().expect("a sink is prepared before anything else")
+    }
+}
+
+/// A broker says that a batch is damaged, whose blocks were checked by whom `checked` says.
+fn damaged(topic: &str, checked: Check) -> Fault {
+    let what = format!("write to kafka topic \"{topic}\"");
+    match checked {
+        Check::Here => fault_of(RDKafkaErrorCode::InvalidMessage, &what),
+        Check::There => Fault::later(format!(
+            "could not {what}: the broker says that a batch is damaged, reading and checking its block"
+        )),
     }
 }
 

@@ -61,6 +61,8 @@ pub(super) struct Lost {
 pub(super) enum Trouble {
     /// A record could not be delivered.
     Undelivered(Undelivered),
+    /// The broker says that a batch of this topic is damaged.
+    Damaged(String),
     /// A row names a topic that is not known yet.
     NewTopic,
     /// A topic is not there any more.
