@@ -169,7 +169,8 @@ impl Deliveries {
         let of_group =
             |key: &SinkKey| sinks.iter().any(|(job, sink)| **job == key.job && **sink == key.sink);
         let shards = self.shards.iter().filter(|(key, _)| of_group(key));
-        shards.filter_map(|(_, shard)| shard.blocks().map(|block| block.epoch).min()).min()
+        // The blocks of a shard come in the order of their epochs.
+        shards.filter_map(|(_, shard)| shard.blocks().next().map(|block| block.epoch)).min()
     }
 
     /// Blocks that are complete and not delivered.
