@@ -11,7 +11,7 @@ use engine::batch::schema::{Kind, Schema};
 use engine::codec::Verbatim;
 use engine::graph::plan::{Asks, Feed, SinkTarget, StatefulSpec, TopicSpec};
 use engine::graph::{JobBuilder, JobPlan, Route};
-use engine::operator::stateful::{Close, KeyedRow, Stateful};
+use engine::operator::stateful::{Close, KeyedRows, Stateful};
 use engine::random::Random;
 use engine::sink::UnitPolicy;
 use engine::testing::records::{KEY, Record, Records, VALUE};
@@ -38,11 +38,11 @@ impl Stateful for Doubling {
         while let Some((_, row)) = close.next_row() {
             let key = row.bytes(KEY).expect("always set");
             let value = row.bytes(VALUE).expect("always set");
-            let (stamp, value_bytes_max) = (Stamp::of(row), 2 * value.len() + 100);
+            let mut rows = KeyedRows::new(key, Stamp::of(row));
+            let value_bytes_max = 2 * value.len() + 100;
             for (port, times) in [(0, 1), (1, 2)] {
-                let row = KeyedRow { key, stamp, value_bytes_max };
                 let write = |out: &mut Vec<u8>| out.extend_from_slice(&value.repeat(times));
-                close.output.write(port, &self.0, row, write);
+                close.output.write((port, &self.0), &mut rows, value_bytes_max, write);
             }
         }
     }

@@ -102,11 +102,15 @@ impl<'a> Row<'a> {
         piece(self.batch.extra.bytes(), start, length)
     }
 
-    /// Reads a byte here and there at the beginning of the row's bytes, for the sake of reading them; they
-    /// are mixed into one, which means nothing.
+    /// Reads a byte here and there at the beginning of the row's bytes and looks at its first cells, for
+    /// the sake of reading them; they are mixed into one, which means nothing.
     pub(crate) fn touch(&self) -> u8 {
         let lines = self.body().iter().step_by(CACHE_LINE_BYTES).take(TOUCHED_LINES);
-        lines.chain(self.extra().first()).fold(0, |all, byte| all ^ byte)
+        let cells = self.cells();
+        let ends = [cells.first(), cells.last()];
+        let set = ends.into_iter().flatten().map(|cell| u8::from(*cell != Cell::Unset));
+        let bytes = lines.chain(self.extra().first()).fold(0, |all, byte| all ^ byte);
+        set.fold(bytes, |all, is_set| all ^ is_set)
     }
 
     /// A range of the row: body first, continued by extra. A slice never straddles the two.

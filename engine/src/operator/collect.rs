@@ -5,12 +5,12 @@
 //! epoch and destination; a full block goes to the writer at once, so an epoch may be larger than
 //! memory. When the frontier has passed the epoch its open blocks go too, and then the hold.
 
-mod place;
+mod open;
+pub(super) mod place;
 pub(crate) mod shortcut;
 mod too_large;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,7 +19,8 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use self::place::{Places, Routes};
+use self::open::{OpenEpoch, OpenEpochs, Supply};
+use self::place::Places;
 use self::too_large::{Gauge, TOO_LARGE};
 use super::context::{JobContext, OperatorName};
 use super::{PieceStream, RowStream};
@@ -58,7 +59,7 @@ pub(crate) fn collect<'s>(
                     batches.drain(..).for_each(|batch| stage.rows(epoch, index, &batch));
                 });
             }
-            while let Some((&epoch, _)) = stage.epochs.first_key_value() {
+            while let Some(epoch) = stage.epochs.first() {
                 if frontiers.iter().any(|frontier| frontier.less_equal(&epoch)) {
                     break;
                 }
@@ -70,79 +71,13 @@ pub(crate) fn collect<'s>(
     pieces
 }
 
-struct OpenEpoch {
-    /// There with the first batch.
-    hold: Option<Hold>,
-    routes: Routes,
-    /// By number of the place; those of topics that came later are added when they are needed.
-    blocks: Vec<RowWriter>,
-    /// Whether a place has filled a block.
-    full: Vec<bool>,
-    /// Rows that are the job's result.
-    results: u64,
-    /// Rows that became dead letters here.
-    dead: u64,
-}
-
-impl OpenEpoch {
-    fn new(places: &mut Places) -> Self {
-        let routes = places.routes();
-        let (blocks, full) = (vec![RowWriter::new(); places.count()], vec![false; places.count()]);
-        Self { hold: None, routes, blocks, full, results: 0, dead: 0 }
-    }
-}
-
-/// Where new blocks come from, and full ones go.
-struct Supply<'s> {
-    places: &'s mut Places,
-    expected: &'s [usize],
-    outlet: &'s Outlet,
-}
-
-impl OpenEpoch {
-    /// The open block of a place, with room for a row of so many bytes: a full one goes to the writer.
-    #[inline]
-    fn block(
-        &mut self,
-        (epoch, place): (u64, usize),
-        row_bytes: usize,
-        supply: &mut Supply<'_>,
-    ) -> &mut RowWriter {
-        let has_room = |writer: &RowWriter| !writer.is_empty() && writer.has_room(row_bytes);
-        if !self.blocks.get(place).is_some_and(has_room) {
-            self.begin_block(epoch, place, supply);
-        }
-        &mut self.blocks[place]
-    }
-
-    fn begin_block(&mut self, epoch: u64, place: usize, supply: &mut Supply<'_>) {
-        let Supply { places, expected, outlet } = supply;
-        if self.blocks.len() <= place {
-            self.blocks.resize(places.count(), RowWriter::new());
-            self.full.resize(places.count(), false);
-        }
-        if self.blocks[place].is_empty() {
-            let bytes = expected.get(place).copied().unwrap_or_default();
-            self.blocks[place] = places.writer(place, outlet.memory(bytes));
-            return;
-        }
-        // Where one block became full, the next one will: it gets its memory at once.
-        let memory = outlet.memory(places.block_bytes_max(place));
-        let next = places.writer(place, memory);
-        let full = std::mem::replace(&mut self.blocks[place], next);
-        self.full[place] = true;
-        places.filled(place);
-        outlet.send(epoch, places.destination(place), full);
-    }
-}
-
 /// The blocks of a sink on this worker.
 pub(crate) struct CollectStage {
     outlet: Outlet,
     places: Places,
     feeds: Vec<Feed>,
     gauge: Option<Gauge>,
-    epochs: BTreeMap<u64, OpenEpoch>,
+    epochs: OpenEpochs,
     /// By number of the place: bytes that its first block of an epoch is expected to have, so that it
     /// does not grow from nothing in every epoch.
     expected: Vec<usize>,
@@ -159,7 +94,7 @@ impl CollectStage {
             outlet,
             feeds: spec.feeds.clone(),
             gauge: Gauge::of(spec),
-            epochs: BTreeMap::new(),
+            epochs: OpenEpochs::default(),
             expected: Vec::new(),
             key: Vec::new(),
             value: Vec::new(),
@@ -173,17 +108,7 @@ impl CollectStage {
         retain: impl FnOnce() -> Vec<timely::dataflow::operators::Capability<u64>>,
     ) {
         let hold = || self.outlet.hold(retain());
-        Self::opened(&mut self.epochs, &mut self.places, epoch).hold.get_or_insert_with(hold);
-    }
-
-    /// The open epoch of this number.
-    #[inline]
-    fn opened<'e>(
-        epochs: &'e mut BTreeMap<u64, OpenEpoch>,
-        places: &mut Places,
-        epoch: u64,
-    ) -> &'e mut OpenEpoch {
-        epochs.entry(epoch).or_insert_with(|| OpenEpoch::new(places))
+        self.epochs.opened(epoch, &mut self.places).hold.get_or_insert_with(hold);
     }
 
     fn rows(&mut self, epoch: u64, input: usize, batch: &Batch) {
@@ -197,7 +122,7 @@ impl CollectStage {
                 None => self.row(epoch, feed.to, feed.encoder.as_ref(), row),
             });
         }
-        let open = self.epochs.get_mut(&epoch).expect("opened with its first rows");
+        let open = self.epochs.opened(epoch, &mut self.places);
         open.dead += dead;
         if feed.counted {
             open.results += batch.len() as u64 - dead;
@@ -254,10 +179,10 @@ impl CollectStage {
 
     fn write(&mut self, epoch: u64, row: &OutRow<'_>) {
         let Self { epochs, places, expected, outlet, .. } = self;
-        let open = epochs.get_mut(&epoch).expect("opened with its first rows");
+        let open = epochs.opened(epoch, places);
         let place = places.of_row(&open.routes, row);
         let mut supply = Supply { places, expected, outlet };
-        open.block((epoch, place), row.bytes_at_most(), &mut supply).push(row);
+        open.block(place, row.bytes_at_most(), &mut supply).push(row);
     }
 
     /// The next epoch is expected to be like this one, and an eighth more.
@@ -272,7 +197,7 @@ impl CollectStage {
     }
 
     fn close(&mut self, epoch: u64) -> (Hold, Option<Piece>) {
-        let open = self.epochs.remove(&epoch).expect("the caller saw it");
+        let open = self.epochs.remove(epoch).expect("the caller saw it");
         self.expect(&open);
         let filled = open.blocks.into_iter().enumerate().filter(|(_, writer)| !writer.is_empty());
         for (place, writer) in filled {

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
+use super::collect::place::KeyPartition;
 use super::collect::shortcut::{KEY_VALUE, Shortcut};
-
 use crate::batch::Batch;
 use crate::batch::buffer::Budget;
 use crate::batch::build::{BatchBuilder, Stamp};
@@ -21,15 +21,26 @@ pub struct Output {
     epoch: u64,
 }
 
-/// A row of key and value that is about to be emitted.
-#[derive(Debug, Clone, Copy)]
-pub struct KeyedRow<'a> {
-    /// The key.
-    pub key: &'a [u8],
-    /// Time, order and the rest.
-    pub stamp: Stamp,
-    /// The value will have no more bytes.
-    pub value_bytes_max: usize,
+/// What rows of key and value have in common that are made from one: where a key goes is found once for
+/// all of them.
+#[derive(Debug)]
+pub struct KeyedRows<'a> {
+    partition: KeyPartition<'a>,
+    stamp: Stamp,
+}
+
+impl<'a> KeyedRows<'a> {
+    /// Rows of this key; time, order and the rest are those of `stamp`.
+    #[inline]
+    pub fn new(key: &'a [u8], stamp: Stamp) -> Self {
+        Self { partition: KeyPartition::new(key), stamp }
+    }
+
+    /// Their stamp.
+    #[inline]
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
 }
 
 impl Output {
@@ -71,28 +82,30 @@ impl Output {
     }
 
     /// Emits a row of `schema`, whose columns are key and value and nothing else; `write` appends the
-    /// value. Where nobody but a sink reads `port`, it becomes a row of a block at once. All rows of
-    /// the port MUST be emitted in this way, or they come in another order.
+    /// value, of at most `value_bytes_max`. Where nobody but a sink reads `port`, it becomes a row of a
+    /// block at once. All rows of the port MUST be emitted in this way, or they come in another order.
     #[inline]
     pub fn write(
         &mut self,
-        port: usize,
-        schema: &Arc<Schema>,
-        row: KeyedRow<'_>,
+        (port, schema): (usize, &Arc<Schema>),
+        rows: &mut KeyedRows<'_>,
+        value_bytes_max: usize,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         if let Port { shortcut: Some(shortcut), written, .. } = &mut self.ports[port] {
-            written.get_or_insert_with(|| schema.clone());
-            let head = (row.stamp.time, row.key);
-            return shortcut.write(self.epoch, head, row.value_bytes_max, write);
+            if written.is_none() {
+                *written = Some(schema.clone());
+            }
+            let head = (rows.stamp.time, &mut rows.partition);
+            return shortcut.write(self.epoch, head, value_bytes_max, write);
         }
         let builder = self.row(port, schema);
         builder.begin();
         let value = builder.append_with(write);
-        let key = builder.append(row.key);
+        let key = builder.append(rows.partition.key());
         builder.slice(KEY_VALUE.key, key);
         builder.slice(KEY_VALUE.value, value);
-        builder.end(row.stamp);
+        builder.end(rows.stamp);
     }
 
     /// Emits a copy of `row`.

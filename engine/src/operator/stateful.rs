@@ -22,7 +22,7 @@ use super::close::Turn;
 pub use super::close::{Close, PendingRows};
 use super::collect::shortcut::Shortcut;
 use super::context::{JobContext, OperatorName};
-pub use super::output::{KeyedRow, Output};
+pub use super::output::{KeyedRows, Output};
 use super::{PieceStream, RowStream, TimeStream};
 use crate::batch::Batch;
 use crate::batch::order::{flip, unflip};

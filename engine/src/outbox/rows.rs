@@ -19,6 +19,7 @@
 pub mod draft;
 pub mod records;
 
+use self::draft::varint;
 use self::records::{Records, RowForm, read_nullable, read_record};
 use super::block::BLOCK_BYTES_MAX;
 
@@ -134,8 +135,13 @@ impl RowWriter {
     /// What every row of the first form begins with.
     #[inline]
     fn push_front(&mut self, flags: u8, target: u16, time_ms: i64) {
-        self.bytes.push(flags);
-        push_varint(&mut self.bytes, u32::from(target));
+        match u8::try_from(target) {
+            Ok(target @ 0..0x80) => self.bytes.extend_from_slice(&[flags, target]),
+            _ => {
+                self.bytes.push(flags);
+                push_varint(&mut self.bytes, u32::from(target));
+            }
+        }
         self.bytes.extend_from_slice(&time_ms.to_le_bytes());
     }
 
@@ -182,6 +188,7 @@ impl RowWriter {
 /// Upper bound of the bytes of flags, target and time; a record has no more before its key.
 const FRONT_BYTES_MAX: usize = 1 + VARINT_BYTES_MAX + 8;
 
+#[inline]
 fn length_of(length: usize) -> u32 {
     u32::try_from(length).expect("a row is far below 4 GiB (row.bytes_max)")
 }
@@ -193,12 +200,17 @@ fn push_part(bytes: &mut Vec<u8>, part: &[u8]) {
 }
 
 #[inline]
-fn push_varint(bytes: &mut Vec<u8>, mut value: u32) {
-    while value >= 0x80 {
-        bytes.push(u8::try_from(value & 0x7f).expect("seven bits") | 0x80);
-        value >>= 7;
+fn push_varint(bytes: &mut Vec<u8>, value: u32) {
+    // As it is with nearly all keys, targets and counts.
+    match u8::try_from(value) {
+        Ok(value @ 0..0x80) => bytes.push(value),
+        _ => push_long_varint(bytes, value),
     }
-    bytes.push(u8::try_from(value).expect("seven bits"));
+}
+
+fn push_long_varint(bytes: &mut Vec<u8>, value: u32) {
+    let (varint, count) = varint(value);
+    bytes.extend_from_slice(&varint[..count]);
 }
 
 /// A row as it lies in a block.

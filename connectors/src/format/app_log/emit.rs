@@ -13,7 +13,7 @@ use engine::batch::build::Stamp;
 use engine::batch::row::Row;
 use engine::batch::schema::{Kind, Schema};
 use engine::counter::Counters;
-use engine::operator::stateful::{KeyedRow, Output};
+use engine::operator::stateful::{KeyedRows, Output};
 
 use super::decoder::{
     AR, CH, DURING_TIME, IS_NEW, IS_NEW_OTHER, KEY, LAST_PAGE_ID, LAYOUT, PAGE_ID, VALUE, VC,
@@ -78,7 +78,8 @@ impl Splitter {
         let Self { options, ports, page, log, endings } = self;
         let split = Split::new(value, layout, repaired, *options, endings);
         count(&layout, counters);
-        let mut each = Emit { key: mid(row), stamp: Stamp::of(row), schema: log, output };
+        let rows = KeyedRows::new(mid(row), Stamp::of(row));
+        let mut each = Emit { rows, schema: log, output };
         if layout.has_err() {
             each.log_row(ports.error, split.bytes_max(), |out| split.write_error(out));
         }
@@ -94,7 +95,12 @@ impl Splitter {
                 } else {
                     let builder = each.output.row(ports.page, page);
                     let columns = page_columns(row, repaired);
-                    write_page_row(builder, &columns, |out| split.write_main(out), each.stamp);
+                    write_page_row(
+                        builder,
+                        &columns,
+                        |out| split.write_main(out),
+                        each.rows.stamp(),
+                    );
                 }
             }
             Main::None => {}
@@ -104,8 +110,7 @@ impl Splitter {
 
 /// What the rows made from one record have in common, and where they go.
 struct Emit<'e> {
-    key: &'e [u8],
-    stamp: Stamp,
+    rows: KeyedRows<'e>,
     schema: &'e Arc<Schema>,
     output: &'e mut Output,
 }
@@ -124,8 +129,7 @@ impl Emit<'_> {
 
     #[inline]
     fn log_row(&mut self, port: usize, value_bytes_max: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        let row = KeyedRow { key: self.key, stamp: self.stamp, value_bytes_max };
-        self.output.write(port, self.schema, row, write);
+        self.output.write((port, self.schema), &mut self.rows, value_bytes_max, write);
     }
 }
 

@@ -41,6 +41,41 @@ pub(super) struct TopicPlaces {
     last: LastKey,
 }
 
+/// The partition of one key, found once for all rows that are made with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyPartition<'k> {
+    key: &'k [u8],
+    /// By which function and among how many it was found, if it was.
+    by: Option<(Partitioner, u32)>,
+    partition: u32,
+}
+
+impl<'k> KeyPartition<'k> {
+    /// That of `key`, to be found.
+    #[inline]
+    pub(crate) fn new(key: &'k [u8]) -> Self {
+        Self { key, by: None, partition: 0 }
+    }
+
+    /// The key.
+    #[inline]
+    pub(crate) fn key(&self) -> &'k [u8] {
+        self.key
+    }
+
+    #[inline]
+    fn among(&mut self, partitioner: Partitioner, partitions: u32) -> usize {
+        // A function that is taken for another one only because it is compiled to the same code finds
+        // the same.
+        let is_found = |(by, among)| among == partitions && std::ptr::fn_addr_eq(by, partitioner);
+        if !self.by.is_some_and(is_found) {
+            self.by = Some((partitioner, partitions));
+            self.partition = partitioner(self.key, partitions);
+        }
+        usize::try_from(self.partition).expect("32 bits fit")
+    }
+}
+
 /// The key asked for last, and its partition among so many: rows made from one come together.
 #[derive(Default)]
 struct LastKey {
@@ -114,7 +149,7 @@ impl Places {
         };
         let (first, partitions) = topics.of_topic(row);
         if let Some(key) = row.key {
-            return topics.of_key((first, partitions), key);
+            return first + topics.last.partition(topics.partitioner, key, partitions);
         }
         let partition = (topics.partitioner)(row.value.unwrap_or_default(), partitions);
         first + usize::try_from(partition).expect("32 bits fit")
@@ -122,10 +157,13 @@ impl Places {
 
     /// The place of a row with this key that numbers its topic, likewise.
     #[inline]
-    pub(super) fn of_key(&mut self, routes: &Routes, target: u16, key: &[u8]) -> usize {
+    pub(super) fn of_key(&self, routes: &Routes, target: u16, key: &mut KeyPartition<'_>) -> usize {
         match self {
             Self::Outbox => 0,
-            Self::Topics(topics) => topics.of_key(topics.numbered[usize::from(target)], key),
+            Self::Topics(topics) => {
+                let (first, partitions) = topics.numbered[usize::from(target)];
+                first + key.among(topics.partitioner, partitions)
+            }
             Self::Outside(outside) => outside.of_key(routes, target, key),
         }
     }
@@ -169,12 +207,6 @@ impl TopicPlaces {
             Some(places) => *places,
             None => self.add(name, self.partitions),
         }
-    }
-
-    /// The place of a key among those of a topic.
-    #[inline]
-    fn of_key(&mut self, (first, partitions): (usize, u32), key: &[u8]) -> usize {
-        first + self.last.partition(self.partitioner, key, partitions)
     }
 
     fn add(&mut self, name: &str, partitions: u32) -> (usize, u32) {
@@ -223,5 +255,31 @@ mod tests {
         // One of the plan is the same topic by either way.
         assert_eq!(place(0, Some("a"), b"k"), place(0, None, b"k"));
         assert_eq!(place(0, Some("other"), b""), (5, "other".to_owned(), 0));
+    }
+
+    #[test]
+    fn the_partition_of_a_key_is_that_of_its_topic_whatever_was_found_before() {
+        let by_length: Partitioner = |key, count| u32::try_from(key.len()).expect("short") % count;
+        let reversed: Partitioner = |key, count| {
+            let first = key.first().copied().unwrap_or_default();
+            u32::from(u8::MAX - first) % count
+        };
+        let topics = [("a", 3), ("b", 5), ("c", 3)];
+        let spec = |(name, partitions): (&str, u32)| TopicSpec { name: name.into(), partitions };
+        let target = |by| SinkTarget::Topics(topics.map(spec).into(), by);
+        let sinks = [by_length, reversed].map(|by| (Places::of(&target(by), 0), by));
+        for key in [&b"seven"[..], b"", b"k"] {
+            let mut found = KeyPartition::new(key);
+            for (sink, number) in [(0, 0), (0, 0), (0, 1), (1, 1), (1, 0), (0, 0), (0, 2), (1, 2)] {
+                let (places, by) = &sinks[sink];
+                let place = places.of_key(&Routes::default(), number, &mut found);
+                let (name, partitions) = topics[usize::from(number)];
+                let destination = places.destination(place);
+                let Destination::Topic { topic, partition } = destination else {
+                    panic!("a topic")
+                };
+                assert_eq!((&*topic, partition), (name, by(key, partitions)));
+            }
+        }
     }
 }

@@ -16,7 +16,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::{CollectStage, Supply};
+use super::CollectStage;
+use super::open::Supply;
+use super::place::KeyPartition;
 use crate::codec::Verbatim;
 use crate::graph::plan::FeedTarget;
 use crate::outbox::rows::draft::Draft;
@@ -29,17 +31,19 @@ pub(crate) const KEY_VALUE: Verbatim = Verbatim { key: 0, value: 1 };
 #[derive(Clone)]
 pub(crate) struct Shortcut {
     stage: Rc<RefCell<CollectStage>>,
-    /// Which of its inputs the port is.
-    input: usize,
+    /// Number of the target there.
+    target: u16,
+    /// Whether its rows count as results.
+    counted: bool,
 }
 
 impl Shortcut {
     /// The way to input `input` of a sink; `None` where that makes other bytes of its rows.
     pub(crate) fn to(stage: &Rc<RefCell<CollectStage>>, input: usize) -> Option<Self> {
         let feed = &stage.borrow().feeds[input];
-        let is_number = matches!(feed.to, FeedTarget::Number(_));
-        let is_plain = is_number && feed.encoder.verbatim() == Some(KEY_VALUE);
-        is_plain.then(|| Self { stage: stage.clone(), input })
+        let FeedTarget::Number(target) = feed.to else { return None };
+        let is_plain = feed.encoder.verbatim() == Some(KEY_VALUE);
+        is_plain.then(|| Self { stage: stage.clone(), target, counted: feed.counted })
     }
 
     /// Writes a row whose value `write` appends: no more than `value_bytes_max`.
@@ -47,17 +51,13 @@ impl Shortcut {
     pub(crate) fn write(
         &self,
         epoch: u64,
-        (time_ms, key): (i64, &[u8]),
+        (time_ms, key): (i64, &mut KeyPartition<'_>),
         value_bytes_max: usize,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
+        let draft = Draft { target: self.target, time_ms, key: key.key(), value_bytes_max };
         let mut stage = self.stage.borrow_mut();
-        let feed = &stage.feeds[self.input];
-        let FeedTarget::Number(target) = feed.to else {
-            unreachable!("rows that name their topic have no shortcut")
-        };
-        let (draft, counted) = (Draft { target, time_ms, key, value_bytes_max }, feed.counted);
-        stage.write_draft(epoch, &draft, counted, write);
+        stage.write_draft(epoch, (&draft, key), self.counted, write);
     }
 }
 
@@ -68,16 +68,16 @@ impl CollectStage {
     fn write_draft(
         &mut self,
         epoch: u64,
-        draft: &Draft<'_>,
+        (draft, partition): (&Draft<'_>, &mut KeyPartition<'_>),
         counted: bool,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let Draft { target, key, .. } = *draft;
         let Self { epochs, places, expected, outlet, gauge, .. } = self;
-        let open = Self::opened(epochs, places, epoch);
-        let place = places.of_key(&open.routes, target, key);
+        let open = epochs.opened(epoch, places);
+        let place = places.of_key(&open.routes, target, partition);
         let mut supply = Supply { places, expected, outlet };
-        let writer = open.block((epoch, place), draft.bytes_at_most(), &mut supply);
+        let writer = open.block(place, draft.bytes_at_most(), &mut supply);
         let start = writer.bytes().len();
         let length = writer.push_draft(draft, write);
         let bytes = key.len() + length;
@@ -87,7 +87,7 @@ impl CollectStage {
         }
         let value = writer.take_back(start, length);
         let dead = self.measure(epoch, &out_row(draft, &value));
-        let open = self.epochs.get_mut(&epoch).expect("opened above");
+        let open = self.epochs.opened(epoch, &mut self.places);
         open.dead += u64::from(dead);
         open.results += u64::from(counted && !dead);
     }

@@ -12,6 +12,9 @@ use super::{
     FLAG_KEY, FLAG_VALUE, FRONT_BYTES_MAX, RowWriter, VARINT_BYTES_MAX, length_of, push_part,
 };
 
+/// What takes two bytes as a varint.
+const TWO_BYTES: std::ops::Range<u32> = 0x80..0x4000;
+
 /// What is known of a row of key and value before its value is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Draft<'a> {
@@ -64,9 +67,8 @@ impl RowWriter {
         bytes_max: usize,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> usize {
-        let (_, free) = varint(written(bytes_max));
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; VARINT_BYTES_MAX][..free]);
+        let free = self.push_free(written(bytes_max));
+        let at = self.bytes.len() - free;
         write(&mut self.bytes);
         let length = self.bytes.len() - at - free;
         assert!(length <= bytes_max, "a value is longer than was said");
@@ -74,9 +76,32 @@ impl RowWriter {
         length
     }
 
+    /// Appends as many bytes as a length of at most `most` takes; answers how many.
+    #[inline]
+    pub(super) fn push_free(&mut self, most: u32) -> usize {
+        if TWO_BYTES.contains(&most) {
+            self.bytes.extend_from_slice(&[0; 2]);
+            return 2;
+        }
+        let (_, free) = varint(most);
+        self.bytes.extend_from_slice(&[0; VARINT_BYTES_MAX][..free]);
+        free
+    }
+
     /// Writes a length into the `free` bytes at `at`.
     #[inline]
     pub(super) fn set_length(&mut self, at: usize, free: usize, length: u32) {
+        // As it is with nearly all rows.
+        if free == 2 && TWO_BYTES.contains(&length) {
+            let [low, high, ..] = (length & 0x7f | (length & 0x3f80) << 1 | 0x80).to_le_bytes();
+            self.bytes[at..at + 2].copy_from_slice(&[low, high]);
+        } else {
+            self.set_any_length(at, free, length);
+        }
+    }
+
+    #[cold]
+    fn set_any_length(&mut self, at: usize, free: usize, length: u32) {
         let (bytes, count) = varint(length);
         if count < free {
             self.bytes.copy_within(at + free.., at + count);

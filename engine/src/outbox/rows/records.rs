@@ -21,7 +21,7 @@
 //!
 //! No block of the first form begins with the byte 0x80, for flags that are not known are damage.
 
-use super::draft::{Draft, varint};
+use super::draft::Draft;
 use super::{
     BLOCK_BYTES_MAX, Lengths, Op, OutRow, RowRef, RowWriter, SHORT, length_of, push_varint,
     read_headers, read_varint, take,
@@ -142,13 +142,10 @@ impl RowWriter {
     /// length.
     #[inline]
     fn begin_record(&mut self, bytes_at_most: usize) -> usize {
-        let (_, free) = varint(zigzag(bytes_at_most));
-        let (number, count) = varint(self.rows << 1);
-        let mut head = [0; 2 * super::VARINT_BYTES_MAX + 2];
-        // Attributes and timestamp delta are 0.
-        let end = free + 2 + count;
-        head[free + 2..end].copy_from_slice(&number[..count]);
-        self.bytes.extend_from_slice(&head[..end]);
+        let free = self.push_free(zigzag(bytes_at_most));
+        // Attributes and timestamp delta.
+        self.bytes.extend_from_slice(&[0, 0]);
+        push_varint(&mut self.bytes, self.rows << 1);
         free
     }
 

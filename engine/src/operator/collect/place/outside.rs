@@ -11,7 +11,7 @@
 
 use std::rc::Rc;
 
-use super::LastKey;
+use super::{KeyPartition, LastKey};
 use crate::limit::PLACES_MAX;
 use crate::outbox::rows::{OutRow, RowWriter};
 use crate::sink::partitions::Partitions;
@@ -92,7 +92,12 @@ impl OutsidePlaces {
     pub(super) fn of_row(&mut self, routes: &Routes, row: &OutRow<'_>) -> usize {
         match (row.topic, row.key) {
             (Some(_named), _) => 0,
-            (None, Some(key)) => self.of_key(routes, row.target, key),
+            (None, Some(key)) => match route(routes, row.target) {
+                (0, _) => 0,
+                (first, count) => {
+                    first + self.last.partition(self.partitions.partitioner(), key, count)
+                }
+            },
             (None, None) => match route(routes, row.target) {
                 (0, _) => 0,
                 (first, count) => first + self.turns[usize::from(row.target)] % wide(count),
@@ -101,12 +106,11 @@ impl OutsidePlaces {
     }
 
     #[inline]
-    pub(super) fn of_key(&mut self, routes: &Routes, target: u16, key: &[u8]) -> usize {
-        let (first, count) = route(routes, target);
-        if first == 0 {
-            return 0;
+    pub(super) fn of_key(&self, routes: &Routes, target: u16, key: &mut KeyPartition<'_>) -> usize {
+        match route(routes, target) {
+            (0, _) => 0,
+            (first, count) => first + key.among(self.partitions.partitioner(), count),
         }
-        first + self.last.partition(self.partitions.partitioner(), key, count)
     }
 
     pub(super) fn writer(&self, place: usize, memory: Vec<u8>) -> RowWriter {
@@ -171,12 +175,12 @@ mod tests {
         let (told, mut places) = places(&[3, 0, 2]);
         told.learn(4, vec![9, 9, 9]);
         let unknown: Routes = [(0, 0); 3].into();
-        assert_eq!(places.of_key(&unknown, 0, b"k"), 0);
+        assert_eq!(places.of_key(&unknown, 0, &mut KeyPartition::new(b"k")), 0);
         let first = places.routes();
         assert_eq!(places.count(), 6);
         let place = places.of_row(&first, &row(0, Some(b"k")));
         assert_eq!(destination(&places, place), Some((0, 1)));
-        let place = places.of_key(&first, 2, b"k");
+        let place = places.of_key(&first, 2, &mut KeyPartition::new(b"k"));
         assert_eq!(destination(&places, place), Some((2, 1)));
         for elsewhere in [row(1, Some(b"k")), row(1, None), row(7, Some(b"k")), row(7, None)] {
             assert_eq!(places.of_row(&first, &elsewhere), 0);
@@ -188,7 +192,7 @@ mod tests {
         let second = places.routes();
         let in_both = |places: &mut OutsidePlaces, target, key: &[u8]| {
             [&first, &second].map(|routes| {
-                let place = places.of_key(routes, target, key);
+                let place = places.of_key(routes, target, &mut KeyPartition::new(key));
                 destination(places, place)
             })
         };
@@ -218,7 +222,7 @@ mod tests {
         let (_, mut places) = places(&[most - 1, 2, 1]);
         let routes = places.routes();
         assert_eq!(places.count(), PLACES_MAX + 1);
-        let of = |places: &mut OutsidePlaces, target| places.of_key(&routes, target, b"k");
-        assert_eq!((of(&mut places, 1), of(&mut places, 2)), (0, PLACES_MAX));
+        let of = |target| places.of_key(&routes, target, &mut KeyPartition::new(b"k"));
+        assert_eq!((of(1), of(2)), (0, PLACES_MAX));
     }
 }
