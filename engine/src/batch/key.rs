@@ -20,12 +20,35 @@ pub fn push_bytes(out: &mut Vec<u8>, value: Option<&[u8]>) {
     };
     out.push(1);
     // Hardly any key holds a zero.
-    if bytes.contains(&0) {
+    if has_zero(bytes) {
         push_escaped(out, bytes)
     } else {
         out.extend_from_slice(bytes)
     }
     out.extend_from_slice(&[0, 0]);
+}
+
+/// Whether there is a zero among the bytes, by words: keys are short.
+#[inline]
+fn has_zero(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<WORD>();
+    match bytes.last_chunk::<WORD>() {
+        // The last word may overlap the one before.
+        Some(last) => words.iter().chain([last]).any(|word| word_has_zero(*word)),
+        None => rest.contains(&0),
+    }
+}
+
+/// Bytes of a word.
+const WORD: usize = 8;
+
+/// Taking 1 from each byte sets the highest bit of a zero; where it was set before, it is no zero. What
+/// is borrowed may mark bytes above a zero, so the answer is right though the place may not be.
+#[inline]
+fn word_has_zero(word: [u8; WORD]) -> bool {
+    let word = u64::from_ne_bytes(word);
+    let ones = u64::from_ne_bytes([1; WORD]);
+    word.wrapping_sub(ones) & !word & (ones << 7) != 0
 }
 
 #[cold]
@@ -112,6 +135,21 @@ mod tests {
             prop_assert_eq!(a.cmp(&b), encode(&a).cmp(&encode(&b)));
             let first = a.0.clone().map_or(Part::Null, Part::Bytes);
             prop_assert_eq!(parts(&encode(&a)), Some(vec![first, Part::Int(a.1)]));
+        }
+    }
+
+    #[test]
+    fn a_zero_is_found_wherever_it_is() {
+        for length in 0..40_usize {
+            for filling in [1, 0x7f, 0x80, 0xff] {
+                let mut bytes = vec![filling; length];
+                assert!(!has_zero(&bytes), "{bytes:?}");
+                for at in 0..length {
+                    bytes[at] = 0;
+                    assert!(has_zero(&bytes), "{bytes:?}");
+                    bytes[at] = filling;
+                }
+            }
         }
     }
 

@@ -116,11 +116,12 @@ impl<'a> Row<'a> {
     /// A range of the row: body first, continued by extra. A slice never straddles the two.
     #[inline]
     fn range(&self, start: u32, length: u32) -> &'a [u8] {
-        let body = self.head().region.body.1;
-        match start.checked_sub(body) {
-            Some(beyond) if length > 0 || beyond > 0 => piece(self.extra(), beyond, length),
-            _ => piece(self.body(), start, length),
+        let (at, body) = self.head().region.body;
+        if u64::from(start) + u64::from(length) <= u64::from(body) {
+            return piece(self.batch.body.bytes(), at + start, length);
         }
+        let beyond = start.checked_sub(body).expect("a slice lies in body or in extra");
+        piece(self.extra(), beyond, length)
     }
 }
 

@@ -51,7 +51,8 @@ pub fn plan(
     together: &[Job],
 ) -> Result<JobPlan, JobError> {
     let mut job = JobBuilder::new(NAME);
-    let decoder = Arc::new(|| Box::new(AppLogDecoder::new()) as _);
+    let pages_are_read = together.iter().copied().any(Job::reads_pages);
+    let decoder = Arc::new(move || Box::new(decoder(pages_are_read)) as _);
     let logs = job.source("ods_log", source_spec(settings, outside, ODS_LOG, decoder));
     let by_mid = Route::Key(vec![KEY]);
     let ports = job.stateful(
@@ -80,7 +81,7 @@ pub fn plan(
     topics.side(&dead, &logs.dead, Arc::new(DeadLetter));
     topics.side(&future, &logs.future, Arc::new(DeadLetter));
     topics.build(&mut job, outside);
-    if together.iter().copied().any(Job::reads_pages) {
+    if pages_are_read {
         job.export(PAGE, &ports[PORTS.page]);
     }
     job.build()
@@ -99,6 +100,10 @@ pub(crate) fn pages(
     } else {
         pages_from_topic(job, settings, outside, "page", TOPICS[PORTS.page])
     }
+}
+
+fn decoder(pages_are_read: bool) -> AppLogDecoder {
+    if pages_are_read { AppLogDecoder::new() } else { AppLogDecoder::without_page_columns() }
 }
 
 fn encoder(topic: usize) -> Arc<dyn Encoder> {

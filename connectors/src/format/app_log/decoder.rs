@@ -57,9 +57,18 @@ const COLUMNS: [(&str, Kind); 11] = [
     ("during_time", Kind::Int),
 ];
 
+/// How many of them, the first ones, the split reads; the others are for page rows with columns.
+const SPLIT_COLUMNS: usize = 4;
+
 /// The schema of decoded app logs.
 pub fn app_log_schema() -> Arc<Schema> {
     Schema::new("app_log", &COLUMNS)
+}
+
+/// Whether rows of this schema, one of a decoder of app logs, have the columns of page rows.
+#[inline]
+pub(super) fn has_page_columns(schema: &Schema) -> bool {
+    schema.columns.len() > SPLIT_COLUMNS
 }
 
 /// Decodes app logs; event time is `ts`, dead letters bear the reasons of [`super::Dirty`].
@@ -75,6 +84,14 @@ impl AppLogDecoder {
     pub fn new() -> Self {
         Self { parser: AppLogParser::default(), schema: app_log_schema() }
     }
+
+    /// Likewise, for a split of whose page rows nobody reads the columns. Rows wait for the end of
+    /// their epoch, so what they do not carry need not be fetched from memory again.
+    #[must_use]
+    pub fn without_page_columns() -> Self {
+        let schema = Schema::new("app_log", &COLUMNS[..SPLIT_COLUMNS]);
+        Self { parser: AppLogParser::default(), schema }
+    }
 }
 
 impl Default for AppLogDecoder {
@@ -89,6 +106,7 @@ impl Decoder for AppLogDecoder {
     }
 
     fn decode(&mut self, input: &Batch, out: &mut Decoded<'_>) {
+        let write = if has_page_columns(&self.schema) { write } else { write_for_split };
         for (index, row) in input.rows().enumerate() {
             match self.parser.parse(row.bytes(RAW_VALUE).unwrap_or_default()) {
                 Ok(log) => write(&log, row, &mut out.rows),
@@ -98,15 +116,27 @@ impl Decoder for AppLogDecoder {
     }
 }
 
+fn write_for_split(log: &AppLog<'_>, row: Row<'_>, rows: &mut BatchBuilder) {
+    rows.begin_bytes_over(row);
+    let cells = split_cells(log, rows);
+    rows.end_with(&cells, Stamp { time: log.ts(), ..Stamp::of(row) });
+}
+
+fn split_cells(log: &AppLog<'_>, rows: &mut BatchBuilder) -> [Cell; SPLIT_COLUMNS] {
+    let mut cells = [Cell::Unset; SPLIT_COLUMNS];
+    cells[VALUE] = whole(log);
+    cells[LAYOUT] = Cell::Slice(rows.append_with(|out| log.write_layout(out)));
+    cells[KEY] = Taker { log, rows }.text(Some(log.mid));
+    cells[IS_NEW] = Cell::Int(is_new_number(log.is_new()));
+    cells
+}
+
 fn write(log: &AppLog<'_>, row: Row<'_>, rows: &mut BatchBuilder) {
     rows.begin_bytes_over(row);
     let mut cells = [Cell::Unset; COLUMNS.len()];
-    cells[VALUE] = whole(log);
-    cells[LAYOUT] = Cell::Slice(rows.append_with(|out| log.write_layout(out)));
+    cells[..SPLIT_COLUMNS].copy_from_slice(&split_cells(log, rows));
     let (common, page) = (log.common, log.page());
     let mut taker = Taker { log, rows };
-    cells[KEY] = taker.text(Some(log.mid));
-    cells[IS_NEW] = Cell::Int(is_new_number(log.is_new()));
     cells[IS_NEW_OTHER] = taker.part(common.is_new_other);
     cells[VC] = taker.part(common.vc);
     cells[CH] = taker.part(common.ch);

@@ -17,6 +17,7 @@ use engine::operator::stateful::{KeyedRows, Output};
 
 use super::decoder::{
     AR, CH, DURING_TIME, IS_NEW, IS_NEW_OTHER, KEY, LAST_PAGE_ID, LAYOUT, PAGE_ID, VALUE, VC,
+    has_page_columns,
 };
 use super::page::{PageColumns, page_schema, write_page_row};
 use super::{Endings, Layout, Main, Split, SplitOptions};
@@ -64,8 +65,9 @@ impl Splitter {
         Self { options, ports, page, log, endings }
     }
 
-    /// Emits the rows of `row`, a row of [`super::decoder::app_log_schema`], and counts
-    /// `start_and_page`, `no_main` and `bad_member`.
+    /// Emits the rows of `row`, as an [`AppLogDecoder`](super::decoder::AppLogDecoder) made it, and
+    /// counts `start_and_page`, `no_main` and `bad_member`. A page row without columns is key and
+    /// value only.
     pub fn split_row(
         &mut self,
         row: Row<'_>,
@@ -90,7 +92,8 @@ impl Splitter {
             Main::Page => {
                 each.elements(ports, &split);
                 // Without a reader the columns would be for nobody.
-                if each.output.is_sink_only(ports.page) {
+                let has_reader = has_page_columns(row.batch().schema());
+                if !has_reader || each.output.is_sink_only(ports.page) {
                     each.log_row(ports.page, split.bytes_max(), |out| split.write_main(out));
                 } else {
                     let builder = each.output.row(ports.page, page);
@@ -179,7 +182,11 @@ mod tests {
     type Emitted = (Vec<(usize, Batch)>, BTreeMap<&'static str, u64>);
 
     fn emitted(records: &[&str], repaired: bool) -> Emitted {
-        let (batch, dead, _) = decoded(&mut AppLogDecoder::new(), records);
+        emitted_by(&mut AppLogDecoder::new(), records, repaired)
+    }
+
+    fn emitted_by(decoder: &mut AppLogDecoder, records: &[&str], repaired: bool) -> Emitted {
+        let (batch, dead, _) = decoded(decoder, records);
         assert_eq!(dead, []);
         let mut splitter = Splitter::new(SplitOptions::default(), PORTS);
         let mut output = Output::new(5, Budget::new(1 << 20));
@@ -244,6 +251,25 @@ mod tests {
             assert!(line.contains(r#""is_new":"0""#), "{line}");
         }
         assert_eq!(batches[0].1.row(0).bytes(page::IS_NEW), Some(&b"0"[..]));
+    }
+
+    #[test]
+    fn without_page_columns_the_same_is_emitted_but_for_them() {
+        let page = full(r#"{@,"displays":[{"item":"1"}],#,"ts":70,"err":{}}"#);
+        let escaped = r#"{"common":{"mid":"m\u0031","is_new":true,"vc":1},"page":{},"ts":71}"#;
+        for (records, repaired) in [([&*page, escaped], false), ([&*page, &*page], true)] {
+            let (batches, counts) = emitted(&records, repaired);
+            let decoder = &mut AppLogDecoder::without_page_columns();
+            let (narrow, narrow_counts) = emitted_by(decoder, &records, repaired);
+            assert_eq!((lines(&narrow), narrow_counts), (lines(&batches), counts));
+            for ((_, narrow), (_, batch)) in narrow.iter().zip(&batches) {
+                assert_eq!(narrow.schema(), &log_schema());
+                let stamps = |batch: &Batch| {
+                    batch.rows().map(|row| (row.time(), row.order())).collect::<Vec<_>>()
+                };
+                assert_eq!(stamps(narrow), stamps(batch));
+            }
+        }
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl<'l> Layout<'l> {
     /// Reads what [`super::AppLog::write_layout`] appended, exactly these bytes. Other bytes give a
     /// nonsensical layout, which a debug build notices if they are too few or too many.
     #[must_use]
+    #[inline]
     pub fn read(bytes: &'l [u8]) -> Self {
         let (head, rest) = bytes.split_first().unwrap_or((&0, &[]));
         let has = |bit| head & bit != 0;

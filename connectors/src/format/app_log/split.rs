@@ -111,6 +111,7 @@ impl<'a> Split<'a> {
     /// The split of `value`, whose layout is `layout`. `repaired` says that `is_new`, which is
     /// `"1"`, is to be `"0"` in every output. What was in `endings` before does not matter.
     #[must_use]
+    #[inline]
     pub fn new(
         value: &'a [u8],
         layout: Layout<'a>,
