@@ -121,9 +121,9 @@ fn a_damaged_block_is_refused_by_the_broker_and_then_found_where_it_lies() {
     const FILE: &str = "state/outbox/00000000000000000000.log";
     let Some(broker) = shared() else { return };
     let bootstrap = broker.bootstrap();
-    topic(broker, "damaged", 2);
-    let config = writing(&bootstrap, "damaged", &[]);
-    let (mut sink, _) = Delivering::start(config, &["damaged"], &identity("damaged"));
+    topic(broker, "damaged-block", 2);
+    let config = writing(&bootstrap, "damaged-block", &[]);
+    let (mut sink, _) = Delivering::start(config, &["damaged-block"], &identity("damaged-block"));
     let rows = [row(Some("k"), Some("first")), row(None, Some("last"))];
     // A letter of the last value, the number of its record; of the block what it says of its largest one,
     // and its partition.
@@ -143,7 +143,7 @@ fn a_damaged_block_is_refused_by_the_broker_and_then_found_where_it_lies() {
         sink.sink.begin(request);
         assert_eq!(sink.answer(), Ok(SinkReply::Delivered));
     }
-    let found = read_committed(&bootstrap, "damaged");
+    let found = read_committed(&bootstrap, "damaged-block");
     assert_eq!(
         values(&found),
         ["first", "last"].repeat(8),
