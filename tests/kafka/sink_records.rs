@@ -143,6 +143,15 @@ fn a_damaged_block_is_refused_by_the_broker_and_then_found_where_it_lies() {
         sink.sink.begin(request);
         assert_eq!(sink.answer(), Ok(SinkReply::Delivered));
     }
+    // Of which topic the records are, and that they are records: nothing of that is sent.
+    for behind in [34, 35] {
+        let disk = SimDisk::new();
+        let (request, end) = stored(&disk, 5, &rows);
+        disk.flip_bit(FILE, end - behind);
+        sink.sink.begin(request);
+        let fatal = sink.broken();
+        assert!(fatal.message.contains(FILE), "{fatal}");
+    }
     let found = read_committed(&bootstrap, "damaged-block");
     assert_eq!(
         values(&found),
