@@ -159,5 +159,7 @@ fn open_ref(bytes: Vec<u8>, reference: &BlockRef, check: Check) -> Result<Block,
     if !header.matches(reference) || header.is_close() {
         return Err("block is not the one referred to");
     }
-    Ok(Block { header: header.header, bytes: header.unpack(bytes, BLOCK_HEADER_BYTES)? })
+    let bytes = header.unpack(bytes, BLOCK_HEADER_BYTES)?;
+    let crc = reference.crc_of_rows(header.header, bytes.len());
+    Ok(Block { header: header.header, bytes: bytes.with_crc(crc) })
 }
