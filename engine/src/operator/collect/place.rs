@@ -5,10 +5,13 @@
 //! own with its first row on this worker. Topics outside get theirs when their sink has told of their
 //! partitions ([`outside`]).
 
+mod key;
 mod outside;
 
 use std::sync::Arc;
 
+pub(crate) use self::key::KeyPartition;
+use self::key::LastKey;
 use self::outside::OutsidePlaces;
 pub(super) use self::outside::Routes;
 use crate::checkpoint::writer::Destination;
@@ -39,62 +42,6 @@ pub(super) struct TopicPlaces {
     partitions: u32,
     all: Vec<Destination>,
     last: LastKey,
-}
-
-/// The partition of one key, found once for all rows that are made with it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct KeyPartition<'k> {
-    key: &'k [u8],
-    /// By which function and among how many it was found, if it was.
-    by: Option<(Partitioner, u32)>,
-    partition: u32,
-}
-
-impl<'k> KeyPartition<'k> {
-    /// That of `key`, to be found.
-    #[inline]
-    pub(crate) fn new(key: &'k [u8]) -> Self {
-        Self { key, by: None, partition: 0 }
-    }
-
-    /// The key.
-    #[inline]
-    pub(crate) fn key(&self) -> &'k [u8] {
-        self.key
-    }
-
-    #[inline]
-    fn among(&mut self, partitioner: Partitioner, partitions: u32) -> usize {
-        // A function that is taken for another one only because it is compiled to the same code finds
-        // the same.
-        let is_found = |(by, among)| among == partitions && std::ptr::fn_addr_eq(by, partitioner);
-        if !self.by.is_some_and(is_found) {
-            self.by = Some((partitioner, partitions));
-            self.partition = partitioner(self.key, partitions);
-        }
-        usize::try_from(self.partition).expect("32 bits fit")
-    }
-}
-
-/// The key asked for last, and its partition among so many: rows made from one come together.
-#[derive(Default)]
-struct LastKey {
-    key: Vec<u8>,
-    /// Of no topic to begin with: it is never asked for.
-    partitions: u32,
-    partition: u32,
-}
-
-impl LastKey {
-    #[inline]
-    fn partition(&mut self, partitioner: Partitioner, key: &[u8], partitions: u32) -> usize {
-        if self.partitions != partitions || self.key != key {
-            (self.partitions, self.partition) = (partitions, partitioner(key, partitions));
-            self.key.clear();
-            self.key.extend_from_slice(key);
-        }
-        usize::try_from(self.partition).expect("32 bits fit")
-    }
 }
 
 impl Places {
