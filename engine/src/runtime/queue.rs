@@ -29,6 +29,19 @@ pub(crate) enum SourceItem {
     Replaced(Partition),
 }
 
+/// The controller looks at what was let in once for so many bytes: an epoch that fills memory should end
+/// soon after it has its share of it.
+const TOLD_BYTES: u64 = 1024 * 1024;
+
+/// An item that was taken out.
+struct Popped {
+    item: SourceItem,
+    /// Whether there is room only now.
+    has_room_now: bool,
+    /// Whether another [`TOLD_BYTES`] are out with it.
+    has_piece_now: bool,
+}
+
 /// Items in order.
 #[derive(Debug)]
 struct Lane {
@@ -53,14 +66,17 @@ impl Lane {
         self.items.push_back(item);
     }
 
-    /// The first item, and whether there is room only now.
-    fn pop(&mut self) -> Option<(SourceItem, bool)> {
+    /// The first item, and what that changes.
+    fn pop(&mut self) -> Option<Popped> {
         let was_full = !self.has_room();
         let item = self.items.pop_front()?;
         let bytes = size_of_item(&item);
         self.bytes -= bytes;
+        let before = self.taken;
         self.taken += bytes;
-        Some((item, was_full && self.has_room()))
+        let has_room_now = was_full && self.has_room();
+        let has_piece_now = before / TOLD_BYTES != self.taken / TOLD_BYTES;
+        Some(Popped { item, has_room_now, has_piece_now })
     }
 }
 
@@ -151,12 +167,12 @@ impl SourceQueue {
         self.taken(self.lock().again.pop())
     }
 
-    fn taken(&self, popped: Option<(SourceItem, bool)>) -> Option<SourceItem> {
-        let (item, has_room_now) = popped?;
+    fn taken(&self, popped: Option<Popped>) -> Option<SourceItem> {
+        let Popped { item, has_room_now, has_piece_now } = popped?;
         if has_room_now {
             self.wakers.pump.wake();
         }
-        if matches!(item, SourceItem::End(_)) {
+        if has_piece_now || matches!(item, SourceItem::End(_)) {
             self.wakers.controller.wake();
         }
         Some(item)
@@ -219,5 +235,28 @@ fn size_of_item(item: &SourceItem) -> u64 {
         | SourceItem::Whole(..)
         | SourceItem::Replaced(_)
         | SourceItem::End(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::build::{RawBuilder, raw_schema};
+
+    fn rows(kib: usize) -> SourceItem {
+        let mut rows = RawBuilder::new(&raw_schema(), 0);
+        rows.push(0, None, Some(&vec![b'x'; kib << 10]));
+        let (rows, next) = (rows.finish().unwrap(), Position::of_number(1));
+        let partition = Partition { name: "in/0".into(), ordinal: 0 };
+        SourceItem::Rows(SourceBatch { partition, rows, next, boundary: true })
+    }
+
+    #[test]
+    fn the_controller_looks_once_for_each_piece_that_is_let_in() {
+        let mut lane = Lane::new(u64::MAX);
+        // A piece has 1024 KiB.
+        [600, 600, 10, 2000, 10].into_iter().for_each(|kib| lane.push(rows(kib)));
+        let told = std::iter::from_fn(|| lane.pop()).map(|popped| popped.has_piece_now);
+        assert_eq!(told.collect::<Vec<_>>(), [false, true, false, true, false]);
     }
 }
