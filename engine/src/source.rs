@@ -146,8 +146,8 @@ pub trait Source: Send {
         let _ = (budget, now);
         Polled::Idle
     }
-    /// Whether part of what is to come is here already: after an idle poll the next one then comes
-    /// sooner than usual.
+    /// Whether part of what is to come is here already, or should be at once: after an idle poll the
+    /// next one then comes sooner than usual.
     fn is_arriving(&self) -> bool {
         false
     }

@@ -20,7 +20,7 @@ use crate::source::{Partition, PollBudget, Polled, Position, Source, Start};
 const DISCOVER_EVERY_MS: u64 = 10_000;
 /// Pause when a poll brought nothing.
 const IDLE_POLL_MS: u64 = 5;
-/// Pause while records are arriving: a socket's buffer of 128 KiB fills in less.
+/// The same while records are arriving: a socket's buffer of 128 KiB fills in less.
 const ARRIVING_POLL_US: u64 = 200;
 /// First and greatest pause after a fault that may pass.
 const RETRY_MS: (u64, u64) = (100, 10_000);

@@ -43,8 +43,7 @@ const WRITERS: &[&str] = &[
     "request.timeout.ms",
     "transaction.timeout.ms",
 ];
-/// Bytes of an answer, unless told otherwise: enough that asking costs nothing beside reading, and no
-/// more, since so much is held for each leader.
+/// Bytes of an answer at most, unless told otherwise: so much is held for each leader that is far.
 const ANSWER_BYTES: u32 = 4 << 20;
 /// Memory that a setting made for a Java client must not take.
 const ANSWER_BYTES_MAX: i32 = 32 << 20;

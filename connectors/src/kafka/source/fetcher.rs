@@ -15,6 +15,7 @@
 //! [`News`]: a partition of which something bad is told is let go of until it is assigned again.
 //! Everything else that goes wrong (a leader moves or dies) is found out and mended here.
 
+mod answer_size;
 mod finder;
 mod leader;
 mod part;
@@ -154,9 +155,9 @@ impl Fetcher {
         self.judge(now);
     }
 
-    /// Whether part of an answer is here.
+    /// Whether part of an answer is here, or one should be at once.
     pub(super) fn is_arriving(&self) -> bool {
-        self.leaders.iter().any(|leader| leader.connection.received() > 0)
+        self.leaders.iter().any(Leader::is_arriving)
     }
 
     /// Lets go of a leader. What it sent and nobody took yet is asked for again.
@@ -248,7 +249,7 @@ impl Fetcher {
             if self.leaders.iter().any(|leader| leader.node == node) {
                 self.lose(node);
             }
-            self.leaders.push_back(Leader::new(node, connection));
+            self.leaders.push_back(Leader::new(node, connection, &self.limits));
         }
         for Named { name, id, partitions, .. } in found.topics {
             let Some(topic) = self.topics.iter().position(|one| *one == name) else { continue };

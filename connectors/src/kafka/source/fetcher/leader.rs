@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use engine::clock::Moment;
 use engine::source::PollBudget;
 
+use super::answer_size::AnswerSize;
 use super::part::{Part, Take, scan};
 use super::{Bad, Reading};
 use crate::kafka::source::inquiry::Place;
@@ -32,6 +33,7 @@ pub(super) struct Leader {
     pub(super) connection: PolledConnection,
     /// What the fetch under way asked for.
     asked: Vec<(Place, Wanted)>,
+    size: AnswerSize,
     /// Tick by which something more has to come, once it was looked for.
     answer_by: Option<u64>,
     /// What came and was not given out.
@@ -41,9 +43,10 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    pub(super) fn new(node: i32, connection: PolledConnection) -> Self {
+    pub(super) fn new(node: i32, connection: PolledConnection, limits: &Limits) -> Self {
         let (asked, parts, bad) = (Vec::new(), VecDeque::new(), Vec::new());
-        Self { node, connection, asked, answer_by: None, parts, bad }
+        let size = AnswerSize::new(limits.bytes);
+        Self { node, connection, asked, size, answer_by: None, parts, bad }
     }
 
     /// Gives out what has come; asks and receives if that is nothing.
@@ -59,9 +62,11 @@ impl Leader {
         self.ask(readings, limits)?;
         let received = self.connection.received();
         if self.connection.poll()? {
+            self.size.came(self.connection.answer().len(), limits.bytes);
             self.accept(readings)?;
             return self.ask(readings, limits);
         }
+        self.size.waits(now);
         // Nobody may have looked for a long time.
         if received != self.connection.received() {
             self.answer_by = None;
@@ -91,7 +96,8 @@ impl Leader {
         }
         let wanted: Vec<Wanted> = self.asked.iter().map(|(_, wanted)| *wanted).collect();
         self.answer_by = None;
-        self.connection.ask(&FETCH, |body| fetch::write(body, limits, &wanted))
+        let limits = Limits { bytes: self.size.ask(), ..*limits };
+        self.connection.ask(&FETCH, |body| fetch::write(body, &limits, &wanted))
     }
 
     /// Takes an answer in: what can be read of it, and where to go on.
@@ -115,6 +121,11 @@ impl Leader {
             }
         }
         Ok(())
+    }
+
+    /// Whether part of an answer is here, or one should be at once.
+    pub(super) fn is_arriving(&self) -> bool {
+        self.connection.received() > 0 || (self.connection.is_waiting() && self.size.is_due())
     }
 
     /// Gives out records within the budget.
