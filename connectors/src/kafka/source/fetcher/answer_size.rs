@@ -18,6 +18,7 @@ const LATE_MAX: u32 = 8;
 #[derive(Debug)]
 pub(super) struct AnswerSize {
     bytes: i32,
+    most: i32,
     /// Whether the last answer was full.
     was_full: bool,
     /// Tick from which on the answer is late, once it was looked for.
@@ -33,7 +34,7 @@ impl AnswerSize {
     /// For an answer of at most `most` bytes.
     pub(super) fn new(most: i32) -> Self {
         let bytes = FIRST_BYTES.min(most);
-        Self { bytes, was_full: false, late_at: None, is_late: false, late: 0 }
+        Self { bytes, most, was_full: false, late_at: None, is_late: false, late: 0 }
     }
 
     /// Bytes to ask for now.
@@ -48,15 +49,15 @@ impl AnswerSize {
         self.is_late |= now.reached(late_at);
     }
 
-    /// It has come. After [`LATE_MAX`] full ones that were late twice as much is asked for, up to `most`
-    /// bytes.
-    pub(super) fn came(&mut self, bytes: usize, most: i32) {
+    /// It has come, of so many bytes. After [`LATE_MAX`] full ones that were late twice as much is asked
+    /// for, as far as that goes.
+    pub(super) fn came(&mut self, bytes: usize) {
         self.was_full = i32::try_from(bytes).is_ok_and(|bytes| bytes >= self.bytes / 4 * 3);
         if self.was_full {
             self.late = if self.is_late { self.late + 1 } else { 0 };
         }
         if self.late == LATE_MAX {
-            self.bytes = self.bytes.saturating_mul(2).min(most);
+            self.bytes = self.bytes.saturating_mul(2).min(self.most);
             self.late = 0;
         }
     }
@@ -83,7 +84,7 @@ mod tests {
             size.ask();
             size.waits(at(0));
             size.waits(at(missed_ms));
-            size.came(usize::try_from(bytes).unwrap(), MOST);
+            size.came(usize::try_from(bytes).unwrap());
         }
         size.ask()
     }

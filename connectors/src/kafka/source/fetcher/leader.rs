@@ -62,7 +62,7 @@ impl Leader {
         self.ask(readings, limits)?;
         let received = self.connection.received();
         if self.connection.poll()? {
-            self.size.came(self.connection.answer().len(), limits.bytes);
+            self.size.came(self.connection.answer().len());
             self.accept(readings)?;
             return self.ask(readings, limits);
         }
