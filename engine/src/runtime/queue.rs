@@ -240,6 +240,10 @@ fn size_of_item(item: &SourceItem) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
     use crate::batch::build::{RawBuilder, raw_schema};
 
@@ -258,5 +262,28 @@ mod tests {
         [600, 600, 10, 2000, 10].into_iter().for_each(|kib| lane.push(rows(kib)));
         let told = std::iter::from_fn(|| lane.pop()).map(|popped| popped.has_piece_now);
         assert_eq!(told.collect::<Vec<_>>(), [false, true, false, true, false]);
+    }
+    #[test]
+    fn a_piece_that_was_let_in_wakes_the_controller() {
+        let (told, news) = mpsc::channel();
+        let controller = thread::Builder::new().spawn(move || {
+            thread::park();
+            told.send(()).unwrap();
+        });
+        let controller = controller.unwrap();
+        let wakers = QueueWakers {
+            worker: Waker::default(),
+            pump: Waker::default(),
+            controller: Waker::default(),
+        };
+        wakers.controller.attach(controller.thread().clone());
+        let limits = QueueLimits { live_bytes: u64::MAX, reread_rows: 1 };
+        let queue = SourceQueue::new(limits, false, wakers);
+        [600, 600].into_iter().for_each(|kib| queue.push(rows(kib)));
+        queue.take().unwrap();
+        assert!(news.recv_timeout(Duration::from_millis(50)).is_err());
+        queue.take().unwrap();
+        news.recv_timeout(Duration::from_secs(30)).unwrap();
+        controller.join().unwrap();
     }
 }
