@@ -32,11 +32,16 @@ pub const OPERATOR_BUDGET: usize = 64;
 pub const COMMANDS_PER_STEP: usize = 16;
 /// Live batch bytes of a process above which sources stop (back-pressure, third brake).
 pub const INFLIGHT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Written blocks are kept for their sinks up to one in so many bytes of the in-flight budget. Of 20 000
-/// log records a second (34 MB of blocks) two thirds are then handed over from memory at epochs of
-/// 200 ms, and half at 1 s; with an eighth of the budget half and a third. More helps little: under full
-/// load hundreds of megabytes wait, and a sixth of them was in memory at a quarter as at a half.
-pub const KEPT_SHARE: u64 = 4;
+/// Written blocks are kept for their sinks up to one in so many bytes of the in-flight budget. With
+/// [`QUEUED_SHARE`] nearly all blocks of a sink that delivers are then handed over from memory, also under
+/// full load.
+pub const KEPT_SHARE: u64 = 2;
+/// Sources are held while a sink that delivers has more than one in so many bytes of what is kept planned
+/// behind its unit under way. The rest is for what is in flight when they stop.
+pub const QUEUED_SHARE: u64 = 4;
+/// Milliseconds without anything delivered after which a sink holds its sources no longer: it stands
+/// still, and what comes waits on the disk. Longer than a transaction of a healthy broker.
+pub const SOURCES_HELD_MS: u64 = 1_000;
 /// Units planned for a sink shard since it last delivered one, above which it stands still and no block
 /// is kept for it: more than the epochs in flight, which may all complete while one is delivered.
 pub const KEPT_UNITS_MAX: u64 = 8;

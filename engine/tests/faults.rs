@@ -284,22 +284,23 @@ fn a_target_that_is_gone_stops_its_own_group_only() {
             |_: &_, _| vec![job("gone", &of_gone, &gone, 0), job("there", &of_there, &there, 0)];
         let (disk, found) = (simulation.disk.clone(), Cell::new(None));
         let arrived = simulation.run_until(1_000_000, &make, &|| {
-            if found.get().is_none() && sums(&there) == all {
+            let status = seen.get().map(Handle::status).unwrap_or_default();
+            let group = status.groups.iter().find(|group| &*group.name == "gone");
+            let full = group.and_then(|group| group.full_sink.as_ref());
+            if let Some(full) = full.filter(|_| found.get().is_none() && sums(&there) == all) {
                 let files = disk.list(OUTBOX_DIR).expect("it is there").len();
-                let status = seen.get().expect("given at the first step").status();
-                let group = status.groups.iter().find(|group| &*group.name == "gone");
-                let full = group.expect("it runs").full_sink.clone();
                 let sink = status.sinks.iter().find(|sink| &*sink.job == "gone").expect("it runs");
                 let named = sink.fault.as_deref() == Some("the target is gone");
                 assert!(named && sink.work == SinkWork::Retrying, "seed {seed}: {sink:?}");
                 assert!(sink.waiting_ms > 100, "seed {seed}: {sink:?}");
-                found.set(Some((full.map_or(0, |full| full.units), files)));
+                found.set(Some((full.units, files)));
                 gone.set_gone(false);
             }
             sums(&gone) == all
         });
         assert!(arrived, "seed {seed}: it did not go on");
-        let (units, files) = found.get().expect("the other job was through first");
+        let (units, files) =
+            found.get().expect("the other job went through, and the quota was full");
         // Closed before the quota was full: what was in flight.
         assert!((4..=4 + 3).contains(&units), "seed {seed}: {units} units");
         assert!(files <= units + 6, "seed {seed}: {files} files for {units} units");

@@ -156,7 +156,8 @@ fn a_block_that_is_not_kept_is_read_and_its_damage_noticed() {
 fn a_sink_that_stands_still_keeps_no_memory_and_stops_no_source() {
     const BOUND: u64 = 2_000;
     for seed in seeds(1, 20) {
-        let (records, target) = (records(seed, ROWS), Target::new(seed, UnitPolicy::EVERY_EPOCH));
+        let (records, target) =
+            (records(seed, MANY_ROWS), Target::new(seed, UnitPolicy::EVERY_EPOCH));
         target.set_gone(true);
         let mut simulation = simulation(seed, SHORT_MS);
         simulation.settings.kept_bytes_max = Some(BOUND);
@@ -171,13 +172,40 @@ fn a_sink_that_stands_still_keeps_no_memory_and_stops_no_source() {
                 let_go.set(true);
                 target.set_gone(false);
             }
-            let_go.get() && arrived(&target).len() == ROWS && status.kept_bytes == 0
+            let_go.get() && arrived(&target).len() == MANY_ROWS && status.kept_bytes == 0
         };
         let make = |_: &TopicMarks, _| plans(&records, &target);
         assert!(simulation.run_until(u64::MAX, &make, &done), "seed {seed}: it did not end");
         assert!(let_go.get(), "seed {seed}: it has kept its memory");
         assert!((1..=BOUND).contains(&most.get()), "seed {seed}: {} bytes kept", most.get());
-        assert_eq!(arrived(&target), all(ROWS), "seed {seed}");
+        assert_eq!(arrived(&target), all(MANY_ROWS), "seed {seed}");
+    }
+}
+
+/// While a sink delivers, however slowly, its sources wait for it: hardly more is planned than is kept.
+#[test]
+fn a_sink_that_delivers_holds_its_sources() {
+    const BOUND: u64 = 2_000;
+    for seed in seeds(1, 20) {
+        let (records, target) =
+            (records(seed, MANY_ROWS), Target::new(seed, UnitPolicy::EVERY_EPOCH));
+        let mut simulation = simulation(seed, SHORT_MS);
+        simulation.settings.kept_bytes_max = Some(BOUND);
+        let handle: Rc<OnceCell<Handle>> = Rc::default();
+        let told = handle.clone();
+        simulation.act_after(0, move |handle| drop(told.set(handle.clone())));
+        let most = Cell::new(0);
+        let done = || {
+            let status = handle.get().map(Handle::status).unwrap_or_default();
+            let units = status.sinks.iter().map(|sink| sink.units).max();
+            most.set(most.get().max(units.unwrap_or(0)));
+            arrived(&target).len() == MANY_ROWS
+        };
+        let make = |_: &TopicMarks, _| plans(&records, &target);
+        assert!(simulation.run_until(u64::MAX, &make, &done), "seed {seed}: it did not end");
+        // One under way, what the bound allows, and the epochs in flight when the sources stop.
+        assert!((2..=8).contains(&most.get()), "seed {seed}: {} units", most.get());
+        assert_eq!(arrived(&target), all(MANY_ROWS), "seed {seed}");
     }
 }
 

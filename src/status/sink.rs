@@ -59,7 +59,7 @@ pub(crate) struct FullSink {
 
 impl From<Backlog> for FullSink {
     fn from(backlog: Backlog) -> Self {
-        let Backlog { job, sink, units, bytes } = backlog;
+        let Backlog { job, sink, units, bytes, queued_bytes: _ } = backlog;
         Self { job: job.to_string(), sink: sink.to_string(), units, bytes }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::kept::Kept;
 use super::spare::Spare;
-use crate::limit::KEPT_SHARE;
+use crate::limit::{KEPT_SHARE, QUEUED_SHARE};
 
 /// Live bytes of a process: the third brake (specification 17.3). Every [`Buffer`] adds its size
 /// when made and subtracts it when dropped, so the sum is exact, stashed rows included. What counts
@@ -66,6 +66,12 @@ impl Budget {
     /// Bytes of written blocks that are kept now.
     pub(crate) fn kept(&self) -> u64 {
         self.kept.load(Ordering::SeqCst)
+    }
+
+    /// Bytes planned for one sink behind the unit under way, above which its sources are held while it
+    /// delivers: what is in flight then still finds room among what is kept.
+    pub(crate) fn queued_most(&self) -> u64 {
+        self.kept_most / QUEUED_SHARE
     }
 
     /// Whether the open epoch should close early. What an epoch holds grows several times over when

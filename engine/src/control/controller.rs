@@ -412,7 +412,7 @@ impl Machine for Controller {
         while let Some(request) = self.setup.requests.pop() {
             self.request(request, now)?;
         }
-        self.brake();
+        self.brake(now);
         self.end_epochs(now);
         self.finish_ended(now);
         self.finish_cancels();

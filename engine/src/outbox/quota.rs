@@ -19,6 +19,8 @@ pub struct Backlog {
     pub units: usize,
     /// Stored bytes that are not delivered, also those not yet planned.
     pub bytes: u64,
+    /// Of these, bytes of planned units that wait behind another.
+    pub queued_bytes: u64,
 }
 
 /// What may wait for each sink.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::checkpoint::layout::SinkKey;
 use crate::clock::Moment;
+use crate::limit::SOURCES_HELD_MS;
 
 /// What a dispatcher is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,6 +79,16 @@ impl SinkTable {
         self.lock().insert(key.clone(), standing);
     }
 
+    /// Whether nothing waits at any shard of this sink for longer than a healthy target makes it wait.
+    pub(crate) fn delivers(&self, job: &str, sink: &str, now: Moment) -> bool {
+        let table = self.lock();
+        let mut shards = table.iter().filter(|(key, _)| *key.job == *job && *key.sink == *sink);
+        let waits_ms = |standing: &Standing| now.tick_us.saturating_sub(standing.since_us) / 1000;
+        shards.all(|(_, standing)| {
+            standing.work == SinkWork::Idle || waits_ms(standing) < SOURCES_HELD_MS
+        })
+    }
+
     /// Forgets a job that is gone.
     pub(crate) fn forget(&self, job: &str) {
         self.lock().retain(|key, _| *key.job != *job);
@@ -102,5 +113,30 @@ impl SinkTable {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SinkKey, Standing>> {
         self.inner.lock().expect("no code panics while it holds this lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_delivers_while_none_of_its_shards_waits_for_long() {
+        let (table, limit_us) = (SinkTable::default(), SOURCES_HELD_MS * 1000);
+        let set = |shard, work, since_us| {
+            let key = SinkKey { job: "j".into(), sink: "out".into(), shard };
+            table.set(&key, Standing { work, since_us, ..Standing::default() });
+        };
+        let delivers =
+            |sink: &str| table.delivers("j", sink, Moment { wall_ms: 0, tick_us: 10 * limit_us });
+        assert!(delivers("out"), "nothing is known of it");
+        set(0, SinkWork::Idle, 0);
+        set(1, SinkWork::Delivering, 9 * limit_us + 1);
+        assert!(delivers("out"));
+        set(1, SinkWork::Retrying, 9 * limit_us);
+        assert!(!delivers("out"));
+        assert!(delivers("another"));
+        set(1, SinkWork::Idle, 9 * limit_us);
+        assert!(delivers("out"), "nothing waits");
     }
 }

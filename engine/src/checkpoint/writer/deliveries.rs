@@ -37,6 +37,8 @@ struct Shard {
     units: VecDeque<(Unit, Vec<WaitingBlock>)>,
     /// Bytes of all these blocks.
     bytes: u64,
+    /// Of these, those in units.
+    planned_bytes: u64,
     /// Units planned since one was last delivered.
     planned: u64,
 }
@@ -71,7 +73,10 @@ impl Deliveries {
                 shard.bytes += u64::from(reference.length);
                 let within = |unit: &Unit| (unit.lower..=unit.upper).contains(&epoch);
                 match shard.units.iter_mut().find(|(unit, _)| within(unit)) {
-                    Some((_, of_unit)) => of_unit.push(block),
+                    Some((_, of_unit)) => {
+                        shard.planned_bytes += u64::from(reference.length);
+                        of_unit.push(block);
+                    }
                     None => shard.gathered.push(block),
                 }
             }
@@ -131,6 +136,7 @@ impl Deliveries {
             if shard.is_due(&policy, epoch, stamp_ms, flush) {
                 let blocks = std::mem::take(&mut shard.gathered);
                 let unit = unit_of(&blocks, epoch);
+                shard.planned_bytes += unit.bytes;
                 plans.push((key.clone(), planned(&unit, &blocks)));
                 shard.units.push_back((unit, blocks));
                 shard.planned += 1;
@@ -145,8 +151,9 @@ impl Deliveries {
         let Some(shard) = self.shards.get_mut(sink) else { return };
         while let Some((unit, blocks)) = shard.units.pop_front_if(|(unit, _)| unit.upper <= upper) {
             shard.planned = 0;
-            shard.bytes -=
-                blocks.iter().map(|block| u64::from(block.reference().length)).sum::<u64>();
+            let bytes = blocks.iter().map(|block| u64::from(block.reference().length)).sum::<u64>();
+            shard.bytes -= bytes;
+            shard.planned_bytes -= bytes;
             self.retired.push(Retired { sink: sink.clone(), unit, blocks });
         }
     }
@@ -182,14 +189,17 @@ impl Deliveries {
     pub(super) fn backlogs(&self) -> Vec<Backlog> {
         let mut backlogs: Vec<Backlog> = Vec::new();
         for (SinkKey { job, sink, .. }, shard) in &self.shards {
-            let (units, bytes) = (shard.units.len(), shard.bytes);
+            let (units, bytes, queued_bytes) =
+                (shard.units.len(), shard.bytes, shard.queued_bytes());
             match backlogs.last_mut().filter(|last| last.job == *job && last.sink == *sink) {
                 Some(last) => {
                     last.units += units;
                     last.bytes += bytes;
+                    last.queued_bytes += queued_bytes;
                 }
                 None => {
-                    backlogs.push(Backlog { job: job.clone(), sink: sink.clone(), units, bytes })
+                    let (job, sink) = (job.clone(), sink.clone());
+                    backlogs.push(Backlog { job, sink, units, bytes, queued_bytes });
                 }
             }
         }
@@ -213,6 +223,12 @@ impl Shard {
         };
         let blocks = self.units.iter().rev().take(units).flat_map(|(_, blocks)| blocks);
         blocks.for_each(|block| block.written.let_go());
+    }
+
+    /// Bytes of planned units that wait behind another.
+    fn queued_bytes(&self) -> u64 {
+        let first = self.units.front().map_or(0, |(unit, _)| unit.bytes);
+        self.planned_bytes.saturating_sub(first)
     }
 
     fn blocks(&self) -> impl Iterator<Item = &WaitingBlock> {

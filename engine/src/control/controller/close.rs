@@ -144,15 +144,22 @@ impl Controller {
         self.groups.iter().filter(may).map(|group| group.name.clone()).collect()
     }
 
-    /// Stops the groups for one of whose sinks too much waits, and lets the others go on.
-    pub(super) fn brake(&mut self) {
+    /// Stops the groups for one of whose sinks too much waits, holds the sources of those for whose sinks
+    /// more is planned than can stay in memory, and lets the others go on.
+    pub(super) fn brake(&mut self, now: Moment) {
         let gauges = self.setup.gauges.lock().expect("nothing panics under this lock");
         let full = gauges.backlogs.iter().filter(|one| self.setup.quota.is_exceeded_by(one));
         let full: Vec<&Backlog> = full.collect();
+        let queued_most = self.setup.budget.queued_most();
+        let queued = gauges.backlogs.iter().filter(|one| one.queued_bytes > queued_most);
+        // One that stands still is not waited for: what comes meanwhile goes to the disk.
+        let queued = queued.filter(|one| self.sinks.delivers(&one.job, &one.sink, now));
+        let queued: Vec<&Backlog> = queued.collect();
         for group in &mut self.groups {
             let ours = |one: &&&Backlog| group.jobs().any(|job| job.plan.name == one.job);
             let full_sink = full.iter().find(ours).map(|one| (*one).clone());
-            group.brake(full_sink);
+            let is_held = queued.iter().any(|one| ours(&one));
+            group.brake(full_sink, is_held);
         }
     }
 

@@ -46,6 +46,8 @@ pub(super) struct RunningGroup {
     let_in_before: u64,
     /// The sink for which too much waits: sources take nothing in.
     full_sink: Option<Backlog>,
+    /// Whether its sources take nothing in.
+    stands: bool,
     /// Positions of complete epochs that are not delivered everywhere.
     positions: VecDeque<(u64, Vec<SourcePositions>)>,
 }
@@ -70,6 +72,7 @@ impl RunningGroup {
             settled: 0,
             let_in_before: 0,
             full_sink: None,
+            stands: false,
             positions: VecDeque::new(),
         }
     }
@@ -144,12 +147,15 @@ impl RunningGroup {
         queues.map(|queue| queue.let_in()).sum()
     }
 
-    /// Stops sources while too much waits for this sink, lets them go on when none is given.
-    pub(super) fn brake(&mut self, full_sink: Option<Backlog>) {
-        if self.full_sink.is_some() != full_sink.is_some() {
+    /// Stops sources while too much waits for this sink, or while they are held, and lets them go on when
+    /// neither is so.
+    pub(super) fn brake(&mut self, full_sink: Option<Backlog>, is_held: bool) {
+        let stands = full_sink.is_some() || is_held;
+        if self.stands != stands {
             let queues = self.sources.iter().flat_map(|source| &source.queues);
-            queues.for_each(|queue| queue.brake(full_sink.is_some()));
+            queues.for_each(|queue| queue.brake(stands));
         }
+        self.stands = stands;
         self.full_sink = full_sink;
     }
 

@@ -80,6 +80,28 @@ fn a_sink_that_goes_on_gets_its_blocks_from_memory() {
 }
 
 #[test]
+fn what_is_planned_behind_the_first_unit_is_queued() {
+    let mut waiting = Waiting::new();
+    let queued = |waiting: &Waiting| {
+        let backlogs = waiting.deliveries.backlogs();
+        backlogs.iter().map(|one| (one.units, one.bytes, one.queued_bytes)).collect::<Vec<_>>()
+    };
+    waiting.epoch(1);
+    assert_eq!(queued(&waiting), [(1, 46, 0)]);
+    waiting.epoch(2);
+    waiting.epoch(3);
+    assert_eq!(queued(&waiting), [(3, 138, 92)]);
+    let block = WaitingBlock { epoch: 4, sequence: 0, written: waiting.write(4) };
+    waiting.deliveries.gather(&waiting.key.clone(), 0, block);
+    assert_eq!(queued(&waiting), [(3, 184, 92)], "not planned yet");
+    waiting.deliver();
+    assert_eq!(queued(&waiting), [(2, 138, 46)]);
+    waiting.deliver();
+    waiting.deliver();
+    assert_eq!(queued(&waiting), [(0, 46, 0)]);
+}
+
+#[test]
 fn a_sink_that_stands_still_keeps_nothing_until_it_delivers() {
     let mut waiting = Waiting::new();
     let late = waiting.write(100);
