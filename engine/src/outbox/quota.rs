@@ -3,6 +3,9 @@
 //! A target that is gone does not fill the disk. When more waits for a sink than its quota, the group
 //! of its job closes no more epochs and its sources take nothing in, until enough has been delivered.
 //! Other groups go on (specification 17.4).
+//!
+//! Long before that, sources wait for a sink that delivers but has more planned than memory keeps
+//! ([`QUEUED_SHARE`](crate::limit::QUEUED_SHARE)).
 
 use std::sync::Arc;
 

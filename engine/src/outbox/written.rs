@@ -4,8 +4,10 @@
 //! checked and decompressed again. The bytes are durable in the outbox before they are offered, and
 //! whoever finds them gone reads them there: they may be let go at any time, by anybody.
 //!
-//! What is kept is bounded, and what was kept first stays: blocks are asked for in the order in which
-//! they were written, so letting go of the oldest for a newer one would lose each just before its turn.
+//! Sources wait for a sink that delivers but is behind, so nearly everything it wants is here
+//! ([`QUEUED_SHARE`](crate::limit::QUEUED_SHARE)). What is kept is bounded, and what was kept first
+//! stays: blocks are asked for in the order in which they were written, so letting go of the oldest for a
+//! newer one would lose each just before its turn.
 //! A sink takes the bytes with it when it first asks; another attempt is rare and reads the file, and
 //! until then the memory serves a newer block. A sink that stands still takes nothing, so it would keep
 //! its first blocks from all others: the writer lets go of them
