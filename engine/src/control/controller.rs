@@ -5,6 +5,7 @@
 
 mod close;
 mod groups;
+mod pace;
 mod start;
 
 use std::collections::BTreeSet;

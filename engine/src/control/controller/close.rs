@@ -151,15 +151,15 @@ impl Controller {
         let full = gauges.backlogs.iter().filter(|one| self.setup.quota.is_exceeded_by(one));
         let full: Vec<&Backlog> = full.collect();
         let queued_most = self.setup.budget.queued_most();
-        let queued = gauges.backlogs.iter().filter(|one| one.queued_bytes > queued_most);
-        // One that stands still is not waited for: what comes meanwhile goes to the disk.
-        let queued = queued.filter(|one| self.sinks.delivers(&one.job, &one.sink, now));
-        let queued: Vec<&Backlog> = queued.collect();
+        let behind = gauges.backlogs.iter().filter(|one| one.queued_bytes > queued_most);
+        let behind: Vec<&Backlog> = behind.collect();
         for group in &mut self.groups {
             let ours = |one: &&&Backlog| group.jobs().any(|job| job.plan.name == one.job);
             let full_sink = full.iter().find(ours).map(|one| (*one).clone());
-            let is_held = queued.iter().any(|one| ours(&one));
-            group.brake(full_sink, is_held);
+            let mut behind = behind.iter().filter(ours).peekable();
+            let is_behind = behind.peek().is_some();
+            let stands_still = behind.any(|one| !self.sinks.delivers(&one.job, &one.sink, now));
+            group.brake(full_sink, is_behind, stands_still);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::pace::Pace;
 use crate::batch::buffer::Budget;
 use crate::clock::Moment;
 use crate::control::event::SourcePositions;
@@ -46,6 +47,7 @@ pub(super) struct RunningGroup {
     let_in_before: u64,
     /// The sink for which too much waits: sources take nothing in.
     full_sink: Option<Backlog>,
+    pace: Pace,
     /// Whether its sources take nothing in.
     stands: bool,
     /// Positions of complete epochs that are not delivered everywhere.
@@ -72,6 +74,7 @@ impl RunningGroup {
             settled: 0,
             let_in_before: 0,
             full_sink: None,
+            pace: Pace::default(),
             stands: false,
             positions: VecDeque::new(),
         }
@@ -147,10 +150,15 @@ impl RunningGroup {
         queues.map(|queue| queue.let_in()).sum()
     }
 
-    /// Stops sources while too much waits for this sink, or while they are held, and lets them go on when
-    /// neither is so.
-    pub(super) fn brake(&mut self, full_sink: Option<Backlog>, is_held: bool) {
-        let stands = full_sink.is_some() || is_held;
+    /// Stops sources while too much waits for this sink, or while they go at the pace of one that is
+    /// behind ([`Pace::holds`]), and lets them go on when neither is so.
+    pub(super) fn brake(
+        &mut self,
+        full_sink: Option<Backlog>,
+        is_behind: bool,
+        stands_still: bool,
+    ) {
+        let stands = self.pace.holds(is_behind, stands_still) || full_sink.is_some();
         if self.stands != stands {
             let queues = self.sources.iter().flat_map(|source| &source.queues);
             queues.for_each(|queue| queue.brake(stands));
