@@ -68,6 +68,16 @@ pub(crate) struct Standing {
     pub(crate) fault: Option<String>,
 }
 
+impl Standing {
+    /// Milliseconds since something last came through while more waited; 0 if nothing waits.
+    fn waiting_ms(&self, now: Moment) -> u64 {
+        match self.work {
+            SinkWork::Idle => 0,
+            _ => now.tick_us.saturating_sub(self.since_us) / 1000,
+        }
+    }
+}
+
 /// All shards; shared by dispatchers and controller.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SinkTable {
@@ -83,10 +93,7 @@ impl SinkTable {
     pub(crate) fn delivers(&self, job: &str, sink: &str, now: Moment) -> bool {
         let table = self.lock();
         let mut shards = table.iter().filter(|(key, _)| *key.job == *job && *key.sink == *sink);
-        let waits_ms = |standing: &Standing| now.tick_us.saturating_sub(standing.since_us) / 1000;
-        shards.all(|(_, standing)| {
-            standing.work == SinkWork::Idle || waits_ms(standing) < SOURCES_HELD_MS
-        })
+        shards.all(|(_, standing)| standing.waiting_ms(now) < SOURCES_HELD_MS)
     }
 
     /// Forgets a job that is gone.
@@ -101,10 +108,7 @@ impl SinkTable {
             sink: key.sink.clone(),
             shard: key.shard,
             work: standing.work,
-            waiting_ms: match standing.work {
-                SinkWork::Idle => 0,
-                _ => now.tick_us.saturating_sub(standing.since_us) / 1000,
-            },
+            waiting_ms: standing.waiting_ms(now),
             units: standing.units,
             fault: standing.fault.clone(),
         };

@@ -37,8 +37,6 @@ struct Shard {
     units: VecDeque<(Unit, Vec<WaitingBlock>)>,
     /// Bytes of all these blocks.
     bytes: u64,
-    /// Of these, those in units.
-    planned_bytes: u64,
     /// Units planned since one was last delivered.
     planned: u64,
 }
@@ -73,10 +71,7 @@ impl Deliveries {
                 shard.bytes += u64::from(reference.length);
                 let within = |unit: &Unit| (unit.lower..=unit.upper).contains(&epoch);
                 match shard.units.iter_mut().find(|(unit, _)| within(unit)) {
-                    Some((_, of_unit)) => {
-                        shard.planned_bytes += u64::from(reference.length);
-                        of_unit.push(block);
-                    }
+                    Some((_, of_unit)) => of_unit.push(block),
                     None => shard.gathered.push(block),
                 }
             }
@@ -136,7 +131,6 @@ impl Deliveries {
             if shard.is_due(&policy, epoch, stamp_ms, flush) {
                 let blocks = std::mem::take(&mut shard.gathered);
                 let unit = unit_of(&blocks, epoch);
-                shard.planned_bytes += unit.bytes;
                 plans.push((key.clone(), planned(&unit, &blocks)));
                 shard.units.push_back((unit, blocks));
                 shard.planned += 1;
@@ -151,9 +145,8 @@ impl Deliveries {
         let Some(shard) = self.shards.get_mut(sink) else { return };
         while let Some((unit, blocks)) = shard.units.pop_front_if(|(unit, _)| unit.upper <= upper) {
             shard.planned = 0;
-            let bytes = blocks.iter().map(|block| u64::from(block.reference().length)).sum::<u64>();
-            shard.bytes -= bytes;
-            shard.planned_bytes -= bytes;
+            shard.bytes -=
+                blocks.iter().map(|block| u64::from(block.reference().length)).sum::<u64>();
             self.retired.push(Retired { sink: sink.clone(), unit, blocks });
         }
     }
@@ -227,8 +220,7 @@ impl Shard {
 
     /// Bytes of planned units that wait behind another.
     fn queued_bytes(&self) -> u64 {
-        let first = self.units.front().map_or(0, |(unit, _)| unit.bytes);
-        self.planned_bytes.saturating_sub(first)
+        self.units.iter().skip(1).map(|(unit, _)| unit.bytes).sum()
     }
 
     fn blocks(&self) -> impl Iterator<Item = &WaitingBlock> {
