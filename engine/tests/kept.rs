@@ -32,6 +32,8 @@ const MANY_ROWS: usize = 2_000;
 /// So long that a sink which tries again does not stand still for many epochs.
 const LONG_MS: u64 = 60;
 const SHORT_MS: u64 = 4;
+/// Bytes of blocks that are kept, where a test looks at them.
+const BOUND: u64 = 2_000;
 
 fn plans(records: &Records, target: &Target) -> Vec<Arc<JobPlan>> {
     let mut job = JobBuilder::new("j");
@@ -51,6 +53,16 @@ fn simulation(seed: u64, interval_ms: u64) -> Simulation {
     let mut simulation = Simulation::new(seed, START_MS);
     simulation.settings.epoch.interval_ms = Some(interval_ms);
     simulation
+}
+
+/// One that keeps up to [`BOUND`], and how to see its status.
+fn bounded(seed: u64) -> (Simulation, impl Fn() -> Status) {
+    let mut simulation = simulation(seed, SHORT_MS);
+    simulation.settings.kept_bytes_max = Some(BOUND);
+    let handle: Rc<OnceCell<Handle>> = Rc::default();
+    let told = handle.clone();
+    simulation.act_after(0, move |handle| drop(told.set(handle.clone())));
+    (simulation, move || handle.get().map(Handle::status).unwrap_or_default())
 }
 
 /// The values that have arrived, in order.
@@ -154,19 +166,14 @@ fn a_block_that_is_not_kept_is_read_and_its_damage_noticed() {
 /// known to stand still; sources read on. When it is back, everything arrives.
 #[test]
 fn a_sink_that_stands_still_keeps_no_memory_and_stops_no_source() {
-    const BOUND: u64 = 2_000;
     for seed in seeds(1, 20) {
         let (records, target) =
             (records(seed, MANY_ROWS), Target::new(seed, UnitPolicy::EVERY_EPOCH));
         target.set_gone(true);
-        let mut simulation = simulation(seed, SHORT_MS);
-        simulation.settings.kept_bytes_max = Some(BOUND);
-        let handle: Rc<OnceCell<Handle>> = Rc::default();
-        let told = handle.clone();
-        simulation.act_after(0, move |handle| drop(told.set(handle.clone())));
+        let (mut simulation, status) = bounded(seed);
         let (most, let_go) = (Cell::new(0), Cell::new(false));
         let done = || {
-            let status = handle.get().map(Handle::status).unwrap_or_default();
+            let status = status();
             most.set(most.get().max(status.kept_bytes));
             if !let_go.get() && stands_still(&status) && status.kept_bytes == 0 {
                 let_go.set(true);
@@ -185,18 +192,13 @@ fn a_sink_that_stands_still_keeps_no_memory_and_stops_no_source() {
 /// While a sink delivers, however slowly, its sources wait for it: hardly more is planned than is kept.
 #[test]
 fn a_sink_that_delivers_holds_its_sources() {
-    const BOUND: u64 = 2_000;
     for seed in seeds(1, 20) {
         let (records, target) =
             (records(seed, MANY_ROWS), Target::new(seed, UnitPolicy::EVERY_EPOCH));
-        let mut simulation = simulation(seed, SHORT_MS);
-        simulation.settings.kept_bytes_max = Some(BOUND);
-        let handle: Rc<OnceCell<Handle>> = Rc::default();
-        let told = handle.clone();
-        simulation.act_after(0, move |handle| drop(told.set(handle.clone())));
+        let (mut simulation, status) = bounded(seed);
         let most = Cell::new(0);
         let done = || {
-            let status = handle.get().map(Handle::status).unwrap_or_default();
+            let status = status();
             let units = status.sinks.iter().map(|sink| sink.units).max();
             most.set(most.get().max(units.unwrap_or(0)));
             arrived(&target).len() == MANY_ROWS

@@ -263,6 +263,7 @@ mod tests {
         let told = std::iter::from_fn(|| lane.pop()).map(|popped| popped.has_piece_now);
         assert_eq!(told.collect::<Vec<_>>(), [false, true, false, true, false]);
     }
+
     #[test]
     fn a_piece_that_was_let_in_wakes_the_controller() {
         let (told, news) = mpsc::channel();
