@@ -1,13 +1,16 @@
 //! `watershed demo` as a user starts it: to the end, and through SIGKILL.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
 
 /// Enough that a debug build is busy for seconds.
@@ -151,6 +154,50 @@ fn a_live_demo_has_a_shop_whose_dimensions_appear() {
     }
     let table = rows_of(data, "dim_base_province");
     assert_eq!(table.len(), 34);
+}
+
+/// Under `script`, `expect` or a CI that gives its jobs a terminal, nobody answers when a program asks
+/// where the cursor is.
+#[test]
+fn the_live_view_needs_no_answer_of_the_terminal() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut ours, theirs) = pseudo_terminal();
+    let shared = || Stdio::from(theirs.try_clone().expect("a descriptor"));
+    let mut command = watershed(dir.path(), &["demo", "--rate", "100", "--workers", "1"]);
+    command.stdin(shared()).stdout(shared()).stderr(shared());
+    let mut child = command.spawn().expect("it starts");
+    drop((command, theirs));
+    let begun = Instant::now();
+    let mut screen = Vec::new();
+    let mut shows = |text: &str| {
+        while !String::from_utf8_lossy(&screen).contains(text) {
+            assert!(begun.elapsed() < PATIENCE, "{text}: {}", String::from_utf8_lossy(&screen));
+            let mut bytes = [0; 4096];
+            let read = ours.read(&mut bytes).expect("the demo has the terminal open");
+            screen.extend_from_slice(&bytes[..read]);
+        }
+    };
+    shows("ods_log");
+    assert_eq!(
+        status_when(dir.path(), |_running| true)["generation"],
+        1,
+        "it was not started again"
+    );
+    ours.write_all(b"q").expect("a key");
+    // The two who had it are gone: nothing can be read any more.
+    let end = std::io::copy(&mut ours, &mut std::io::sink());
+    assert_eq!(child.wait().expect("a child of ours").code(), Some(0), "{end:?}");
+}
+
+/// A terminal of 40 lines of 120 characters: our end, and that of the program.
+fn pseudo_terminal() -> (File, File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+    grantpt(&ours).expect("ours");
+    unlockpt(&ours).expect("ours");
+    let size = Winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&ours, size).expect("ours");
+    let theirs = ioctl_tiocgptpeer(&ours, OpenptFlags::RDWR | OpenptFlags::NOCTTY);
+    (ours.into(), theirs.expect("the other end").into())
 }
 
 /// The rows of a dimension table, sorted.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::DefaultTerminal;
+use ratatui::backend::{Backend as _, ClearType};
 
 use super::display::Picture;
 use super::table::TableWatch;
@@ -24,8 +25,9 @@ impl View {
     /// Takes the terminal.
     pub(super) fn begin(tables: TableWatch) -> io::Result<Self> {
         let mut terminal = ratatui::try_init()?;
-        // A process that was killed may have left its picture there.
-        terminal.clear()?;
+        // A process that was killed may have left its picture there. `Terminal::clear` would ask where
+        // the cursor is, which a terminal that nobody sits at does not answer.
+        terminal.backend_mut().clear_region(ClearType::All)?;
         Ok(Self { terminal, tables })
     }
 
