@@ -59,6 +59,13 @@ pub trait AppendFile: Send {
     fn length(&self) -> u64;
     /// Appends all of `bytes`.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Makes all appended bytes durable (`fdatasync`).
+    /// Makes all appended bytes durable (`fdatasync`). Before it a reader may find fewer than were
+    /// appended.
     fn sync(&mut self) -> io::Result<()>;
+    /// Whether somebody reads soon what is appended from now on, as is thought of a file at first. It
+    /// only decides what stays in memory.
+    fn expect_reads(&mut self, soon: bool) -> io::Result<()> {
+        let _no_memory = soon;
+        Ok(())
+    }
 }

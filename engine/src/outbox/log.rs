@@ -62,6 +62,8 @@ pub struct BlockLog {
     dir: String,
     family: u64,
     options: LogOptions,
+    /// Whether somebody reads soon what is appended.
+    is_read_soon: bool,
     /// Length of every file by its base number; of the current one as of its last append.
     files: BTreeMap<u64, u64>,
     spare: Spare,
@@ -106,6 +108,7 @@ impl BlockLog {
             disk,
             family,
             options,
+            is_read_soon: true,
             spare: Spare::default(),
             current: None,
             next_base: mark.next_base,
@@ -174,6 +177,22 @@ impl BlockLog {
         assert_eq!(file.length(), mark.length, "the file was cut to the mark");
         self.current = Some(Current { base: mark.file, file, new: false, over: 0 });
         Ok(())
+    }
+
+    /// Whether somebody reads soon what is appended from now on, as is thought at first. What nobody
+    /// reads does not stay in memory.
+    pub fn expect_reads(&mut self, soon: bool) -> Result<(), LogError> {
+        if self.is_read_soon == soon {
+            return Ok(());
+        }
+        self.is_read_soon = soon;
+        self.guarded(|log| match &mut log.current {
+            Some(current) => {
+                let path = file::path(&log.dir, current.base);
+                current.file.expect_reads(soon).map_err(LogError::io("append to", &path))
+            }
+            None => Ok(()),
+        })
     }
 
     /// Appends a block of rows. `header.base` MUST be [`BlockLog::next_base`].
@@ -321,6 +340,7 @@ impl BlockLog {
             None => (self.disk.append_to(&path).map_err(LogError::io("create", &path))?, 0),
         };
         assert_eq!(file.length(), 0, "files behind the mark were removed at open");
+        file.expect_reads(self.is_read_soon).map_err(LogError::io("create", &path))?;
         file.append(&bytes).map_err(LogError::io("append to", &path))?;
         Ok(Current { base, file, new: true, over })
     }

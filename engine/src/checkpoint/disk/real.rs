@@ -5,9 +5,10 @@
 //! [`AppendFile::sync`] returns, a file's name when [`Disk::sync_dir`] of its directory returns.
 #![expect(clippy::disallowed_methods, reason = "this is the one place that opens files")]
 
+mod file;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
@@ -15,6 +16,7 @@ use std::thread;
 use rustix::fs::FallocateFlags;
 
 use super::{AppendFile, Disk, DiskTask};
+use file::RealFile;
 
 /// A file from which on its removal is felt.
 const LARGE_BYTES: u64 = 8 << 20;
@@ -81,12 +83,12 @@ impl Disk for RealDisk {
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).open(self.place(path)?)?;
         let length = file.metadata()?.len();
-        Ok(Box::new(RealFile { file, length }))
+        Ok(Box::new(RealFile::new(file, length)))
     }
 
     fn overwrite(&self, path: &str) -> io::Result<Box<dyn AppendFile>> {
         let file = OpenOptions::new().write(true).open(self.place(path)?)?;
-        Ok(Box::new(RealFile { file, length: 0 }))
+        Ok(Box::new(RealFile::new(file, 0)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -198,28 +200,6 @@ fn create_durable(dir: &Path) -> io::Result<()> {
 fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// A file with one writer; the length is counted, not asked for.
-struct RealFile {
-    file: File,
-    length: u64,
-}
-
-impl AppendFile for RealFile {
-    fn length(&self) -> u64 {
-        self.length
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, self.length)?;
-        self.length += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
-    }
 }
 
 /// Exclusive ownership of a data directory, given up when this value is dropped or the process

@@ -35,7 +35,7 @@ impl Writer {
             completed.push((group, number, std::mem::take(&mut commit.positions)));
         }
         // From here on the order is the contract: logs durable, then the batch, then the news.
-        self.logs.close(marks, &self.setup.points)?;
+        self.logs.close(marks, &self.setup.topics.readers, &self.setup.points)?;
         self.setup.points.pass(CrashPoint::LogsSynced)?;
         let touched = self.logs.take_touched();
         commit.put(space::META, b"outbox_mark".to_vec(), self.logs.outbox_mark().encode());

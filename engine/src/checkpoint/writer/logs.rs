@@ -101,19 +101,23 @@ impl Logs {
     }
 
     /// Appends the close marks and the blocks of topics, and makes everything appended so far durable:
-    /// all logs at the same time, none depends on another.
+    /// all logs at the same time, none depends on another. Topics without readers do not stay in memory.
     pub(super) fn close(
         &mut self,
         marks: Vec<CloseMark>,
+        readers: &Readers,
         points: &CrashPoints,
     ) -> Result<(), Fatal> {
         for mark in marks {
             self.outbox.append_close(mark).map_err(Fatal::disk)?;
         }
         let Self { disk, outbox, topics, .. } = self;
-        let topics = topics.values_mut().filter(|log| log.is_touched());
-        let mut works: Vec<Work<'_>> =
-            topics.map(|log| Box::new(|| log.write(points)) as _).collect();
+        let topics = topics.iter_mut().filter(|(_, log)| log.is_touched());
+        let works = topics.map(|((topic, _), log)| {
+            let is_read = readers.has(topic);
+            Box::new(move || log.write(is_read, points)) as _
+        });
+        let mut works: Vec<Work<'_>> = works.collect();
         works.push(Box::new(|| outbox.sync().map_err(Fatal::disk)));
         run_together(disk.as_ref(), works)
     }

@@ -47,6 +47,11 @@ impl Readers {
         passed.min().unwrap_or(u64::MAX)
     }
 
+    /// Whether this topic has a reader.
+    pub(super) fn has(&self, topic: &str) -> bool {
+        self.lock().readers.values().any(|(read, _)| **read == *topic)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.readers.lock().expect("nothing panics under this lock")
     }
@@ -91,6 +96,7 @@ mod tests {
         slow.passed(0, 4);
         assert_eq!((readers.floor("t", 0), readers.floor("t", 1)), (5, 0));
         drop(slow);
+        assert!(readers.has("t") && readers.has("u") && !readers.has("v"));
         assert_eq!(readers.floor("t", 0), 5, "its job goes on from there one day");
     }
 }

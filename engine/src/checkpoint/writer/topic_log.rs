@@ -28,8 +28,10 @@ impl TopicLog {
         self.is_touched = true;
     }
 
-    /// Appends what was given, in that order, and makes it durable.
-    pub(super) fn write(&mut self, points: &CrashPoints) -> Result<(), Fatal> {
+    /// Appends what was given, in that order, and makes it durable. `is_read`: by somebody in this
+    /// process, who wants it soon.
+    pub(super) fn write(&mut self, is_read: bool, points: &CrashPoints) -> Result<(), Fatal> {
+        self.log.expect_reads(is_read).map_err(Fatal::disk)?;
         for (mut header, bytes) in self.given.drain(..) {
             points.pass(CrashPoint::BeforeBlock)?;
             header.base = self.log.next_base();
