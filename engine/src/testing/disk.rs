@@ -3,7 +3,8 @@
 //! Synced bytes stay. Of a file's unsynced bytes a random prefix stays, and a byte of it may be
 //! wrong. A file whose directory was not synced after it was made may be gone altogether, a file
 //! removed without that may be back, a renamed one may have its old name. What is written over and
-//! not synced may be as it was. Directories stay. Handles from before the crash are dead, as
+//! not synced may be as it was. Of a file that nobody is expected to read soon, only what is synced can
+//! be read. Directories stay. Handles from before the crash are dead, as
 //! their process is. Everything random comes from the caller, so a seed repeats a history.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +61,8 @@ struct SimFile {
     named: bool,
     /// The name it had, which a crash may give back.
     renamed: Option<String>,
+    /// Whether nobody is expected to read it soon.
+    is_read_late: bool,
 }
 
 impl SimDisk {
@@ -116,6 +119,13 @@ impl SimDisk {
         let at = usize::try_from(offset).expect("a file in memory is small");
         let bytes = if at < file.bytes.len() { &mut file.bytes } else { &mut file.old };
         bytes[at] ^= 1 << (at % 8);
+    }
+
+    /// Paths of the files that nobody is expected to read soon.
+    pub fn read_late(&self) -> Vec<String> {
+        let inner = self.lock();
+        let late = inner.files.iter().filter(|(_, file)| file.is_read_late);
+        late.map(|(path, _)| path.clone()).collect()
     }
 
     /// Writes and syncs so far, failed ones included.
@@ -276,7 +286,11 @@ impl Disk for SimDisk {
 
     fn read_at(&self, path: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut inner = self.lock();
-        let bytes = inner.file(path)?.content();
+        let file = inner.file(path)?;
+        let mut bytes = file.content();
+        if file.is_read_late {
+            bytes.truncate(file.synced);
+        }
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let stop = start.saturating_add(length).min(bytes.len());
         Ok(bytes[start..stop].to_vec())
@@ -377,6 +391,11 @@ impl AppendFile for Handle {
         inner.write()?;
         let file = inner.file(&self.path)?;
         file.synced = file.bytes.len();
+        Ok(())
+    }
+
+    fn expect_reads(&mut self, soon: bool) -> io::Result<()> {
+        self.alive()?.file(&self.path)?.is_read_late = !soon;
         Ok(())
     }
 }

@@ -208,3 +208,36 @@ fn check_close_marks(disk: &dyn Disk, saved: &Saved) -> Result<(), Fatal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::disk::SimDisk;
+
+    #[test]
+    fn only_topics_with_readers_are_written_to_be_read_soon() {
+        let disk = SimDisk::new();
+        // Each block fills a file, so that the second one begins another.
+        let options = LogOptions { file_bytes: 1, ..LogOptions::default() };
+        let saved = Saved::default();
+        let logs = Logs::open(Arc::new(disk.clone()), options, Retention::default(), &saved);
+        let (mut logs, readers) = (logs.unwrap(), Readers::default());
+        let mut write = |readers: &Readers| {
+            for topic in ["read", "unread"] {
+                let header = BlockHeader { rows: 1, epoch: 1, sink: 0, shard: 0, base: 0 };
+                let bytes = Buffer::new(b"row".to_vec(), None);
+                logs.give_topic((topic.into(), 0), header, bytes).unwrap();
+            }
+            logs.close(Vec::new(), readers, &CrashPoints::default()).unwrap();
+            disk.read_late()
+        };
+        let _reader = readers.add("read");
+        let first = format!("{}/{:020}.log", topic_dir("unread", 0), 0);
+        assert_eq!(write(&readers), std::slice::from_ref(&first));
+        let second = format!("{}/{:020}.log", topic_dir("unread", 0), 1);
+        assert_eq!(write(&readers), [first.clone(), second.clone()]);
+        // The file that grows changes with it, the one before stays as it was written.
+        let _late = readers.add("unread");
+        assert_eq!(write(&readers), [first]);
+    }
+}
