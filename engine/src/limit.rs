@@ -19,8 +19,9 @@ pub const BATCH_ROWS_TARGET: usize = 1024;
 pub const BATCH_BYTES_TARGET: usize = 256 * 1024;
 /// Largest row; a larger one is a dead letter with its position.
 pub const ROW_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bytes a source may read ahead, per source and worker.
-pub const SOURCE_QUEUE_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes a source may read ahead, per source and worker: some four batches. By as much one worker may run
+/// ahead of the others, and what it lets in early waits for event time in the state.
+pub const SOURCE_QUEUE_BYTES: u64 = 1024 * 1024;
 /// Bytes a source may read ahead of what it reads again, likewise.
 pub const REREAD_QUEUE_BYTES: u64 = 1024 * 1024;
 /// Rows that an epoch takes of what a source reads again, per worker. Then the epoch is closed early,

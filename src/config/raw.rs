@@ -154,7 +154,7 @@ sections! {
         /// Bytes of operators' state in memory above which the process stops and says whose they are.
         /// Default half of the memory of the machine, or of the control group; from `16MiB`.
         "state.memory_max" state_memory_max,
-        /// Bytes a source reads ahead, per worker. Default `4MiB`; `1MiB` to `1GiB`.
+        /// Bytes a source reads ahead, per worker. Default `1MiB`; `256KiB` to `1GiB`.
         "source.queue_bytes" source_queue_bytes,
         /// Size at which a file of the outbox or of an embedded topic is full.
         /// Default `256MiB`; `1MiB` to `4GiB`.

@@ -62,7 +62,7 @@ pub(super) struct Inlet {
 
 /// Both ends of a new queue.
 pub(super) fn queue() -> (Outlet, Inlet) {
-    let bytes = usize::try_from(SOURCE_QUEUE_BYTES).expect("4 MiB");
+    let bytes = usize::try_from(SOURCE_QUEUE_BYTES).expect("some MiB");
     let room = Arc::new(Semaphore::new(bytes));
     let (sender, receiver) = unbounded_channel();
     (Outlet { room: room.clone(), news: sender }, Inlet { room, news: receiver })
@@ -72,7 +72,7 @@ impl Outlet {
     /// Hands news over when there is room for them. What is larger than the queue has it alone.
     pub(super) async fn send(&self, news: News) -> Result<(), Trouble> {
         let bytes = u64::try_from(news.bytes()).unwrap_or(u64::MAX).min(SOURCE_QUEUE_BYTES);
-        let bytes = u32::try_from(bytes).expect("at most 4 MiB");
+        let bytes = u32::try_from(bytes).expect("no more than the queue has");
         let room = self.room.clone().acquire_many_owned(bytes).await;
         let room = room.map_err(|_closed| Trouble::Closed)?;
         self.news.send((news, room)).map_err(|_closed| Trouble::Closed)

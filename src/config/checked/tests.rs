@@ -113,7 +113,7 @@ fn values_are_judged() {
         ),
         (
             "[engine]\nsource.queue_bytes = \"1KiB\"",
-            "f:2: engine.source.queue_bytes = \"1KiB\" is out of range: 1MiB to 1GiB",
+            "f:2: engine.source.queue_bytes = \"1KiB\" is out of range: 256KiB to 1GiB",
         ),
         (
             "[engine]\nsource.queue_bytes = \"64MB\"",

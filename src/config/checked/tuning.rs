@@ -56,7 +56,7 @@ pub(super) fn engine(raw: &Engine, judge: &mut Judge<'_>) -> EngineSettings {
     let state_bytes_max =
         size(raw.state_memory_max.as_ref(), machine::memory_bytes() / 2, (16 * MIB, PIB));
     let source_queue_bytes =
-        size(raw.source_queue_bytes.as_ref(), SOURCE_QUEUE_BYTES, (MIB, 1024 * MIB));
+        size(raw.source_queue_bytes.as_ref(), SOURCE_QUEUE_BYTES, (MIB / 4, 1024 * MIB));
     let segment_bytes = size(raw.outbox_segment_bytes.as_ref(), log.file_bytes, (MIB, 4096 * MIB));
     let bytes = size(raw.outbox_bytes_max.as_ref(), OUTBOX_BYTES_MAX, (MIB, PIB));
 
