@@ -1,4 +1,4 @@
-//! `watershed demo` as a user starts it: to the end, and through SIGKILL.
+//! `watershed demo` as a user starts it: to the end, on a terminal, and through SIGKILL.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

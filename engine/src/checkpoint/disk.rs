@@ -64,8 +64,5 @@ pub trait AppendFile: Send {
     fn sync(&mut self) -> io::Result<()>;
     /// Whether somebody reads soon what is appended from now on, as is thought of a file at first. It
     /// only decides what stays in memory.
-    fn expect_reads(&mut self, soon: bool) -> io::Result<()> {
-        let _no_memory = soon;
-        Ok(())
-    }
+    fn expect_reads(&mut self, soon: bool) -> io::Result<()>;
 }

@@ -28,8 +28,6 @@ pub(super) struct RealFile {
     start: u64,
     /// What follows: less than a page, in a file past the cache; else nothing.
     rest: Vec<u8>,
-    /// Whether the file holds the rest already.
-    is_rest_written: bool,
     is_read_soon: bool,
     /// Flags of a write past the cache.
     past: ReadWriteFlags,
@@ -38,17 +36,7 @@ pub(super) struct RealFile {
 impl RealFile {
     /// Appends behind the first `length` bytes.
     pub(super) fn new(file: File, length: u64) -> Self {
-        let (rest, past) = (Vec::new(), DONT_CACHE);
-        Self { file, start: length, rest, is_rest_written: true, is_read_soon: true, past }
-    }
-
-    /// Writes the rest, so that the file holds everything.
-    fn write_rest(&mut self) -> io::Result<()> {
-        if !self.is_rest_written {
-            self.file.write_all_at(&self.rest, self.start)?;
-            self.is_rest_written = true;
-        }
-        Ok(())
+        Self { file, start: length, rest: Vec::new(), is_read_soon: true, past: DONT_CACHE }
     }
 
     /// Writes the rest and `bytes` behind it, which end a page, past the cache.
@@ -90,18 +78,17 @@ impl AppendFile for RealFile {
             self.write_pages(whole)?;
         }
         self.rest.extend_from_slice(rest);
-        self.is_rest_written = self.rest.is_empty();
         Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.write_rest()?;
+        self.file.write_all_at(&self.rest, self.start)?;
         self.file.sync_data()
     }
 
     fn expect_reads(&mut self, soon: bool) -> io::Result<()> {
         if soon && !self.is_read_soon {
-            self.write_rest()?;
+            self.file.write_all_at(&self.rest, self.start)?;
             self.start = self.length();
             self.rest.clear();
         }
