@@ -31,7 +31,7 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
 
 fn of(pair: &Pair, options: &Options) -> Result<Figure> {
     let fed = tempfile::tempdir()?;
-    let records = LONGER * options.scale(pair.records);
+    let records = options.records.unwrap_or_else(|| LONGER * options.scale(pair.records));
     let (bootstrap, prefix) = (String::new(), String::new());
     let given = Given { dir: fed.path().to_owned(), records, bootstrap, prefix, workers: 1 };
     let records = (pair.feed)(&given)?;
