@@ -77,6 +77,8 @@ pub struct Simulation {
     pub unrecorded: usize,
     /// Something to do once, after this many steps of a generation.
     act: Option<(u64, Act)>,
+    /// What readers of this generation can see of topics.
+    visible: TopicMarks,
 }
 
 /// The crash point at which a generation is to die, and how often it is passed before.
@@ -166,6 +168,7 @@ impl Simulation {
             heals_after: 1,
             unrecorded: 0,
             act: None,
+            visible: TopicMarks::default(),
         }
     }
 
@@ -242,8 +245,14 @@ impl Simulation {
         }
     }
 
-    /// What survives the death of the process does so, in part.
+    /// What survives the death of the process does so, in part. Panics if a reader has seen something of
+    /// a topic that does not.
     pub fn crash(&mut self) {
+        let durable = self.saved().topics;
+        for (partition, mark) in self.visible.all() {
+            let durable = durable.get(&partition).map_or(0, |mark| mark.next_base);
+            assert!(mark.next_base <= durable, "seed {}: {partition:?}, {mark:?}", self.seed);
+        }
         let random = &mut self.random;
         self.disk.crash(&mut |n| random.below(n));
         self.backend.crash(&mut |n| random.below(n));
@@ -266,6 +275,7 @@ impl Simulation {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let backend: Arc<dyn StateBackend> = Arc::new(self.backend.clone());
         let topics = TopicMarks::default();
+        self.visible = topics.clone();
         let process = match Process::open(&settings, disk.clone(), backend, topics.clone()) {
             Ok(process) => process,
             Err(fatal) => return Ended::Fatal(fatal),
